@@ -10,8 +10,8 @@ from geoseg.errors import UserError
 
 __all__ = ["PALETTE", "ClassInfo", "as_classes"]
 
-# Paul Tol's "muted" qualitative scheme, safe for colour-blind readers, then its "light" one
-# (https://personal.sns.it/~tol/ technical note SRON/EPS/TN/09-002, issue 3.2, sections 2.1, 2.3).
+# Paul Tol's "muted" qualitative scheme, made for colour-blind readers, followed by his "light" one
+# (P. Tol, Colour Schemes, technical note SRON/EPS/TN/09-002).
 PALETTE = (
     "#332288", "#117733", "#ddcc77", "#cc6677", "#88ccee", "#aa4499", "#44aa99", "#999933",
     "#882255", "#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33",

@@ -1,0 +1,21 @@
+"""Everything about raster files: open, align, read windows, write COG and sidecar."""
+
+from __future__ import annotations
+
+from geoseg.raster.grid import Grid, grid_of, pixel_size
+from geoseg.raster.read import open_raster, open_stack
+from geoseg.raster.sidecar import class_table
+from geoseg.raster.write import Layout, class_layout, to_cog, write_raster
+
+__all__ = [
+    "Grid",
+    "Layout",
+    "class_layout",
+    "class_table",
+    "grid_of",
+    "open_raster",
+    "open_stack",
+    "pixel_size",
+    "to_cog",
+    "write_raster",
+]

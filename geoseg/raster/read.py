@@ -1,0 +1,420 @@
+"""Raster files as lazy DataArrays: opened in a moment, read by window, one handle per thread."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike, fspath, stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import xarray as xr
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from geoseg.errors import UserError
+from geoseg.raster.grid import Grid
+
+__all__ = ["open_raster", "open_stack", "reading"]
+
+HANDLES_PER_THREAD = 16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
+BLOCKS_CHECKED = 20_000  # tile offsets looked up when a file is opened: about 0.1 s at most
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file and the bands wanted of it; pickles, opens its handles on its own.
+
+    Parameters
+    ----------
+    path : str
+        What GDAL opens.
+    version : tuple of int or None
+        Size and modification time when the file was first opened, so that a handle of a file that
+        was replaced since is not used again.
+    bands : tuple of int
+        Band numbers of the file, from 1.
+    masked : bool
+        Read as float32 with NaN where GDAL's mask says there is no data, scale and offset applied;
+        else the values as they are stored.
+    grid : Grid or None
+        The grid to warp to while reading; None for the file's own.
+    """
+
+    path: str
+    version: tuple[int, int] | None
+    bands: tuple[int, ...]
+    masked: bool
+    grid: Grid | None = None
+
+    def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window of some bands: (band, y, x)."""
+        window = Window.from_slices(rows, columns)
+        numbers = [self.bands[i] for i in bands]
+        dataset = _handle(self)
+        with reading(self.path):
+            if not self.masked:
+                return np.asarray(dataset.read(numbers, window=window))
+            values = dataset.read(numbers, window=window, out_dtype="float32")
+            missing = dataset.read_masks(numbers, window=window) == 0
+        scale, offset = (
+            np.array([each[n - 1] for n in numbers], np.float32)[:, None, None]
+            for each in (dataset.scales, dataset.offsets)
+        )
+        values = values * scale + offset
+        values[missing] = np.nan
+        return np.asarray(values)
+
+
+class RasterArray(BackendArray):
+    """The bands of one or several sources as one array that reads when it is indexed."""
+
+    def __init__(self, sources: tuple[Source, ...], grid: tuple[int, int], dtype: np.dtype[Any]):
+        self.sources = sources
+        self.shape = (sum(len(source.bands) for source in sources), *grid)
+        self.dtype = dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        places = [np.arange(n)[k] for n, k in zip(self.shape, key, strict=True)]
+        bands, rows, columns = (np.atleast_1d(each) for each in places)
+        if 0 in (bands.size, rows.size, columns.size):
+            data = np.empty((bands.size, rows.size, columns.size), self.dtype)
+        else:
+            data = self._read_hull(bands, rows, columns)
+        squeezed = tuple(0 if each.ndim == 0 else slice(None) for each in places)
+        return np.asarray(data[squeezed])
+
+    def _read_hull(
+        self, bands: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> NDArray[Any]:
+        top, left = int(rows.min()), int(columns.min())
+        box = slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1)
+        data = np.concatenate(list(self._read_sources(bands, *box)))
+        if data.shape[1:] == (rows.size, columns.size) and rows[0] <= rows[-1]:
+            return data
+        return data[:, rows - top][:, :, columns - left]
+
+    def _read_sources(
+        self, bands: NDArray[np.intp], rows: slice, columns: slice
+    ) -> Iterator[NDArray[Any]]:
+        owners = [(s, i) for s in self.sources for i in range(len(s.bands))]
+        wanted = [owners[band] for band in bands]
+        start = 0
+        for stop in range(1, len(wanted) + 1):
+            if stop == len(wanted) or wanted[stop][0] is not wanted[start][0]:
+                source = wanted[start][0]
+                numbers = [i for _, i in wanted[start:stop]]
+                yield source.read(numbers, rows, columns).astype(self.dtype, copy=False)
+                start = stop
+
+
+_local = threading.local()
+
+
+def _handle(source: Source) -> rasterio.DatasetReader:
+    """This thread's own handle: GDAL's handles must not be shared between threads."""
+    cache: OrderedDict[Any, Any] = _local.__dict__.setdefault("handles", OrderedDict())
+    key = (source.path, source.version, source.grid)
+    if key not in cache:
+        cache[key] = _open_handle(source)
+        while len(cache) > HANDLES_PER_THREAD:
+            cache.popitem(last=False)[1].close()
+    cache.move_to_end(key)
+    return cache[key]
+
+
+def _open_handle(source: Source) -> rasterio.DatasetReader:
+    dataset = _open(source.path)
+    if source.grid is None:
+        return dataset
+    rows, columns = source.grid.shape
+    return WarpedVRT(
+        dataset,
+        crs=source.grid.crs,
+        transform=source.grid.transform,
+        height=rows,
+        width=columns,
+        resampling=Resampling.bilinear,
+        add_alpha=not _has_mask(dataset),  # so that pixels outside the file count as missing
+    )
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn GDAL's complaint about a damaged or vanished file into one line for the user."""
+    try:
+        yield
+    except RasterioError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(
+            f"cannot read {path}: {reason}; the file is damaged or was cut short, copy it again"
+        ) from error
+
+
+def _open(path: str) -> rasterio.DatasetReader:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(path, sharing=False)
+    except RasterioError as error:
+        raise UserError(_why_not(path, error)) from error
+
+
+def _why_not(path: str, error: Exception) -> str:
+    is_local = "://" not in path and not path.startswith("/vsi") and path.count(":") == 0
+    if is_local and not Path(path).exists():
+        return f"there is no file {path}; check the name and the folder"
+    if is_local and Path(path).is_dir():
+        return f"{path} is a folder, not a raster file; name the files in it, e.g. {path}/*.tif"
+    reason = str(error).splitlines()[0] if str(error) else "unknown format"
+    return f"{path} is not a raster that GDAL can open ({reason}); try gdalinfo on it"
+
+
+def open_raster(
+    path: str | PathLike[str], *, bands: Sequence[str | int] | None = None
+) -> xr.DataArray:
+    """Open a raster file; nothing but its header is read until values are asked for.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Anything GDAL opens: a file, a VRT, ``/vsicurl/...``, ``s3://...``.
+    bands : sequence of str or int, optional
+        Bands by description or by number from 1, in the order wanted. By default every band that
+        is not an alpha band.
+
+    Returns
+    -------
+    DataArray, dims (band, y, x)
+        With CRS, transform and no-data value as rioxarray keeps them, band numbers as coordinate
+        ``band`` and band descriptions in ``attrs["long_name"]``. Values are as stored; of files
+        with an alpha band, a mask, a scale or an offset they are float32, scaled, with NaN where
+        there is no data.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, cut short or no raster, has complex pixels or no such band, or is
+        located by ground control points or rational polynomials only.
+    """
+    name = fspath(path)
+    with _open(name) as dataset:
+        _refuse_unusable(dataset, name)
+        numbers = _band_numbers(dataset, bands, name)
+        masked = _needs_masking(dataset, numbers)
+        source = Source(name, _version(name), numbers, masked)
+        nodata = np.nan if masked else dataset.nodatavals[numbers[0] - 1]
+        dtype = np.dtype("float32") if masked else _common_dtype(dataset, numbers)
+        names = [_band_name(dataset, n) for n in numbers]
+        return _as_dataarray((source,), _grid(dataset), dtype, nodata, numbers, names)
+
+
+def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
+    """Open bands of one scene that lie in separate files, aligned to the first file's grid.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        Each file gives all its bands; grids and coordinate systems may differ (bilinear).
+
+    Returns
+    -------
+    DataArray, dims (band, y, x)
+        As `open_raster` gives it, float32 with NaN where there is no data. Bands without a
+        description are named after their file.
+
+    Raises
+    ------
+    UserError
+        As `open_raster`; also when grids differ and a file does not say where it lies.
+    """
+    images = [open_raster(path) for path in paths]
+    names = [fspath(path) for path in paths]
+    with _open(names[0]) as first:
+        grid = _grid(first)
+    sources, labels = [], []
+    for name, image in zip(names, images, strict=True):
+        with _open(name) as dataset:
+            warp = None if _grid(dataset) == grid else _target(grid, _grid(dataset), name)
+        numbers = tuple(int(n) for n in image["band"].values)
+        sources.append(Source(name, _version(name), numbers, True, warp))
+        labels += _stack_names(image, name)
+    count = range(1, len(labels) + 1)
+    return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
+
+
+def _target(grid: Grid, own: Grid, name: str) -> Grid:
+    if grid.crs is None or own.crs is None:
+        raise UserError(
+            f"{name} has another grid than the first file of the stack and one of them has no "
+            "coordinate system; give both one, e.g. gdal_edit.py -a_srs EPSG:32633"
+        )
+    return grid
+
+
+def _stack_names(image: xr.DataArray, path: str) -> list[str]:
+    stem = Path(path).stem
+    given = image.attrs["long_name"]
+    unnamed = [stem] if len(given) == 1 else [f"{stem}_{i}" for i in range(1, len(given) + 1)]
+    return [name or other for name, other in zip(given, unnamed, strict=True)]
+
+
+def _as_dataarray(
+    sources: tuple[Source, ...],
+    grid: Grid,
+    dtype: np.dtype[Any],
+    nodata: float | None,
+    numbers: tuple[int, ...],
+    names: Sequence[str],
+) -> xr.DataArray:
+    data = indexing.LazilyIndexedArray(RasterArray(sources, grid.shape, dtype))
+    image = xr.DataArray(
+        xr.Variable(("band", "y", "x"), data, {"long_name": tuple(names)}),
+        coords={"band": list(numbers), **_axes(grid)},
+        name=Path(sources[0].path).stem,
+    )
+    if grid.crs is not None:
+        image = image.rio.write_crs(grid.crs)
+    if grid.transform is not None:
+        image = image.rio.write_transform(grid.transform)
+    if nodata is not None:
+        image = image.rio.write_nodata(nodata)
+    return image
+
+
+def _axes(grid: Grid) -> dict[str, Any]:
+    """Coordinates of pixel centres, where rows and columns run along x and y."""
+    t = grid.transform
+    if t is None or t.b or t.d:
+        return {}
+    rows, columns = grid.shape
+    return {"y": t.f + t.e * (np.arange(rows) + 0.5), "x": t.c + t.a * (np.arange(columns) + 0.5)}
+
+
+def _refuse_unusable(dataset: rasterio.DatasetReader, name: str) -> None:
+    if dataset.count == 0:
+        inner = f", e.g. {dataset.subdatasets[0]}" if dataset.subdatasets else ""
+        raise UserError(f"{name} holds no bands of its own; name one of its subdatasets{inner}")
+    if any("complex" in dtype for dtype in dataset.dtypes):
+        raise UserError(
+            f"{name} has complex pixels ({dataset.dtypes[0]}); take amplitude or intensity first"
+        )
+    unlocated = dataset.transform.is_identity
+    if unlocated and dataset.gcps[0]:
+        raise UserError(
+            f"{name} is located by ground control points only; warp it first: "
+            f"gdalwarp -r bilinear {name} warped.tif"
+        )
+    if unlocated and dataset.rpcs:
+        raise UserError(
+            f"{name} is located by rational polynomials only; orthorectify it first: "
+            f"gdalwarp -rpc -r bilinear {name} ortho.tif"
+        )
+    _refuse_truncated(dataset, name)
+
+
+def _refuse_truncated(dataset: rasterio.DatasetReader, name: str) -> None:
+    """A TIFF whose tiles lie behind the end of the file was cut short on its way here."""
+    version = _version(name)
+    if dataset.driver != "GTiff" or version is None:
+        return
+    tile_rows, tile_columns = dataset.block_shapes[0]
+    rows = -(-dataset.height // tile_rows)
+    columns = -(-dataset.width // tile_columns)
+    step = -(-rows * columns // BLOCKS_CHECKED)
+    for index in {*range(0, rows * columns, step), rows * columns - 1}:
+        row, column = divmod(index, columns)
+        offset, size = (
+            dataset.get_tag_item(f"{what}_{column}_{row}", "TIFF", bidx=1)
+            for what in ("BLOCK_OFFSET", "BLOCK_SIZE")
+        )
+        if offset and size and int(offset) + int(size) > version[0]:
+            raise UserError(
+                f"{name} was cut short: tile {row},{column} should end at byte "
+                f"{int(offset) + int(size)} but the file has {version[0]}; copy it again"
+            )
+
+
+def _band_numbers(
+    dataset: rasterio.DatasetReader, bands: Sequence[str | int] | None, name: str
+) -> tuple[int, ...]:
+    if bands is None:
+        kept = [n for n in dataset.indexes if dataset.colorinterp[n - 1] != ColorInterp.alpha]
+        return tuple(kept or dataset.indexes)
+    names = [_band_name(dataset, n).casefold() for n in dataset.indexes]
+    return tuple(_band_number(band, names, name) for band in bands)
+
+
+def _band_number(band: str | int, names: Sequence[str], path: str) -> int:
+    wanted = str(band).strip().casefold()
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
+        return int(wanted)
+    if wanted in names:
+        return names.index(wanted) + 1
+    listed = ", ".join(f"{i} {name}".strip() for i, name in enumerate(names, 1))
+    raise UserError(f"{path} has no band {band!r}; its bands are: {listed}")
+
+
+def _band_name(dataset: rasterio.DatasetReader, number: int) -> str:
+    """Description of a band, else its colour where the file states one."""
+    described = dataset.descriptions[number - 1]
+    if described:
+        return str(described)
+    color = dataset.colorinterp[number - 1]
+    stated = {ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha}
+    return str(color.name) if color in stated else ""
+
+
+def _has_mask(dataset: rasterio.DatasetReader) -> bool:
+    return any(
+        flag in flags
+        for flags in dataset.mask_flag_enums
+        for flag in (MaskFlags.per_dataset, MaskFlags.alpha, MaskFlags.nodata)
+    ) or any(not flags for flags in dataset.mask_flag_enums)
+
+
+def _needs_masking(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) -> bool:
+    """Whether missing pixels or true values are more than one no-data value can tell."""
+    picked = [n - 1 for n in numbers]
+    if any(dataset.colorinterp[i] == ColorInterp.alpha for i in picked):
+        return False  # the alpha band was asked for as data, so it masks nothing
+    flags = [dataset.mask_flag_enums[i] for i in picked]
+    masks = any(MaskFlags.all_valid not in f and MaskFlags.nodata not in f for f in flags)
+    scaled = any((dataset.scales[i], dataset.offsets[i]) != (1.0, 0.0) for i in picked)
+    values = {str(dataset.nodatavals[i]) for i in picked}
+    return masks or scaled or len(values) > 1
+
+
+def _common_dtype(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) -> np.dtype[Any]:
+    return np.result_type(*(np.dtype(dataset.dtypes[n - 1]) for n in numbers))
+
+
+def _grid(dataset: rasterio.DatasetReader) -> Grid:
+    located = not dataset.transform.is_identity
+    return Grid(dataset.shape, dataset.crs, dataset.transform if located else None)
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    try:
+        facts = stat(path)
+    except OSError:
+        return None  # not a local file: GDAL's own virtual file systems have no such facts
+    return facts.st_size, facts.st_mtime_ns
+
+

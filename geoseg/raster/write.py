@@ -1,0 +1,266 @@
+"""Cloud Optimized GeoTIFFs, written by window and put in place whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike, fspath, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+import xarray as xr
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geoseg.classes import ClassInfo
+from geoseg.errors import UserError
+from geoseg.raster.grid import Grid, grid_of
+from geoseg.raster.sidecar import CLASSES_TAG, class_table, classes_tag, pam_xml
+from geoseg.windows import Box, Windows
+
+__all__ = ["Layout", "class_layout", "publish", "refuse_existing", "to_cog", "write_raster"]
+
+TILE = 512  # the COG driver's own block size; GDAL's tools and browsers read it in one request
+PIECE = (TILE, 16 * TILE)  # what is assembled at a time: whole tiles, 4 MB a byte band
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything of an output raster but its pixels.
+
+    Parameters
+    ----------
+    grid : Grid
+    dtype : str
+    nodata : float or None
+    names : tuple of str
+        Description of each band; their number is the number of bands.
+    classes : tuple of ClassInfo
+        For class maps: palette, sidecar and overviews by mode; empty for measured values, which
+        get overviews by average.
+    scale : float
+        What a stored value is to be multiplied by.
+    tags : mapping of str to str
+        Where the raster comes from.
+    """
+
+    grid: Grid
+    dtype: str
+    nodata: float | None
+    names: tuple[str, ...]
+    classes: tuple[ClassInfo, ...] = ()
+    scale: float = 1.0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def class_layout(grid: Grid, classes: tuple[ClassInfo, ...], tags: Mapping[str, str]) -> Layout:
+    """The layout of a class map: uint8 with no-data 255, or uint16 with 65535 past value 254."""
+    wide = max((each.value for each in classes), default=0) > 254
+    dtype, nodata = ("uint16", 65535) if wide else ("uint8", 255)
+    return Layout(grid, dtype, nodata, ("class",), classes, tags=tags)
+
+
+def to_cog(
+    path: Path,
+    layout: Layout,
+    read: Callable[[Box], NDArray[Any]],
+    options: Mapping[str, str] | None = None,
+) -> None:
+    """Write a Cloud Optimized GeoTIFF and, for class maps, its sidecar ``path.aux.xml``.
+
+    Parameters
+    ----------
+    path : Path
+        A file that is not in anybody's way: `publish` puts it in place.
+    layout : Layout
+    read : callable
+        Gives the pixels of a box, shape (band, rows, columns), as they are stored.
+    options : mapping of str to str, optional
+        Creation options of GDAL's COG driver over ours, e.g. ``{"COMPRESS": "ZSTD"}``.
+    """
+    plain = path.with_name(f"{path.name}.plain.tif")
+    counts = _write_plain(plain, layout, read)
+    _copy_as_cog(plain, path, layout, options or {})
+    plain.unlink()
+    if layout.classes:
+        present = {value: int(count) for value, count in enumerate(counts) if count}
+        Path(f"{path}.aux.xml").write_bytes(pam_xml(layout.classes, present))
+
+
+def _write_plain(path: Path, layout: Layout, read: Callable[[Box], NDArray[Any]]) -> NDArray[Any]:
+    """The pixels in whole tiles, in the order in which they come; returns pixels by value."""
+    counts = np.zeros(np.iinfo(layout.dtype).max + 1 if layout.classes else 0, np.int64)
+    with rasterio.open(path, "w", **_profile(layout)) as target:
+        _describe(target, layout)
+        for box in _pieces(layout.grid.shape):
+            pixels = read(box)
+            target.write(pixels, window=Window.from_slices(*box))
+            if layout.classes:
+                counts += np.bincount(pixels.ravel(), minlength=counts.size)
+    return counts
+
+
+def _pieces(shape: tuple[int, int]) -> Iterator[Box]:
+    for rows, columns in Windows(shape, PIECE, PIECE):
+        # The lattice moves its last windows back; writing wants every pixel once, in whole tiles.
+        top, left = (-(-each.start // n) * n for each, n in zip((rows, columns), PIECE, strict=True))
+        yield slice(top, min(rows.stop, shape[0])), slice(left, min(columns.stop, shape[1]))
+
+
+def _profile(layout: Layout) -> dict[str, Any]:
+    rows, columns = layout.grid.shape
+    profile = {
+        "driver": "GTiff",
+        "height": rows,
+        "width": columns,
+        "count": len(layout.names),
+        "dtype": layout.dtype,
+        "nodata": layout.nodata,
+        "crs": layout.grid.crs,
+        "tiled": True,
+        "blockxsize": TILE,
+        "blockysize": TILE,
+        "interleave": "band",
+        "compress": "deflate",
+        "zlevel": 1,  # read once more and thrown away: fast beats small
+        "sparse_ok": True,
+        "bigtiff": "IF_SAFER",
+    }
+    return profile | ({"transform": layout.grid.transform} if layout.grid.transform else {})
+
+
+def _describe(target: Any, layout: Layout) -> None:
+    target.descriptions = layout.names
+    target.scales = (layout.scale,) * len(layout.names)
+    tags = dict(layout.tags)
+    if layout.classes:
+        target.write_colormap(1, _colormap(layout))
+        tags[CLASSES_TAG] = classes_tag(layout.classes)
+    target.update_tags(**tags)
+
+
+def _colormap(layout: Layout) -> dict[int, tuple[int, int, int, int]]:
+    colors = {each.value: (*each.rgb, 255) for each in layout.classes}
+    return colors | {int(layout.nodata or 0): (0, 0, 0, 0)}
+
+
+def _copy_as_cog(plain: Path, path: Path, layout: Layout, options: Mapping[str, str]) -> None:
+    ours = {
+        "COMPRESS": "DEFLATE",
+        "BLOCKSIZE": str(TILE),
+        "BIGTIFF": "IF_SAFER",
+        # Overviews of a class map hold only classes of the map.
+        "OVERVIEW_RESAMPLING": "MODE" if layout.classes else "AVERAGE",
+        "NUM_THREADS": "ALL_CPUS",
+    }
+    rasterio.shutil.copy(plain, path, driver="COG", **(ours | _checked(options)))
+
+
+def _checked(options: Mapping[str, str]) -> dict[str, str]:
+    upper = {key.upper(): value for key, value in options.items()}
+    blocking = {"TILING_SCHEME", "TARGET_SRS", "RES", "EXTENT"} & set(upper)
+    if blocking:
+        raise UserError(
+            f"creation option {sorted(blocking)[0]} would move the map off the image's grid; "
+            "reproject the finished map with gdalwarp"
+        )
+    return upper
+
+
+def publish(path: Path, target: Path) -> None:
+    """Put a finished file and its sidecar in place of what is there."""
+    sidecar, final = Path(f"{path}.aux.xml"), Path(f"{target}.aux.xml")
+    if not sidecar.exists():
+        final.unlink(missing_ok=True)  # the old file's class names must not describe the new one
+    replace(path, target)
+    if sidecar.exists():
+        replace(sidecar, final)
+
+
+def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
+    """Refuse to write over a file unless that was asked for."""
+    if Path(path).exists() and not overwrite:
+        raise UserError(f"{fspath(path)} exists; add --overwrite (overwrite=True) or choose another name")
+
+
+def write_raster(
+    labels: xr.DataArray, path: str | PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write an array as a Cloud Optimized GeoTIFF, by blocks if it is lazy.
+
+    Parameters
+    ----------
+    labels : DataArray, dims (y, x) or (class or band, y, x)
+        A class map or scores as `geoseg.predict` gives them, or any other raster.
+    path : path-like
+        A ``.tif`` file. It holds nothing, the old file or the complete new one, never a part.
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    UserError
+        When the file exists and `overwrite` is false, or its folder cannot be written to.
+    """
+    refuse_existing(path, overwrite)
+    target = Path(path)
+    layout = _layout_of(labels)
+    with working_folder(target) as folder:
+        draft = folder / target.name
+        with _materialised(labels, folder, layout) as read:
+            to_cog(draft, layout, read)
+        publish(draft, target)
+
+
+@contextmanager
+def working_folder(target: Path) -> Iterator[Path]:
+    """A folder beside the target that is gone afterwards; same disk, so renaming is atomic."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {target.parent} ({error.strerror}); choose a folder that exists and "
+            "that you may write to"
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _layout_of(labels: xr.DataArray) -> Layout:
+    classes = class_table(labels)
+    nodata = labels.rio.nodata if labels.rio.nodata is not None else labels.rio.encoded_nodata
+    dtype = str(labels.dtype)
+    if labels.ndim == 2:
+        name = str(labels.name or "class")
+        return Layout(grid_of(labels), dtype, nodata, (name,), classes)
+    first = labels.coords.get(labels.dims[0])
+    names = labels.attrs.get("long_name") or (
+        [str(each) for each in first.values] if first is not None else [""] * labels.shape[0]
+    )
+    return Layout(grid_of(labels), dtype, nodata, tuple(names))
+
+
+@contextmanager
+def _materialised(
+    labels: xr.DataArray, folder: Path, layout: Layout
+) -> Iterator[Callable[[Box], NDArray[Any]]]:
+    """Boxes of the array; a dask array is computed once, block by block, into a file."""
+    bands = labels if labels.ndim == 3 else labels.expand_dims("band")
+    if labels.chunks is None:
+        yield lambda box: np.asarray(bands[:, box[0], box[1]].values)
+        return
+    import dask.array
+
+    store = np.lib.format.open_memmap(
+        folder / "blocks.npy", "w+", np.dtype(layout.dtype), bands.shape
+    )
+    dask.array.store(bands.data, store, lock=False)
+    yield lambda box: np.asarray(store[:, box[0], box[1]])
