@@ -28,7 +28,9 @@ from geoseg.raster.grid import Grid
 
 __all__ = ["open_raster", "open_stack", "reading"]
 
-HANDLES_PER_THREAD = 16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
+HANDLES_PER_THREAD = (
+    16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
+)
 BLOCKS_CHECKED = 20_000  # tile offsets looked up when a file is opened: about 0.1 s at most
 
 
@@ -416,5 +418,3 @@ def _version(path: str) -> tuple[int, int] | None:
     except OSError:
         return None  # not a local file: GDAL's own virtual file systems have no such facts
     return facts.st_size, facts.st_mtime_ns
-
-

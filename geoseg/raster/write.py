@@ -109,7 +109,9 @@ def _write_plain(path: Path, layout: Layout, read: Callable[[Box], NDArray[Any]]
 def _pieces(shape: tuple[int, int]) -> Iterator[Box]:
     for rows, columns in Windows(shape, PIECE, PIECE):
         # The lattice moves its last windows back; writing wants every pixel once, in whole tiles.
-        top, left = (-(-each.start // n) * n for each, n in zip((rows, columns), PIECE, strict=True))
+        top, left = (
+            -(-each.start // n) * n for each, n in zip((rows, columns), PIECE, strict=True)
+        )
         yield slice(top, min(rows.stop, shape[0])), slice(left, min(columns.stop, shape[1]))
 
 
@@ -186,7 +188,9 @@ def publish(path: Path, target: Path) -> None:
 def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
     """Refuse to write over a file unless that was asked for."""
     if Path(path).exists() and not overwrite:
-        raise UserError(f"{fspath(path)} exists; add --overwrite (overwrite=True) or choose another name")
+        raise UserError(
+            f"{fspath(path)} exists; add --overwrite (overwrite=True) or choose another name"
+        )
 
 
 def write_raster(

@@ -1,0 +1,511 @@
+"""A synthetic landscape as a satellite sees it at 10 m: four bands and the truth beneath them.
+
+Nothing is read or downloaded, so it serves where imagery with a known truth is wanted: the demo,
+its model, tests and benchmarks. Single pixels do not tell the classes apart: a garden has the
+spectrum of a meadow, a roof that of a quarry, a shaded wood that of a lake. Context does.
+
+The scene is painted from the ground up: farmland by parcels, woods, meadows by the river, water,
+towns, roads. Every pixel gets a *material*, which has a class, a spectrum and a texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geoseg.classes import ClassInfo
+from geoseg.errors import UserError
+
+__all__ = ["BANDS", "CLASSES", "GSD", "IGNORE", "NODATA", "make"]
+
+BANDS = ("blue", "green", "red", "nir")
+CLASSES = (
+    ClassInfo(0, "water", "#3b7fc4"),
+    ClassInfo(1, "forest", "#1b5e34"),
+    ClassInfo(2, "cropland", "#e3c35a"),
+    ClassInfo(3, "grassland", "#9acb6b"),
+    ClassInfo(4, "bare soil", "#a8754a"),
+    ClassInfo(5, "road", "#4a4a4a"),
+    ClassInfo(6, "built-up", "#c8353a"),
+)
+GSD = 10.0
+"""Ground sample distance in metres."""
+NODATA = 0
+"""Value of every band where a cloud was masked out."""
+IGNORE = 255
+"""Truth where the image has no data."""
+
+WATER, FOREST, CROPLAND, GRASSLAND, SOIL, ROAD, BUILT = range(7)
+
+Field = NDArray[np.float32]
+Painting = NDArray[np.uint8]  # a material a pixel
+
+
+@dataclass(frozen=True)
+class Material:
+    """What covers the ground of a pixel.
+
+    Spectra are reflectance x 10000 in the order of `BANDS`, rounded from what Sentinel-2 level 2A
+    scenes of central Europe show in early summer. The rest are relative standard deviations of
+    brightness: `grain` from pixel to pixel, `mottle` over some ten pixels, `rows` across the
+    working direction of a parcel.
+    """
+
+    label: int
+    spectrum: tuple[int, int, int, int]
+    grain: float = 0.02
+    mottle: float = 0.05
+    rows: float = 0.0
+
+
+MATERIALS = {
+    "river": Material(WATER, (520, 700, 560, 330), mottle=0.10),
+    "lake": Material(WATER, (330, 420, 240, 140), mottle=0.12),
+    "conifers": Material(FOREST, (210, 360, 230, 1750), grain=0.16, mottle=0.10),
+    "broadleaves": Material(FOREST, (260, 520, 300, 3100), grain=0.13, mottle=0.10),
+    "wheat": Material(CROPLAND, (350, 700, 430, 3700), mottle=0.03, rows=0.05),
+    "barley": Material(CROPLAND, (700, 1130, 1180, 2900), mottle=0.03, rows=0.05),
+    "rapeseed": Material(CROPLAND, (480, 1250, 900, 3600), mottle=0.03, rows=0.04),
+    "maize": Material(CROPLAND, (640, 920, 980, 2350), mottle=0.04, rows=0.09),
+    "pasture": Material(GRASSLAND, (390, 760, 520, 3100), grain=0.04, mottle=0.09),
+    "meadow": Material(GRASSLAND, (560, 930, 850, 2700), grain=0.05, mottle=0.10),
+    "ploughed": Material(SOIL, (680, 900, 1120, 1650), mottle=0.06, rows=0.04),
+    "fallow": Material(SOIL, (980, 1300, 1650, 2250), mottle=0.08, rows=0.02),
+    "sand": Material(SOIL, (1750, 2150, 2550, 3000), grain=0.05, mottle=0.08),
+    "asphalt": Material(ROAD, (860, 960, 1020, 1300), grain=0.04),
+    "gravel": Material(ROAD, (1350, 1560, 1750, 2050), grain=0.05),
+    "red roof": Material(BUILT, (850, 1010, 1650, 2150), grain=0.10),
+    "grey roof": Material(BUILT, (1250, 1350, 1420, 1650), grain=0.10),
+    "bright roof": Material(BUILT, (2700, 2800, 2850, 2950), grain=0.06),
+    "garden": Material(BUILT, (400, 740, 520, 2800), grain=0.12),
+    "yard": Material(BUILT, (560, 640, 640, 1200), grain=0.10),
+}
+_ID = {name: index for index, name in enumerate(MATERIALS)}
+_LABELS = np.array([each.label for each in MATERIALS.values()], np.uint8)
+_SPECTRA = np.array([each.spectrum for each in MATERIALS.values()], np.float32).T
+_GRAIN, _MOTTLE, _ROWS = (
+    np.array([getattr(each, name) for each in MATERIALS.values()], np.float32)
+    for name in ("grain", "mottle", "rows")
+)
+
+
+def make(
+    shape: tuple[int, int] = (2048, 2048), seed: int = 0
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """Make a landscape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns, each at least 128: smaller scenes have no room for a town and a river.
+    seed : int
+        The same shape and seed make the same landscape; on another kind of processor a value may
+        differ by its last bit.
+
+    Returns
+    -------
+    image : ndarray of uint16, shape (4, y, x)
+        Reflectance x 10000 in the order of `BANDS`; 0 in every band where a cloud was masked out,
+        above 0 elsewhere.
+    truth : ndarray of uint8, shape (y, x)
+        Position in `CLASSES`; 255 where the image has no data.
+
+    Raises
+    ------
+    UserError
+        When the shape is too small.
+    """
+    if min(shape) < 128:
+        raise UserError(f"a landscape of {shape} pixels is too small; ask for 128 x 128 or more")
+    rng = np.random.default_rng(seed)
+    ground, tint, rows = _farmland(rng, shape)
+    _plant_woods(rng, ground)
+    _lead_river(rng, ground)
+    _build(rng, ground)
+    image = _reflect(rng, ground, tint, rows)
+    clouds = _cover_with_clouds(rng, image)
+    truth = _LABELS[ground]
+    truth[clouds] = IGNORE
+    return _digitise(rng, image, clouds), truth
+
+
+# -- noise and strokes -----------------------------------------------------------------------------
+
+
+def _smooth(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Field:
+    """Smooth noise, mean 0 and standard deviation 1, with hills about `cell` pixels wide."""
+    down, across = (_splines(length, cell) for length in shape)
+    heights = rng.standard_normal((down.shape[1], across.shape[1]), dtype=np.float32)
+    # Each axis scales the variance by the integral of the squared cubic B-spline, 151 / 315.
+    return np.asarray(down @ heights @ across.T * (315 / 151), np.float32)
+
+
+def _splines(length: int, cell: float) -> Field:
+    """Uniform cubic B-splines with knots every `cell` pixels: (length, knots)."""
+    position = (np.arange(length) + 0.5) / cell
+    knots = np.arange(-1, int(position[-1]) + 3)
+    distance = np.abs(position[:, None] - knots)
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = np.clip(2 - distance, 0, None) ** 3 / 6
+    return np.where(distance < 1, near, far).astype(np.float32)
+
+
+def _fractal(rng: np.random.Generator, shape: tuple[int, int], cell: float, octaves: int) -> Field:
+    """Smooth noise with ever smaller and fainter detail, standard deviation 1."""
+    weights = 0.5 ** np.arange(octaves)
+    weights /= np.sqrt(np.sum(weights**2))
+    layers = (
+        np.float32(weight) * _smooth(rng, shape, cell / 2**octave)
+        for octave, weight in enumerate(weights)
+    )
+    return np.sum(list(layers), axis=0, dtype=np.float32)
+
+
+def _above(noise: Field, share: float) -> NDArray[np.bool_]:
+    """The highest `share` of the pixels, as judged by every eighth."""
+    return np.asarray(noise > np.quantile(noise[::8, ::8], 1 - share))
+
+
+def _stroke(
+    shape: tuple[int, int], path: NDArray[np.float64], radius: float | NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """The pixels within `radius` of a path of (y, x) points, a pixel or less apart."""
+    reach = int(np.ceil(np.max(radius)))
+    offsets = np.stack(np.mgrid[-reach : reach + 1, -reach : reach + 1], -1).reshape(-1, 1, 2)
+    pixels = np.round(path).astype(int) + offsets
+    inside = np.all((pixels >= 0) & (pixels < shape), axis=-1)
+    inside &= np.linalg.norm(pixels - path, axis=-1) <= radius
+    mask = np.zeros(shape, bool)
+    mask[tuple(pixels[inside].T)] = True
+    return mask
+
+
+def _hash(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.uint32]:
+    """Spread pairs of integers over 0..4095, the places of the tables that parcels draw from."""
+    mixed = first.astype(np.uint32) * np.uint32(73856093)
+    mixed ^= second.astype(np.uint32) * np.uint32(19349663)
+    mixed ^= mixed >> np.uint32(15)
+    mixed *= np.uint32(2246822519)
+    return np.asarray(mixed >> np.uint32(20))
+
+
+# -- the ground, layer by layer --------------------------------------------------------------------
+_DRAWS = 4096
+_CROPS = {
+    "wheat": 0.22,
+    "barley": 0.13,
+    "rapeseed": 0.09,
+    "maize": 0.16,
+    "pasture": 0.13,
+    "meadow": 0.09,
+    "ploughed": 0.10,
+    "fallow": 0.08,
+}
+
+
+def _farmland(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Painting, Field, Field]:
+    """Parcels: the material, a tint of each (about 1), and rows (-1 to 1) along each."""
+    district = _districts(rng, shape)
+    along, across = _working_directions(rng, district)
+    parcel = _parcels(rng, district, along, across)
+    crops = np.array([_ID[name] for name in _CROPS], np.uint8)
+    crop = rng.choice(crops, _DRAWS, p=list(_CROPS.values()))
+    tint = rng.normal(1, 0.09, _DRAWS).astype(np.float32)
+    pitch = (2 * np.pi / rng.uniform(3, 8, _DRAWS)).astype(np.float32)
+    return crop[parcel], tint[parcel], np.sin(across * pitch[parcel])
+
+
+def _districts(rng: np.random.Generator, shape: tuple[int, int], cell: int = 230) -> NDArray[np.int32]:
+    """Voronoi cells with bent borders; fields of a district share a direction."""
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    y = rows + 14 * _fractal(rng, shape, 110, 2)
+    x = columns + 14 * _fractal(rng, shape, 110, 2)
+    seeds = np.stack(np.mgrid[-1 : shape[0] // cell + 2, -1 : shape[1] // cell + 2], -1)
+    seeds = (seeds.reshape(-1, 2) + rng.uniform(0.15, 0.85, (seeds.size // 2, 2))) * cell
+    nearest = np.full(shape, np.inf, np.float32)
+    owner = np.zeros(shape, np.int32)
+    for index, seed in enumerate(seeds.astype(np.float32)):
+        box = _around(seed, 1.6 * cell, shape)
+        distance = (y[box] - seed[0]) ** 2 + (x[box] - seed[1]) ** 2
+        closer = distance < nearest[box]
+        np.copyto(nearest[box], distance, where=closer)
+        np.copyto(owner[box], index, where=closer)
+    return owner
+
+
+def _around(
+    centre: NDArray[np.floating], radius: float, shape: tuple[int, int]
+) -> tuple[slice, slice]:
+    """The part of the scene within `radius` rows and columns of a point."""
+    rows, columns = (
+        slice(max(int(middle - radius), 0), max(min(int(middle + radius) + 1, length), 0))
+        for middle, length in zip(centre, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _working_directions(
+    rng: np.random.Generator, district: NDArray[np.int32]
+) -> tuple[Field, Field]:
+    """Coordinates in pixels along and across the fields of every district."""
+    angle = rng.uniform(0, np.pi, district.max() + 1)
+    cos, sin = (turn(angle).astype(np.float32)[district] for turn in (np.cos, np.sin))
+    y, x = (axis.astype(np.float32) for axis in np.ogrid[: district.shape[0], : district.shape[1]])
+    bend = 5 * _smooth(rng, district.shape, 90)
+    return x * cos + y * sin + bend, y * cos - x * sin + bend
+
+
+def _parcels(
+    rng: np.random.Generator, district: NDArray[np.int32], along: Field, across: Field
+) -> NDArray[np.uint32]:
+    """Cut districts into strips and strips into parcels; gives every pixel a place in a table."""
+    width = rng.uniform(13, 34, district.max() + 1).astype(np.float32)
+    strip = _hash(district, np.floor(across / width[district]).astype(np.int32))
+    length = rng.uniform(22, 80, _DRAWS).astype(np.float32)
+    start = rng.uniform(0, 80, _DRAWS).astype(np.float32)
+    piece = np.floor((along + start[strip]) / length[strip])
+    return _hash(strip.astype(np.int32), piece.astype(np.int32))
+
+
+def _plant_woods(rng: np.random.Generator, ground: Painting) -> None:
+    """Woods large and small, and rough grazing on the hills between them."""
+    shape = (ground.shape[0], ground.shape[1])
+    hills = _fractal(rng, shape, 300, 5)
+    ground[_above(hills, 0.32)] = _ID["pasture"]
+    woods = _above(hills + 0.35 * _fractal(rng, shape, 70, 3), 0.22)
+    woods |= _above(_fractal(rng, shape, 60, 3), 0.03)
+    conifers = _fractal(rng, shape, 120, 3) > 0.2
+    ground[woods] = np.where(conifers, _ID["conifers"], _ID["broadleaves"])[woods]
+
+
+def _lead_river(rng: np.random.Generator, ground: Painting) -> None:
+    """A meandering river with its meadows, banks of sand and wood, a tributary, and lakes."""
+    shape = (ground.shape[0], ground.shape[1])
+    heading = rng.uniform(0, np.pi)
+    spring = np.array(shape) * rng.uniform(0.35, 0.65, 2)
+    river = _meander(rng, spring, heading, bend=330, length=3 * max(shape))
+    brook = _meander(rng, spring, heading + np.pi / 2, bend=130, length=3 * max(shape))
+    rough = _fractal(rng, shape, 40, 3)
+    ground[_stroke(shape, river[::4], 34) & (rough > -0.4)] = _ID["meadow"]
+    ground[_stroke(shape, river[::4], 15) & (rough > 0.7)] = _ID["broadleaves"]
+    ground[_stroke(shape, brook[::2], 6) & (rough > -0.2)] = _ID["broadleaves"]
+    width = 6 + 2 * np.sin(np.arange(len(river)) / 170)
+    ground[_stroke(shape, river, width + 2) & (rough < -0.9)] = _ID["sand"]
+    ground[_stroke(shape, brook, 1.5) | _stroke(shape, river, width)] = _ID["river"]
+    for _ in range(max(1, ground.size // 400_000)):
+        ground[_blob(rng, shape, rng.uniform(8, 45))] = _ID["lake"]
+    for _ in range(max(1, ground.size // 600_000)):
+        ground[_blob(rng, shape, rng.uniform(6, 16))] = _ID["sand"]
+
+
+def _meander(
+    rng: np.random.Generator, middle: NDArray[np.float64], heading: float, bend: float, length: int
+) -> NDArray[np.float64]:
+    """A path of (y, x) points a pixel apart, both ways from `middle`.
+
+    Its direction swings as a sine of the way travelled: the sine-generated curve that rivers
+    follow (Langbein and Leopold 1966, USGS Professional Paper 422-H, equation 1). A swing of
+    2.2 radians would close the loops.
+    """
+    way = np.arange(length)
+    swing = 1.0 + 0.5 * np.sin(way / rng.uniform(2, 3) / bend)
+    angle = heading + swing * np.sin(2 * np.pi * way / bend + np.sin(way / bend))
+    path = np.cumsum(np.stack([np.sin(angle), np.cos(angle)], -1), axis=0)
+    return np.asarray(path - path[length // 2] + middle)
+
+
+def _blob(rng: np.random.Generator, shape: tuple[int, int], radius: float) -> NDArray[np.bool_]:
+    """A rounded patch somewhere in the scene."""
+    centre = np.array(shape) * rng.uniform(0.05, 0.95, 2)
+    mask = np.zeros(shape, bool)
+    box = _around(centre, 2 * radius, shape)
+    mask[box] = _distance(rng, centre, box) < radius
+    return mask
+
+
+def _distance(
+    rng: np.random.Generator, centre: NDArray[np.float64], box: tuple[slice, slice]
+) -> NDArray[np.float64]:
+    """Distance of the pixels of a box from its centre, with up to a third of bumps and bays."""
+    y, x = (axis - middle for axis, middle in zip(np.ogrid[box], centre, strict=True))
+    order = np.arange(2, 7)[:, None, None]
+    bumps = rng.normal(0, 0.22, order.shape) / np.sqrt(order)
+    outline = np.sum(bumps * np.sin(order * np.arctan2(y, x) + 7 * order**2), axis=0)
+    return np.asarray(np.hypot(y, x) * (1 + outline))
+
+
+# -- what people built -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Town:
+    centre: NDArray[np.float64]
+    radius: float
+
+
+def _build(rng: np.random.Generator, ground: Painting) -> None:
+    """Towns, the roads between them, and farms."""
+    shape = (ground.shape[0], ground.shape[1])
+    towns = _found_towns(rng, ground)
+    for town in [*towns, *_found_farms(rng, ground)]:
+        _lay_out(rng, ground, town)
+    for path, radius in _roads(rng, shape, towns):
+        ground[_stroke(shape, path, radius)] = _ID["asphalt" if radius > 1 else "gravel"]
+
+
+def _found_towns(rng: np.random.Generator, ground: Painting) -> list[_Town]:
+    """Towns of all sizes, far enough apart for fields between them."""
+    largest = min(ground.shape) / 6
+    towns: list[_Town] = []
+    for _ in range(4 + ground.size // 60_000):
+        radius = float(np.clip(rng.lognormal(3.4, 0.6), 14, min(largest, 95)))
+        centre = np.array(ground.shape) * rng.uniform(0.1, 0.9, 2)
+        if all(
+            np.linalg.norm(centre - other.centre) > 1.4 * (radius + other.radius) + 60
+            for other in towns
+        ):
+            towns.append(_Town(centre, radius))
+    return towns
+
+
+def _found_farms(rng: np.random.Generator, ground: Painting) -> list[_Town]:
+    """Farms, anywhere: a few houses that are too small for a street."""
+    count = ground.size // 40_000
+    centres = np.array(ground.shape) * rng.uniform(0.02, 0.98, (count, 2))
+    return [_Town(centre, radius) for centre, radius in zip(centres, rng.uniform(4, 8, count))]
+
+
+def _lay_out(rng: np.random.Generator, ground: Painting, town: _Town) -> None:
+    """Streets, houses with gardens, and halls at one end; water stays water."""
+    box = _around(town.centre, 2 * town.radius, (ground.shape[0], ground.shape[1]))
+    place = _distance(rng, town.centre, box) / town.radius
+    along, across = _street_grid(rng, town, box)
+    houses = _blocks(rng, along, across, (3, 4), _HOUSES)
+    halls = _blocks(rng, along, across, (9, 14), _HALLS)
+    plan = np.where(across > 0.4 * town.radius + 8, halls, houses)
+    if town.radius > 10:
+        plan[(along % 17 < 1.7) | (across % 28 < 1.7)] = _ID["asphalt"]
+    local = ground[box]
+    built = (place < 1) & (_LABELS[local] != WATER)
+    local[built] = plan[built]
+
+
+def _street_grid(
+    rng: np.random.Generator, town: _Town, box: tuple[slice, slice]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels along and across the main street, slightly bent."""
+    y, x = (axis - middle for axis, middle in zip(np.ogrid[box], town.centre, strict=True))
+    angle = rng.uniform(0, np.pi)
+    along = x * np.cos(angle) + y * np.sin(angle)
+    across = y * np.cos(angle) - x * np.sin(angle)
+    bend = rng.normal(0, 0.25) / town.radius
+    return along + bend * across**2, across + bend * along**2
+
+
+_HOUSES = {"red roof": 0.30, "grey roof": 0.17, "bright roof": 0.05, "garden": 0.33, "yard": 0.15}
+_HALLS = {"bright roof": 0.28, "grey roof": 0.37, "yard": 0.25, "garden": 0.10}
+
+
+def _blocks(
+    rng: np.random.Generator,
+    along: NDArray[np.float64],
+    across: NDArray[np.float64],
+    size: tuple[int, int],
+    shares: dict[str, float],
+) -> Painting:
+    """A material for every block of `size` pixels along and across the streets."""
+    places = (
+        np.floor(axis / length).astype(np.int32)
+        for axis, length in zip((along, across), size, strict=True)
+    )
+    materials = np.array([_ID[name] for name in shares], np.uint8)
+    return rng.choice(materials, _DRAWS, p=list(shares.values()))[_hash(*places)]
+
+
+def _roads(
+    rng: np.random.Generator, shape: tuple[int, int], towns: list[_Town]
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Paths and radii: every town to its two nearest, and a main road across the scene."""
+    centres = np.array([town.centre for town in towns])
+    between = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    roads = [
+        (_wander(rng, centres[start], centres[stop]), 1.25)
+        for start in range(len(towns))
+        for stop in np.argsort(between[start])[1:3]
+    ]
+    edge = rng.uniform(0.2, 0.8, 2) * shape[0]
+    west, east = np.array([edge[0], -20.0]), np.array([edge[1], shape[1] + 20.0])
+    middle = centres[np.argmin(np.abs(centres[:, 1] - shape[1] / 2))] + 25
+    return [*roads, (_wander(rng, west, middle), 1.9), (_wander(rng, middle, east), 1.9)]
+
+
+def _wander(
+    rng: np.random.Generator, start: NDArray[np.float64], stop: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A path of (y, x) points half a pixel apart, bent to the sides by up to a tenth or so."""
+    straight = stop - start
+    way = np.linspace(0, 1, 2 + int(2 * np.abs(straight).max()))
+    waves = np.arange(1, 7)
+    swing = rng.normal(0, 0.05, waves.size) / waves
+    aside = np.sum(swing[:, None] * np.sin(np.pi * waves[:, None] * way), axis=0)
+    return np.asarray(
+        start + way[:, None] * straight + aside[:, None] * straight[::-1] * np.array([1, -1])
+    )
+
+
+# -- what the sensor sees --------------------------------------------------------------------------
+
+
+def _reflect(rng: np.random.Generator, ground: Painting, tint: Field, rows: Field) -> Field:
+    """Reflectance x 10000 of the ground under sun and haze, blurred by the optics: (4, y, x)."""
+    shape = (ground.shape[0], ground.shape[1])
+    grain = rng.standard_normal(shape, dtype=np.float32)
+    texture = 1 + _GRAIN[ground] * grain + _ROWS[ground] * rows
+    texture += _MOTTLE[ground] * _fractal(rng, shape, 24, 2)
+    texture *= _sunlight(rng, shape)
+    farmed = np.isin(np.arange(len(MATERIALS)), [_ID[name] for name in _CROPS])[ground]
+    texture *= np.where(farmed, tint, 1)
+    image = np.stack([_blur(spectrum[ground] * texture) for spectrum in _SPECTRA])
+    haze = np.array([130, 80, 50, 20], np.float32)[:, None, None]
+    return np.asarray(image + haze * np.linspace(0, 1, shape[1], dtype=np.float32))
+
+
+def _sunlight(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
+    """Brightness, about 1: slopes facing the sun in the north-west of the picture, and a trend."""
+    relief = 20 * _fractal(rng, shape, 260, 4)
+    slope = np.diff(relief, axis=0, prepend=relief[:1]) + np.diff(relief, axis=1, prepend=relief[:, :1])
+    trend = np.linspace(0.06, -0.06, shape[0], dtype=np.float32)[:, None]
+    return np.asarray(1 + 0.25 * np.tanh(slope) + trend, np.float32)
+
+
+def _blur(band: Field) -> Field:
+    """The optics: a sixth of a pixel's light falls on either neighbour along each axis."""
+    weights = np.array([1, 4, 1], np.float32) / 6
+    for axis in (0, 1):
+        band = ndimage.correlate1d(band, weights, axis, mode="nearest")
+    return band
+
+
+def _cover_with_clouds(rng: np.random.Generator, image: Field) -> NDArray[np.bool_]:
+    """Darken the ground in the shadow of clouds, brighten it at their rims, and say where they are."""
+    shape = (image.shape[1], image.shape[2])
+    density = _fractal(rng, shape, 150, 5)
+    core = float(np.quantile(density[::8, ::8], 0.96))
+    shadow = np.clip((ndimage.shift(density, (34, 22), order=0) - core) * 4 + 0.5, 0, 1)
+    image *= 1 - 0.45 * shadow
+    veil = np.clip((density - core) * 2 + 1, 0, 1)
+    image += 0.06 * veil * (9000 - image)
+    return np.asarray(density > core)
+
+
+def _digitise(
+    rng: np.random.Generator, image: Field, clouds: NDArray[np.bool_]
+) -> NDArray[np.uint16]:
+    """Add the sensor's noise and count; masked pixels become `NODATA`."""
+    image += 22 * rng.standard_normal(image.shape, dtype=np.float32)
+    counts = np.clip(image, 1, 10_000).astype(np.uint16)
+    counts[:, clouds] = NODATA
+    return counts

@@ -1,0 +1,295 @@
+"""Scene, Batch, batches(): the one door from pixels to tensors, for training and prediction alike.
+
+A `Scene` is a raster as the network sees it: the bands it wants, in the order it wants them, on a
+grid of the pixel size it knows. Prediction asks for the windows of a lattice, training for random
+ones; both read them here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geoseg.errors import UserError
+from geoseg.resample import Resampling
+from geoseg.windows import Box, reflect
+
+__all__ = ["IGNORE", "Batch", "Part", "Scene", "batches", "is_missing"]
+
+IGNORE = 255
+"""Label of pixels that take no part in training or scoring."""
+
+_TENSOR_TYPES = {np.dtype(name) for name in ("uint8", "int16", "float32")}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a scene in memory, from which windows are cut.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (band, rows, columns)
+        uint8, int16 or float32, on the network's grid.
+    labels : ndarray of uint8, shape (rows, columns), or None
+    origin : tuple of int
+        Row and column of the first pixel on the network's grid.
+    extent : tuple of int
+        Rows and columns of the whole scene on that grid.
+    nodata : float or None
+        Value of missing pixels.
+    native : ndarray, shape (band, rows, columns)
+        The image's own pixels under the piece; `pixels` itself unless the scene is zoomed.
+    native_box : Box
+        Where those lie on the image's grid.
+    native_nodata : float or None
+        Value of missing pixels among them.
+    """
+
+    pixels: NDArray[Any]
+    labels: NDArray[np.uint8] | None
+    origin: tuple[int, int]
+    extent: tuple[int, int]
+    nodata: float | None
+    native: NDArray[Any]
+    native_box: Box
+    native_nodata: float | None
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Pixels of a box, shape (band, rows, columns); past the border they are mirrored."""
+        if self._contains(box):
+            rows, columns = self._local(box)
+            return self.pixels[:, rows, columns]
+        rows, columns = self._positions(box)
+        return self.pixels[:, rows[:, None], columns]
+
+    def read_labels(self, box: Box) -> NDArray[np.uint8]:
+        """Class indices of a box, shape (rows, columns); `IGNORE` past the border."""
+        if self.labels is None:
+            raise UserError("the scene has no labels; give Scene(image, labels) to train or score")
+        rows, columns = self._positions(box)
+        labels = self.labels[rows[:, None], columns].copy()
+        for axis, span in enumerate(box):
+            beyond = max(span.stop - self.extent[axis], 0)
+            outside = np.arange(span.stop - span.start) >= span.stop - span.start - beyond
+            labels[outside if axis == 0 else (slice(None), outside)] = IGNORE
+        return labels
+
+    def _contains(self, box: Box) -> bool:
+        return all(span.stop <= end for span, end in zip(box, self.extent, strict=True))
+
+    def _local(self, box: Box) -> Box:
+        rows, columns = (
+            slice(span.start - start, span.stop - start)
+            for span, start in zip(box, self.origin, strict=True)
+        )
+        return rows, columns
+
+    def _positions(self, box: Box) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        rows, columns = (
+            reflect(span, length) - start
+            for span, length, start in zip(box, self.extent, self.origin, strict=True)
+        )
+        return rows, columns
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A raster on the grid that the network sees.
+
+    Parameters
+    ----------
+    image : DataArray, dims (band, y, x)
+        Bands in the network's order; lazy or in memory, any real dtype.
+    labels : DataArray, dims (y, x), optional
+        Class indices 0..K-1 on the image's grid, `IGNORE` where there is none. Only for scenes that
+        are not zoomed.
+    zoom : tuple of float
+        Network pixels per image pixel, along rows and columns; 1 reads the image as it is.
+
+    Raises
+    ------
+    UserError
+        When dimensions, dtype or labels do not fit.
+    """
+
+    image: xr.DataArray
+    labels: xr.DataArray | None = None
+    zoom: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3:
+            raise UserError(
+                f"an image has the dimensions (band, y, x), this one {self.image.dims}; "
+                "use image.expand_dims('band') for a single band"
+            )
+        if self.image.dtype.kind not in "uif":
+            raise UserError(
+                f"pixels of type {self.image.dtype} cannot be classified; give integers or floats"
+            )
+        if self.labels is not None and self.labels.shape != self.image.shape[1:]:
+            raise UserError(
+                f"labels of {self.labels.shape} pixels do not fit an image of "
+                f"{self.image.shape[1:]}; give both on one grid"
+            )
+
+    @cached_property
+    def axes(self) -> tuple[Resampling, Resampling]:
+        """How rows and columns of the network's grid follow from those of the image."""
+        rows, columns = (
+            Resampling.by_zoom(length, zoom)
+            for length, zoom in zip(self.image.shape[1:], self.zoom, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid that the network sees."""
+        return self.axes[0].size, self.axes[1].size
+
+    @property
+    def is_zoomed(self) -> bool:
+        """Whether the network's grid is another than the image's."""
+        return not all(axis.is_identity for axis in self.axes)
+
+    @cached_property
+    def nodata(self) -> float | None:
+        """Value of missing image pixels; NaN and infinity are missing in float images as well."""
+        stored = self.image.rio.nodata
+        return float(stored) if stored is not None else None
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Pixels of a box on the network's grid; past the border they are mirrored.
+
+        Returns
+        -------
+        ndarray, shape (band, rows, columns)
+            uint8 or int16 where the image has that type, else float32; not normalised.
+        """
+        return self.part(box).read(box)
+
+    def read_labels(self, box: Box) -> NDArray[np.uint8]:
+        """Class indices of a box, shape (rows, columns); `IGNORE` past the border."""
+        return self.part(box).read_labels(box)
+
+    def load(self) -> Scene:
+        """The same scene with all its pixels in memory."""
+        labels = None if self.labels is None else self.labels.copy(data=self.labels.values)
+        return Scene(self.image.copy(data=self.image.values), labels, self.zoom)
+
+    def part(self, box: Box) -> Part:
+        """Read what the boxes inside `box` need, once.
+
+        Parameters
+        ----------
+        box : Box
+            Rows and columns on the network's grid, possibly past the border.
+        """
+        rows, columns = (
+            _extremes(reflect(span, axis.size)) for span, axis in zip(box, self.axes, strict=True)
+        )
+        native_box = self.axes[0].source(rows), self.axes[1].source(columns)
+        native = _as_tensor_type(self.image[:, native_box[0], native_box[1]].values)
+        labels = None
+        if self.labels is not None:
+            labels = self.labels[native_box[0], native_box[1]].values.astype(np.uint8)
+        pixels, nodata = native, self.nodata
+        if self.is_zoomed:
+            pixels, nodata = self._zoomed(native, native_box, (rows, columns)), float("nan")
+        origin = rows.start, columns.start
+        return Part(pixels, labels, origin, self.shape, nodata, native, native_box, self.nodata)
+
+    def _zoomed(self, native: NDArray[Any], native_box: Box, box: Box) -> NDArray[np.float32]:
+        """Pixels on the network's grid, NaN where most of what lies below is missing."""
+        values = native.astype(np.float32)
+        missing = is_missing(native, self.nodata)
+        values[missing] = 0
+        weight = (~missing).astype(np.float32)
+        for dim in (0, 1):
+            index, share = self.axes[dim].taps(box[dim])
+            index = index - native_box[dim].start
+            values = _average(values, index, share, dim + 1)
+            weight = _average(weight, index, share, dim + 1)
+        enough = weight >= 0.5  # at least half of the pixel has data
+        return np.where(enough, values / np.where(enough, weight, 1), np.float32(np.nan))
+
+
+def is_missing(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+    """Where single band values are missing: the no-data value, NaN or infinity."""
+    missing = np.zeros(pixels.shape, bool)
+    if pixels.dtype.kind == "f":
+        missing = ~np.isfinite(pixels)
+    if nodata is not None and not np.isnan(nodata):
+        missing |= pixels == np.asarray(nodata, np.float32)
+    return missing
+
+
+def _extremes(positions: NDArray[np.intp]) -> slice:
+    return slice(int(positions.min()), int(positions.max()) + 1)
+
+
+def _as_tensor_type(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels if pixels.dtype in _TENSOR_TYPES else pixels.astype(np.float32)
+
+
+def _average(
+    values: NDArray[np.float32], index: NDArray[np.intp], share: NDArray[np.float32], axis: int
+) -> NDArray[np.float32]:
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    total = 0
+    for tap in range(index.shape[1]):
+        total = total + values.take(index[:, tap], axis) * share[:, tap].reshape(shape)
+    return np.asarray(total, np.float32)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of one or several scenes.
+
+    Parameters
+    ----------
+    pixels : Tensor, shape (window, band, rows, columns)
+        uint8, int16 or float32 as read, not normalised.
+    nodata : float or None
+        Value of missing pixels, the same for all windows.
+    labels : Tensor of int64, shape (window, rows, columns), or None
+        Class indices, `IGNORE` where there is none.
+    """
+
+    pixels: Tensor
+    nodata: float | None
+    labels: Tensor | None
+
+
+def batches(samples: Iterable[tuple[Scene | Part, Box]], size: int) -> Iterator[Batch]:
+    """Read windows and stack them, in the order in which they are asked for.
+
+    Parameters
+    ----------
+    samples : iterable of (Scene or Part, Box)
+        Windows of one size; the scenes share band count, pixel type and no-data value.
+    size : int
+        Windows in a batch; the last one may have fewer.
+
+    Yields
+    ------
+    Batch
+    """
+    rest = iter(samples)
+    while chosen := list(islice(rest, size)):
+        pixels = np.stack([scene.read(box) for scene, box in chosen])
+        labels = None
+        if chosen[0][0].labels is not None:
+            stacked = np.stack([scene.read_labels(box) for scene, box in chosen])
+            labels = torch.from_numpy(stacked.astype(np.int64))
+        yield Batch(torch.from_numpy(pixels), chosen[0][0].nodata, labels)
