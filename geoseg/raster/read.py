@@ -130,7 +130,7 @@ _local = threading.local()
 
 
 def _handle(source: Source) -> rasterio.DatasetReader:
-    """This thread's own handle: GDAL's handles must not be shared between threads."""
+    """The handle of the running thread: GDAL's handles must not be shared between threads."""
     cache: OrderedDict[Any, Any] = _local.__dict__.setdefault("handles", OrderedDict())
     key = (source.path, source.version, source.grid)
     if key not in cache:

@@ -229,8 +229,8 @@ def working_folder(target: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
     except OSError as error:
         raise UserError(
-            f"cannot write into {target.parent} ({error.strerror}); choose a folder that exists and "
-            "that you may write to"
+            f"cannot write into {target.parent} ({error.strerror}); choose a folder that exists "
+            "and that you may write to"
         ) from error
     try:
         yield folder

@@ -1,0 +1,275 @@
+"""A network and its card: normalise, run, save, load."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from os import PathLike, fspath, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from geoseg import nets
+from geoseg.card import Card, card_from_json, card_to_json
+from geoseg.classes import ClassInfo, as_classes
+from geoseg.errors import UserError
+from geoseg.reach import measure_reach
+
+__all__ = ["Segmenter", "load", "shipped_models"]
+
+METADATA_KEY = "geoseg"
+MODELS = Path(__file__).parent / "models"
+
+
+class Segmenter:
+    """A network that says what it takes and gives.
+
+    Parameters
+    ----------
+    net : Module
+        ``(B, C, h, w)`` float32 to ``(B, K, h, w)`` scores before softmax, of the same rows and
+        columns whenever these are multiples of its total stride.
+    classes : sequence of str or ClassInfo
+        Names, or complete classes, of the K output channels.
+    bands : sequence of str
+        Names of the C input channels, e.g. ``("red", "green", "blue")``.
+    mean, std : sequence of float
+        Per band, in the units of the pixels.
+    gsd : float, optional
+        Ground sample distance it was trained on, in metres.
+    **facts
+        Any other field of `Card`.
+
+    Raises
+    ------
+    UserError
+        When the parts do not fit each other.
+
+    Notes
+    -----
+    Halo and stride are measured from the network unless `facts` give them.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        classes: Iterable[str | ClassInfo],
+        bands: Sequence[str],
+        mean: Sequence[float],
+        std: Sequence[float],
+        gsd: float | None = None,
+        **facts: Any,
+    ) -> None:
+        facts = {
+            "name": type(net).__name__,
+            "description": "",
+            "architecture": "",
+            "options": {},
+        } | facts
+        if "halo" not in facts:
+            reach = measure_reach(net, len(bands))
+            facts |= {"halo": reach.halo, "stride": reach.stride}
+        if gsd is not None and facts.get("gsd_range") is None:
+            facts["gsd_range"] = (0.8 * gsd, 1.25 * gsd)
+        self.net = net.eval()
+        self.card = Card(
+            classes=as_classes(classes),
+            bands=tuple(bands),
+            mean=tuple(map(float, mean)),
+            std=tuple(map(float, std)),
+            gsd=gsd,
+            **facts,
+        )
+
+    @classmethod
+    def from_card(cls, net: nn.Module, card: Card) -> Segmenter:
+        """Join a network with the card that describes it; nothing is measured."""
+        segmenter = cls.__new__(cls)
+        segmenter.net = net.eval()
+        segmenter.card = card
+        return segmenter
+
+    def __repr__(self) -> str:
+        names = ", ".join(each.name for each in self.card.classes)
+        return f"Segmenter({self.card.name!r}: {', '.join(self.card.bands)} -> {names})"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over card and weights, in hexadecimal: the same model has the same digest."""
+        sha = hashlib.sha256(card_to_json(self.card).encode())
+        for name, tensor in sorted(self.net.state_dict().items()):
+            sha.update(name.encode())
+            sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def normalise(self, pixels: Tensor, nodata: float | None) -> tuple[Tensor, Tensor]:
+        """What the network sees, and where there is something to see.
+
+        Parameters
+        ----------
+        pixels : Tensor, shape (B, C, h, w)
+            As read, any real dtype.
+        nodata : float or None
+            Value of missing pixels; NaN and infinity are missing as well.
+
+        Returns
+        -------
+        values : Tensor of float32, shape (B, C, h, w)
+            ``(pixel - mean) / std``, 0 (the mean) where a band is missing.
+        valid : Tensor of bool, shape (B, h, w)
+            False where the card's policy finds no data.
+        """
+        values = pixels.to(torch.float32)
+        missing = ~values.isfinite() if pixels.is_floating_point() else None
+        if nodata is not None and nodata == nodata:  # NaN is covered by isfinite
+            marked = values == torch.tensor(nodata, dtype=torch.float32)
+            missing = marked if missing is None else missing | marked
+        mean, std = (
+            torch.tensor(each, device=values.device)[:, None, None]
+            for each in (self.card.mean, self.card.std)
+        )
+        values = (values - mean) / std
+        if missing is None:
+            return values, torch.ones_like(values[:, 0], dtype=torch.bool)
+        gone = missing.all(1) if self.card.nodata == "all" else missing.any(1)
+        return values.masked_fill(missing, 0.0), ~gone
+
+    @torch.inference_mode()
+    def logits(self, pixels: Tensor, nodata: float | None) -> Tensor:
+        """Scores before softmax of windows as they were read.
+
+        Parameters
+        ----------
+        pixels : Tensor, shape (B, C, h, w)
+            As read; rows and columns that are not multiples of the stride are mirrored up to it.
+        nodata : float or None
+
+        Returns
+        -------
+        Tensor of float32, shape (B, K, h, w)
+        """
+        values, _ = self.normalise(pixels, nodata)
+        rows, columns = values.shape[2:]
+        padded = _pad_to_multiple(values, self.card.stride)
+        scores: Tensor = self.net(padded.contiguous(memory_format=torch.channels_last))
+        if scores.shape[1] != len(self.card.classes):
+            raise UserError(
+                f"the network gives {scores.shape[1]} scores a pixel but {len(self.card.classes)} "
+                "classes are named; name one class for each"
+            )
+        return scores[..., :rows, :columns].float()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write weights and card as one ``.safetensors`` file, whole or not at all.
+
+        Raises
+        ------
+        UserError
+            When the network is not one that `load` can build again.
+        """
+        if not self.card.architecture:
+            raise UserError(
+                f"{self.card.name} has no architecture name, so no file can tell how to build it; "
+                f"use one of {', '.join(nets.REGISTRY)} (geoseg.nets.build)"
+            )
+        state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        _refuse_other_shapes(self.card, shapes, fspath(path))
+        draft = Path(f"{fspath(path)}.part")
+        save_file(state, draft, metadata={METADATA_KEY: card_to_json(self.card)})
+        replace(draft, path)
+
+
+def _pad_to_multiple(values: Tensor, stride: int) -> Tensor:
+    """Mirror rows and columns at the far border up to a multiple of the stride."""
+    for dim in (2, 3):
+        length = values.shape[dim]
+        if length % stride:
+            positions = torch.arange(-(-length // stride) * stride, device=values.device)
+            values = values.index_select(dim, _mirrored(positions, length))
+    return values
+
+
+def _mirrored(positions: Tensor, length: int) -> Tensor:
+    period = max(2 * (length - 1), 1)
+    folded = positions % period
+    return torch.where(folded < length, folded, period - folded)
+
+
+def shipped_models() -> dict[str, Path]:
+    """The models that come with geoseg, by name."""
+    return {path.stem: path for path in sorted(MODELS.glob("*.safetensors"))}
+
+
+def load(model: str | PathLike[str]) -> Segmenter:
+    """Load a model file, or a shipped model by its name. No code in the file is ever run.
+
+    Parameters
+    ----------
+    model : path-like or str
+        A ``.safetensors`` file written by `Segmenter.save`, or a name of `shipped_models`.
+
+    Returns
+    -------
+    Segmenter
+
+    Raises
+    ------
+    UserError
+        When there is no such model, or it is damaged, or of an unknown architecture.
+    """
+    path = _find(fspath(model))
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: Mapping[str, str] = file.metadata() or {}
+            if METADATA_KEY not in metadata:
+                raise UserError(
+                    f"{path} holds weights but no geoseg card; add one with geoseg model import"
+                )
+            card = card_from_json(metadata[METADATA_KEY])
+            names = file.keys()
+            _refuse_other_shapes(
+                card, {n: tuple(file.get_slice(n).get_shape()) for n in names}, path
+            )
+            state = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is not a model file or is damaged ({error}); get a fresh copy"
+        ) from error
+    net = nets.build(card.architecture, **card.options)
+    net.load_state_dict(state)
+    return Segmenter.from_card(net, card)
+
+
+def _find(model: str) -> str:
+    shipped = shipped_models()
+    if Path(model).is_file():
+        return model
+    if model in shipped:
+        return str(shipped[model])
+    raise UserError(
+        f"there is no model {model!r}: neither a file nor one of the shipped models "
+        f"({', '.join(shipped) or 'none'}); see geoseg model list"
+    )
+
+
+def _refuse_other_shapes(card: Card, shapes: Mapping[str, tuple[int, ...]], path: str) -> None:
+    """Refuse weights that are not the card's network, before any memory is spent on it."""
+    with torch.device("meta"):
+        expected = nets.build(card.architecture, **card.options).state_dict()
+    differing = [
+        name
+        for name in sorted({*shapes, *expected})
+        if name not in shapes or name not in expected or shapes[name] != tuple(expected[name].shape)
+    ]
+    if differing:
+        raise UserError(
+            f"{path}: {len(differing)} weights, first {differing[0]}, are not those of "
+            f"{card.architecture} with {dict(card.options)}; the file is damaged or mislabelled"
+        )
