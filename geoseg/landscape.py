@@ -64,17 +64,17 @@ class Material:
 MATERIALS = {
     "river": Material(WATER, (520, 700, 560, 330), mottle=0.10),
     "lake": Material(WATER, (330, 420, 240, 140), mottle=0.12),
-    "conifers": Material(FOREST, (210, 360, 230, 1750), grain=0.16, mottle=0.10),
-    "broadleaves": Material(FOREST, (260, 520, 300, 3100), grain=0.13, mottle=0.10),
+    "conifers": Material(FOREST, (230, 410, 270, 1900), grain=0.16, mottle=0.10),
+    "broadleaves": Material(FOREST, (270, 560, 340, 3100), grain=0.13, mottle=0.10),
     "wheat": Material(CROPLAND, (350, 700, 430, 3700), mottle=0.03, rows=0.05),
-    "barley": Material(CROPLAND, (700, 1130, 1180, 2900), mottle=0.03, rows=0.05),
-    "rapeseed": Material(CROPLAND, (480, 1250, 900, 3600), mottle=0.03, rows=0.04),
-    "maize": Material(CROPLAND, (640, 920, 980, 2350), mottle=0.04, rows=0.09),
+    "barley": Material(CROPLAND, (580, 1060, 1080, 2900), mottle=0.03, rows=0.05),
+    "rapeseed": Material(CROPLAND, (430, 1200, 1020, 3600), mottle=0.03, rows=0.04),
+    "maize": Material(CROPLAND, (560, 880, 950, 2350), mottle=0.04, rows=0.09),
     "pasture": Material(GRASSLAND, (390, 760, 520, 3100), grain=0.04, mottle=0.09),
     "meadow": Material(GRASSLAND, (560, 930, 850, 2700), grain=0.05, mottle=0.10),
-    "ploughed": Material(SOIL, (680, 900, 1120, 1650), mottle=0.06, rows=0.04),
-    "fallow": Material(SOIL, (980, 1300, 1650, 2250), mottle=0.08, rows=0.02),
-    "sand": Material(SOIL, (1750, 2150, 2550, 3000), grain=0.05, mottle=0.08),
+    "ploughed": Material(SOIL, (560, 800, 1080, 1700), mottle=0.06, rows=0.04),
+    "fallow": Material(SOIL, (800, 1180, 1580, 2250), mottle=0.08, rows=0.02),
+    "sand": Material(SOIL, (1400, 1850, 2250, 2750), grain=0.05, mottle=0.08),
     "asphalt": Material(ROAD, (860, 960, 1020, 1300), grain=0.04),
     "gravel": Material(ROAD, (1350, 1560, 1750, 2050), grain=0.05),
     "red roof": Material(BUILT, (850, 1010, 1650, 2150), grain=0.10),
@@ -121,11 +121,12 @@ def make(
     if min(shape) < 128:
         raise UserError(f"a landscape of {shape} pixels is too small; ask for 128 x 128 or more")
     rng = np.random.default_rng(seed)
-    ground, tint, rows = _farmland(rng, shape)
-    _plant_woods(rng, ground)
+    land = _farmland(rng, shape)
+    ground = _sow(rng, land)
+    _plant_woods(rng, ground, land)
     _lead_river(rng, ground)
     _build(rng, ground)
-    image = _reflect(rng, ground, tint, rows)
+    image = _reflect(rng, ground, land)
     clouds = _cover_with_clouds(rng, image)
     truth = _LABELS[ground]
     truth[clouds] = IGNORE
@@ -140,28 +141,25 @@ def _smooth(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Fi
     down, across = (_splines(length, cell) for length in shape)
     heights = rng.standard_normal((down.shape[1], across.shape[1]), dtype=np.float32)
     # Each axis scales the variance by the integral of the squared cubic B-spline, 151 / 315.
-    return np.asarray(down @ heights @ across.T * (315 / 151), np.float32)
+    return np.asarray(down @ (heights * (315 / 151)) @ across.T)
 
 
 def _splines(length: int, cell: float) -> Field:
     """Uniform cubic B-splines with knots every `cell` pixels: (length, knots)."""
-    position = (np.arange(length) + 0.5) / cell
-    knots = np.arange(-1, int(position[-1]) + 3)
+    position = (np.arange(length, dtype=np.float32) + 0.5) / np.float32(cell)
+    knots = np.arange(-1, int(position[-1]) + 3, dtype=np.float32)
     distance = np.abs(position[:, None] - knots)
-    near = 2 / 3 - distance**2 + distance**3 / 2
-    far = np.clip(2 - distance, 0, None) ** 3 / 6
-    return np.where(distance < 1, near, far).astype(np.float32)
+    inner, outer = (np.clip(width - distance, 0, None) for width in (1, 2))
+    return np.asarray((outer * outer * outer - 4 * inner * inner * inner) / 6)
 
 
 def _fractal(rng: np.random.Generator, shape: tuple[int, int], cell: float, octaves: int) -> Field:
     """Smooth noise with ever smaller and fainter detail, standard deviation 1."""
-    weights = 0.5 ** np.arange(octaves)
-    weights /= np.sqrt(np.sum(weights**2))
-    layers = (
-        np.float32(weight) * _smooth(rng, shape, cell / 2**octave)
-        for octave, weight in enumerate(weights)
-    )
-    return np.sum(list(layers), axis=0, dtype=np.float32)
+    weights = 0.6 ** np.arange(octaves)
+    total = np.zeros(shape, np.float32)
+    for octave, weight in enumerate(weights / np.linalg.norm(weights)):
+        total += float(weight) * _smooth(rng, shape, cell / 2**octave)
+    return total
 
 
 def _above(noise: Field, share: float) -> NDArray[np.bool_]:
@@ -174,12 +172,16 @@ def _stroke(
 ) -> NDArray[np.bool_]:
     """The pixels within `radius` of a path of (y, x) points, a pixel or less apart."""
     reach = int(np.ceil(np.max(radius)))
-    offsets = np.stack(np.mgrid[-reach : reach + 1, -reach : reach + 1], -1).reshape(-1, 1, 2)
-    pixels = np.round(path).astype(int) + offsets
-    inside = np.all((pixels >= 0) & (pixels < shape), axis=-1)
-    inside &= np.linalg.norm(pixels - path, axis=-1) <= radius
+    radius = np.broadcast_to(radius, len(path))
+    near = np.all((path > -reach) & (path < np.array(shape) + reach), axis=-1)
+    near &= np.arange(len(path)) % max(reach // 4, 1) == 0  # discs overlap: fewer do for wide ones
+    centres = path[near].astype(np.float32)
+    offsets = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1, 1)
+    y, x = np.round(centres).astype(np.int32).T[:, None] + offsets
+    inside = (y - centres[:, 0]) ** 2 + (x - centres[:, 1]) ** 2 <= radius[near] ** 2
+    inside &= (y >= 0) & (x >= 0) & (y < shape[0]) & (x < shape[1])
     mask = np.zeros(shape, bool)
-    mask[tuple(pixels[inside].T)] = True
+    mask[y[inside], x[inside]] = True
     return mask
 
 
@@ -206,29 +208,49 @@ _CROPS = {
 }
 
 
-def _farmland(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Painting, Field, Field]:
-    """Parcels: the material, a tint of each (about 1), and rows (-1 to 1) along each."""
+@dataclass(frozen=True)
+class _Farmland:
+    district: NDArray[np.int32]
+    parcel: NDArray[np.uint32]  # a place in tables of `_DRAWS`
+    across: Field  # pixels across the working direction
+
+
+def _farmland(rng: np.random.Generator, shape: tuple[int, int]) -> _Farmland:
     district = _districts(rng, shape)
     along, across = _working_directions(rng, district)
-    parcel = _parcels(rng, district, along, across)
+    return _Farmland(district, _parcels(rng, district, along, across), across)
+
+
+def _sow(rng: np.random.Generator, land: _Farmland) -> Painting:
+    """A crop for every parcel; tracks around some districts, hedges around some parcels."""
     crops = np.array([_ID[name] for name in _CROPS], np.uint8)
-    crop = rng.choice(crops, _DRAWS, p=list(_CROPS.values()))
-    tint = rng.normal(1, 0.09, _DRAWS).astype(np.float32)
-    pitch = (2 * np.pi / rng.uniform(3, 8, _DRAWS)).astype(np.float32)
-    return crop[parcel], tint[parcel], np.sin(across * pitch[parcel])
+    ground = rng.choice(crops, _DRAWS, p=list(_CROPS.values()))[land.parcel]
+    region = _smooth(rng, land.parcel.shape, 180)
+    hedges = ndimage.binary_dilation(_borders(land.parcel), np.ones((2, 2))) & (region > 1.0)
+    ground[hedges] = _ID["broadleaves"]
+    ground[_borders(land.district) & (region < 0.6)] = _ID["gravel"]
+    return ground
 
 
-def _districts(rng: np.random.Generator, shape: tuple[int, int], cell: int = 230) -> NDArray[np.int32]:
+def _borders(regions: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Pixels that differ from the one above or to the left."""
+    above = np.diff(regions, axis=0, prepend=regions[:1]) != 0
+    return np.asarray(above | (np.diff(regions, axis=1, prepend=regions[:, :1]) != 0))
+
+
+def _districts(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.int32]:
     """Voronoi cells with bent borders; fields of a district share a direction."""
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    y = rows + 14 * _fractal(rng, shape, 110, 2)
-    x = columns + 14 * _fractal(rng, shape, 110, 2)
-    seeds = np.stack(np.mgrid[-1 : shape[0] // cell + 2, -1 : shape[1] // cell + 2], -1)
-    seeds = (seeds.reshape(-1, 2) + rng.uniform(0.15, 0.85, (seeds.size // 2, 2))) * cell
+    y, x = (
+        axis.astype(np.float32) + 14 * _fractal(rng, shape, 110, 2)
+        for axis in np.ogrid[: shape[0], : shape[1]]
+    )
+    cell = 230
+    corners = np.mgrid[-1 : shape[0] // cell + 2, -1 : shape[1] // cell + 2].reshape(2, -1).T
+    seeds = (corners + rng.uniform(0.25, 0.75, corners.shape)) * cell
     nearest = np.full(shape, np.inf, np.float32)
     owner = np.zeros(shape, np.int32)
     for index, seed in enumerate(seeds.astype(np.float32)):
-        box = _around(seed, 1.6 * cell, shape)
+        box = _around(seed, 1.25 * cell, shape)
         distance = (y[box] - seed[0]) ** 2 + (x[box] - seed[1]) ** 2
         closer = distance < nearest[box]
         np.copyto(nearest[box], distance, where=closer)
@@ -270,33 +292,34 @@ def _parcels(
     return _hash(strip.astype(np.int32), piece.astype(np.int32))
 
 
-def _plant_woods(rng: np.random.Generator, ground: Painting) -> None:
-    """Woods large and small, and rough grazing on the hills between them."""
-    shape = (ground.shape[0], ground.shape[1])
+def _plant_woods(rng: np.random.Generator, ground: Painting, land: _Farmland) -> None:
+    """Woods large and small, and grazing on the hills; their edges keep in part to parcels."""
+    shape = ground.shape
     hills = _fractal(rng, shape, 300, 5)
-    ground[_above(hills, 0.32)] = _ID["pasture"]
-    woods = _above(hills + 0.35 * _fractal(rng, shape, 70, 3), 0.22)
-    woods |= _above(_fractal(rng, shape, 60, 3), 0.03)
-    conifers = _fractal(rng, shape, 120, 3) > 0.2
+    edge = 0.3 * rng.standard_normal(_DRAWS, dtype=np.float32)[land.parcel]
+    ground[_above(hills + edge, 0.30)] = _ID["pasture"]
+    woods = _above(hills + edge + 0.4 * _fractal(rng, shape, 50, 4), 0.20)
+    woods |= _above(_fractal(rng, shape, 60, 4), 0.03)
+    conifers = _fractal(rng, shape, 120, 4) + edge > 0.2
     ground[woods] = np.where(conifers, _ID["conifers"], _ID["broadleaves"])[woods]
 
 
 def _lead_river(rng: np.random.Generator, ground: Painting) -> None:
     """A meandering river with its meadows, banks of sand and wood, a tributary, and lakes."""
-    shape = (ground.shape[0], ground.shape[1])
+    shape = ground.shape
     heading = rng.uniform(0, np.pi)
     spring = np.array(shape) * rng.uniform(0.35, 0.65, 2)
     river = _meander(rng, spring, heading, bend=330, length=3 * max(shape))
     brook = _meander(rng, spring, heading + np.pi / 2, bend=130, length=3 * max(shape))
     rough = _fractal(rng, shape, 40, 3)
-    ground[_stroke(shape, river[::4], 34) & (rough > -0.4)] = _ID["meadow"]
-    ground[_stroke(shape, river[::4], 15) & (rough > 0.7)] = _ID["broadleaves"]
-    ground[_stroke(shape, brook[::2], 6) & (rough > -0.2)] = _ID["broadleaves"]
-    width = 6 + 2 * np.sin(np.arange(len(river)) / 170)
-    ground[_stroke(shape, river, width + 2) & (rough < -0.9)] = _ID["sand"]
+    ground[_stroke(shape, river, 34) & (rough > -0.4)] = _ID["meadow"]
+    ground[_stroke(shape, river, 15) & (rough > 0.7)] = _ID["broadleaves"]
+    ground[_stroke(shape, brook, 6) & (rough > -0.2)] = _ID["broadleaves"]
+    width = 8 + 2.5 * np.sin(np.arange(len(river)) / 170)
+    ground[_stroke(shape, river, width + 2) & (rough < -1.2)] = _ID["sand"]
     ground[_stroke(shape, brook, 1.5) | _stroke(shape, river, width)] = _ID["river"]
-    for _ in range(max(1, ground.size // 400_000)):
-        ground[_blob(rng, shape, rng.uniform(8, 45))] = _ID["lake"]
+    for _ in range(max(1, ground.size // 250_000)):
+        ground[_blob(rng, shape, rng.uniform(8, 55))] = _ID["lake"]
     for _ in range(max(1, ground.size // 600_000)):
         ground[_blob(rng, shape, rng.uniform(6, 16))] = _ID["sand"]
 
@@ -311,30 +334,29 @@ def _meander(
     2.2 radians would close the loops.
     """
     way = np.arange(length)
-    swing = 1.0 + 0.5 * np.sin(way / rng.uniform(2, 3) / bend)
+    swing = 1.3 + 0.5 * np.sin(way / rng.uniform(2, 3) / bend)
     angle = heading + swing * np.sin(2 * np.pi * way / bend + np.sin(way / bend))
     path = np.cumsum(np.stack([np.sin(angle), np.cos(angle)], -1), axis=0)
     return np.asarray(path - path[length // 2] + middle)
 
 
 def _blob(rng: np.random.Generator, shape: tuple[int, int], radius: float) -> NDArray[np.bool_]:
-    """A rounded patch somewhere in the scene."""
+    """A patch of uneven outline somewhere in the scene."""
     centre = np.array(shape) * rng.uniform(0.05, 0.95, 2)
     mask = np.zeros(shape, bool)
     box = _around(centre, 2 * radius, shape)
-    mask[box] = _distance(rng, centre, box) < radius
+    mask[box] = _distance(rng, centre, radius, box) < 1
     return mask
 
 
 def _distance(
-    rng: np.random.Generator, centre: NDArray[np.float64], box: tuple[slice, slice]
-) -> NDArray[np.float64]:
-    """Distance of the pixels of a box from its centre, with up to a third of bumps and bays."""
-    y, x = (axis - middle for axis, middle in zip(np.ogrid[box], centre, strict=True))
-    order = np.arange(2, 7)[:, None, None]
-    bumps = rng.normal(0, 0.22, order.shape) / np.sqrt(order)
-    outline = np.sum(bumps * np.sin(order * np.arctan2(y, x) + 7 * order**2), axis=0)
-    return np.asarray(np.hypot(y, x) * (1 + outline))
+    rng: np.random.Generator, centre: NDArray[np.float64], radius: float, box: tuple[slice, slice]
+) -> Field:
+    """Distance from a centre in radii, with bumps and bays, for the pixels of a box."""
+    y, x = ((axis - middle) / radius for axis, middle in zip(np.ogrid[box], centre, strict=True))
+    distance = np.asarray(np.hypot(y, x), np.float32)
+    distance += 0.22 * _fractal(rng, distance.shape, 0.8 * radius, 2)
+    return distance
 
 
 # -- what people built -----------------------------------------------------------------------------
@@ -348,7 +370,7 @@ class _Town:
 
 def _build(rng: np.random.Generator, ground: Painting) -> None:
     """Towns, the roads between them, and farms."""
-    shape = (ground.shape[0], ground.shape[1])
+    shape = ground.shape
     towns = _found_towns(rng, ground)
     for town in [*towns, *_found_farms(rng, ground)]:
         _lay_out(rng, ground, town)
@@ -375,13 +397,14 @@ def _found_farms(rng: np.random.Generator, ground: Painting) -> list[_Town]:
     """Farms, anywhere: a few houses that are too small for a street."""
     count = ground.size // 40_000
     centres = np.array(ground.shape) * rng.uniform(0.02, 0.98, (count, 2))
-    return [_Town(centre, radius) for centre, radius in zip(centres, rng.uniform(4, 8, count))]
+    radii = rng.uniform(4, 8, count)
+    return [_Town(centre, radius) for centre, radius in zip(centres, radii, strict=True)]
 
 
 def _lay_out(rng: np.random.Generator, ground: Painting, town: _Town) -> None:
     """Streets, houses with gardens, and halls at one end; water stays water."""
-    box = _around(town.centre, 2 * town.radius, (ground.shape[0], ground.shape[1]))
-    place = _distance(rng, town.centre, box) / town.radius
+    box = _around(town.centre, 1.6 * town.radius, ground.shape)
+    place = _distance(rng, town.centre, town.radius, box)
     along, across = _street_grid(rng, town, box)
     houses = _blocks(rng, along, across, (3, 4), _HOUSES)
     halls = _blocks(rng, along, across, (9, 14), _HALLS)
@@ -401,7 +424,7 @@ def _street_grid(
     angle = rng.uniform(0, np.pi)
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle)
-    bend = rng.normal(0, 0.25) / town.radius
+    bend = rng.normal(0, 0.12) / town.radius
     return along + bend * across**2, across + bend * along**2
 
 
@@ -430,16 +453,17 @@ def _roads(
 ) -> list[tuple[NDArray[np.float64], float]]:
     """Paths and radii: every town to its two nearest, and a main road across the scene."""
     centres = np.array([town.centre for town in towns])
-    between = np.linalg.norm(centres[:, None] - centres, axis=-1)
-    roads = [
-        (_wander(rng, centres[start], centres[stop]), 1.25)
-        for start in range(len(towns))
-        for stop in np.argsort(between[start])[1:3]
-    ]
-    edge = rng.uniform(0.2, 0.8, 2) * shape[0]
-    west, east = np.array([edge[0], -20.0]), np.array([edge[1], shape[1] + 20.0])
-    middle = centres[np.argmin(np.abs(centres[:, 1] - shape[1] / 2))] + 25
-    return [*roads, (_wander(rng, west, middle), 1.9), (_wander(rng, middle, east), 1.9)]
+    roads = [(_wander(rng, centres[a], centres[b]), 1.25) for a, b in _neighbours(centres)]
+    west, east = rng.uniform(0.2, 0.8, 2) * shape[0]
+    across = _wander(rng, np.array([west, -20.0]), np.array([east, shape[1] + 20.0]))
+    return [*roads, (across, 1.9)]
+
+
+def _neighbours(centres: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs of which one is among the two nearest of the other."""
+    order = np.argsort(np.linalg.norm(centres[:, None] - centres, axis=-1), axis=1)
+    pairs = {(min(a, b), max(a, b)) for a, *rest in order[:, :3].tolist() for b in rest}
+    return sorted(pairs)
 
 
 def _wander(
@@ -459,24 +483,50 @@ def _wander(
 # -- what the sensor sees --------------------------------------------------------------------------
 
 
-def _reflect(rng: np.random.Generator, ground: Painting, tint: Field, rows: Field) -> Field:
+def _reflect(rng: np.random.Generator, ground: Painting, land: _Farmland) -> Field:
     """Reflectance x 10000 of the ground under sun and haze, blurred by the optics: (4, y, x)."""
-    shape = (ground.shape[0], ground.shape[1])
-    grain = rng.standard_normal(shape, dtype=np.float32)
-    texture = 1 + _GRAIN[ground] * grain + _ROWS[ground] * rows
+    texture = _texture(rng, ground, land)
+    farmed = np.isin(np.arange(len(MATERIALS)), [_ID[name] for name in _CROPS])
+    parcel = np.where(farmed[ground], land.parcel, _DRAWS)
+    image = np.stack(
+        [
+            _blur(spectrum[ground] * texture * tint[parcel])
+            for spectrum, tint in zip(_SPECTRA, _tints(rng), strict=True)
+        ]
+    )
+    haze = np.array([130, 80, 50, 20], np.float32)[:, None, None]
+    image += haze * np.linspace(0, 1, ground.shape[1], dtype=np.float32)
+    return image
+
+
+def _tints(rng: np.random.Generator) -> Field:
+    """Factors by band and parcel: light or dark, lush (less red, more infrared) or poor.
+
+    The last column is for pixels of no parcel.
+    """
+    tints = np.ones((len(BANDS), _DRAWS + 1))
+    tints[:, :-1] += rng.normal(0, 0.08, _DRAWS)
+    tints[:, :-1] += np.array([[-0.6], [-0.4], [-1], [0.7]]) * rng.normal(0, 0.13, _DRAWS)
+    return np.clip(tints, 0.5, None).astype(np.float32)
+
+
+def _texture(rng: np.random.Generator, ground: Painting, land: _Farmland) -> Field:
+    """Brightness, about 1: grain, mottle and rows of the materials in the light of the sun."""
+    shape = ground.shape
+    pitch = (2 * np.pi / rng.uniform(3, 8, _DRAWS)).astype(np.float32)
+    texture = 1 + _ROWS[ground] * np.sin(land.across * pitch[land.parcel])
+    texture += _GRAIN[ground] * rng.standard_normal(shape, dtype=np.float32)
     texture += _MOTTLE[ground] * _fractal(rng, shape, 24, 2)
     texture *= _sunlight(rng, shape)
-    farmed = np.isin(np.arange(len(MATERIALS)), [_ID[name] for name in _CROPS])[ground]
-    texture *= np.where(farmed, tint, 1)
-    image = np.stack([_blur(spectrum[ground] * texture) for spectrum in _SPECTRA])
-    haze = np.array([130, 80, 50, 20], np.float32)[:, None, None]
-    return np.asarray(image + haze * np.linspace(0, 1, shape[1], dtype=np.float32))
+    return np.asarray(texture)
 
 
 def _sunlight(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     """Brightness, about 1: slopes facing the sun in the north-west of the picture, and a trend."""
     relief = 20 * _fractal(rng, shape, 260, 4)
-    slope = np.diff(relief, axis=0, prepend=relief[:1]) + np.diff(relief, axis=1, prepend=relief[:, :1])
+    slope = np.diff(relief, axis=0, prepend=relief[:1]) + np.diff(
+        relief, axis=1, prepend=relief[:, :1]
+    )
     trend = np.linspace(0.06, -0.06, shape[0], dtype=np.float32)[:, None]
     return np.asarray(1 + 0.25 * np.tanh(slope) + trend, np.float32)
 
@@ -490,9 +540,8 @@ def _blur(band: Field) -> Field:
 
 
 def _cover_with_clouds(rng: np.random.Generator, image: Field) -> NDArray[np.bool_]:
-    """Darken the ground in the shadow of clouds, brighten it at their rims, and say where they are."""
-    shape = (image.shape[1], image.shape[2])
-    density = _fractal(rng, shape, 150, 5)
+    """Darken the ground in the shadow of clouds, brighten it at their rims; say where they are."""
+    density = _fractal(rng, image.shape[1:], 150, 5)
     core = float(np.quantile(density[::8, ::8], 0.96))
     shadow = np.clip((ndimage.shift(density, (34, 22), order=0) - core) * 4 + 0.5, 0, 1)
     image *= 1 - 0.45 * shadow
