@@ -1,6 +1,6 @@
 """The card: what a model is, in a STAC Item with the Machine Learning Model extension.
 
-A card says everything that is needed to use the network rightly: bands and their statistics, classes,
+A card says all that is needed to use the network rightly: bands and their statistics, classes,
 pixel size, how far it sees. It is kept as JSON in the header of the weights. What the extension
 (https://github.com/stac-extensions/mlm, v1.5.0) has no field for is written with the prefix
 ``geoseg:``.
@@ -96,7 +96,7 @@ class Card:
             )
         if not all(map(isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
             raise UserError(
-                f"mean {self.mean} and std {self.std}: every mean must be finite, every std positive"
+                f"mean {self.mean} and std {self.std}: each mean must be finite, each std positive"
             )
         if not 1 <= self.stride <= MAX_REACH or not 1 <= self.window <= MAX_REACH:
             raise UserError(

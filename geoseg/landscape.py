@@ -100,7 +100,7 @@ def make(
     Parameters
     ----------
     shape : tuple of int
-        Rows and columns, each at least 128: smaller scenes have no room for a town and a river.
+        Rows and columns, each at least 192: smaller scenes have no room for a town and a river.
     seed : int
         The same shape and seed make the same landscape; on another kind of processor a value may
         differ by its last bit.
@@ -118,8 +118,8 @@ def make(
     UserError
         When the shape is too small.
     """
-    if min(shape) < 128:
-        raise UserError(f"a landscape of {shape} pixels is too small; ask for 128 x 128 or more")
+    if min(shape) < 192:
+        raise UserError(f"a landscape of {shape} pixels is too small; ask for 192 x 192 or more")
     rng = np.random.default_rng(seed)
     land = _farmland(rng, shape)
     ground = _sow(rng, land)
@@ -379,18 +379,20 @@ def _build(rng: np.random.Generator, ground: Painting) -> None:
 
 
 def _found_towns(rng: np.random.Generator, ground: Painting) -> list[_Town]:
-    """Towns of all sizes, far enough apart for fields between them."""
+    """Towns of all sizes, on dry land, far enough apart for fields between them."""
     largest = min(ground.shape) / 6
     towns: list[_Town] = []
-    for _ in range(4 + ground.size // 60_000):
+    for _ in range(10 + ground.size // 60_000):
         radius = float(np.clip(rng.lognormal(3.4, 0.6), 14, min(largest, 95)))
         centre = np.array(ground.shape) * rng.uniform(0.1, 0.9, 2)
-        if all(
-            np.linalg.norm(centre - other.centre) > 1.4 * (radius + other.radius) + 60
-            for other in towns
-        ):
+        dry = _LABELS[ground[tuple(centre.astype(int))]] != WATER
+        if dry and all(_apart(centre, radius, other) for other in towns):
             towns.append(_Town(centre, radius))
     return towns
+
+
+def _apart(centre: NDArray[np.float64], radius: float, town: _Town) -> bool:
+    return bool(np.linalg.norm(centre - town.centre) > 1.4 * (radius + town.radius) + 60)
 
 
 def _found_farms(rng: np.random.Generator, ground: Painting) -> list[_Town]:

@@ -8,7 +8,7 @@ ones; both read them here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -33,6 +33,22 @@ _TENSOR_TYPES = {np.dtype(name) for name in ("uint8", "int16", "float32")}
 
 
 @dataclass(frozen=True)
+class NativePixels:
+    """Pixels as the image has them: (band, rows, columns), where they lie, what marks a gap."""
+
+    pixels: NDArray[Any]
+    box: Box
+    nodata: float | None
+
+    def valid(self, policy: str) -> NDArray[np.bool_] | None:
+        """Where there is data, shape (rows, columns); None when nothing can be missing."""
+        if self.nodata is None and self.pixels.dtype.kind != "f":
+            return None
+        missing = is_missing(self.pixels, self.nodata)
+        return np.asarray(~(missing.all(0) if policy == "all" else missing.any(0)))
+
+
+@dataclass(frozen=True)
 class Part:
     """A piece of a scene in memory, from which windows are cut.
 
@@ -47,12 +63,8 @@ class Part:
         Rows and columns of the whole scene on that grid.
     nodata : float or None
         Value of missing pixels.
-    native : ndarray, shape (band, rows, columns)
-        The image's own pixels under the piece; `pixels` itself unless the scene is zoomed.
-    native_box : Box
-        Where those lie on the image's grid.
-    native_nodata : float or None
-        Value of missing pixels among them.
+    native : NativePixels
+        The image's own pixels under the piece; the same ones unless the scene is zoomed.
     """
 
     pixels: NDArray[Any]
@@ -60,9 +72,7 @@ class Part:
     origin: tuple[int, int]
     extent: tuple[int, int]
     nodata: float | None
-    native: NDArray[Any]
-    native_box: Box
-    native_nodata: float | None
+    native: NativePixels
 
     def read(self, box: Box) -> NDArray[Any]:
         """Pixels of a box, shape (band, rows, columns); past the border they are mirrored."""
@@ -194,29 +204,52 @@ class Scene:
         box : Box
             Rows and columns on the network's grid, possibly past the border.
         """
+        native_box = self.native_box(box)
+        native = self.image[:, native_box[0], native_box[1]].values
+        part = self.part_of(native, box)
+        if self.labels is None:
+            return part
+        labels = self.labels[native_box[0], native_box[1]].values.astype(np.uint8)
+        return replace(part, labels=labels)
+
+    def native_box(self, box: Box) -> Box:
+        """The image pixels that a box on the network's grid depends on."""
+        rows, columns = self._inside(box)
+        return self.axes[0].source(rows), self.axes[1].source(columns)
+
+    def part_of(self, native: NDArray[Any], box: Box) -> Part:
+        """Make a part of pixels that were read already.
+
+        Parameters
+        ----------
+        native : ndarray, shape (band, rows, columns)
+            The image's pixels of ``native_box(box)``.
+        box : Box
+            Rows and columns on the network's grid.
+        """
+        native = _as_tensor_type(native)
+        inside = self._inside(box)
+        origin = inside[0].start, inside[1].start
+        own = NativePixels(native, self.native_box(box), self.nodata)
+        if not self.is_zoomed:
+            return Part(native, None, origin, self.shape, self.nodata, own)
+        zoomed = self._zoomed(own, inside)
+        return Part(zoomed, None, origin, self.shape, float("nan"), own)
+
+    def _inside(self, box: Box) -> Box:
         rows, columns = (
             _extremes(reflect(span, axis.size)) for span, axis in zip(box, self.axes, strict=True)
         )
-        native_box = self.axes[0].source(rows), self.axes[1].source(columns)
-        native = _as_tensor_type(self.image[:, native_box[0], native_box[1]].values)
-        labels = None
-        if self.labels is not None:
-            labels = self.labels[native_box[0], native_box[1]].values.astype(np.uint8)
-        pixels, nodata = native, self.nodata
-        if self.is_zoomed:
-            pixels, nodata = self._zoomed(native, native_box, (rows, columns)), float("nan")
-        origin = rows.start, columns.start
-        return Part(pixels, labels, origin, self.shape, nodata, native, native_box, self.nodata)
+        return rows, columns
 
-    def _zoomed(self, native: NDArray[Any], native_box: Box, box: Box) -> NDArray[np.float32]:
+    def _zoomed(self, own: NativePixels, box: Box) -> NDArray[np.float32]:
         """Pixels on the network's grid, NaN where most of what lies below is missing."""
-        values = native.astype(np.float32)
-        missing = is_missing(native, self.nodata)
-        values[missing] = 0
+        missing = is_missing(own.pixels, own.nodata)
+        values = np.where(missing, 0, own.pixels).astype(np.float32)
         weight = (~missing).astype(np.float32)
         for dim in (0, 1):
             index, share = self.axes[dim].taps(box[dim])
-            index = index - native_box[dim].start
+            index = index - own.box[dim].start
             values = _average(values, index, share, dim + 1)
             weight = _average(weight, index, share, dim + 1)
         enough = weight >= 0.5  # at least half of the pixel has data

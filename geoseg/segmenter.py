@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -24,6 +25,7 @@ __all__ = ["Segmenter", "load", "shipped_models"]
 
 METADATA_KEY = "geoseg"
 MODELS = Path(__file__).parent / "models"
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Segmenter:
@@ -78,6 +80,7 @@ class Segmenter:
         if gsd is not None and facts.get("gsd_range") is None:
             facts["gsd_range"] = (0.8 * gsd, 1.25 * gsd)
         self.net = net.eval()
+        self.device, self.precision = _device_of(net), "fp32"
         self.card = Card(
             classes=as_classes(classes),
             bands=tuple(bands),
@@ -92,8 +95,23 @@ class Segmenter:
         """Join a network with the card that describes it; nothing is measured."""
         segmenter = cls.__new__(cls)
         segmenter.net = net.eval()
+        segmenter.device, segmenter.precision = _device_of(net), "fp32"
         segmenter.card = card
         return segmenter
+
+    def on(self, device: torch.device, precision: str = "fp32") -> Segmenter:
+        """A copy that runs on a device.
+
+        Parameters
+        ----------
+        device : torch.device
+        precision : {"fp32", "bf16", "fp16"}
+            Of the network's arithmetic; scores are float32 all the same.
+        """
+        net = copy.deepcopy(self.net).to(device, memory_format=torch.channels_last)
+        there = Segmenter.from_card(net, self.card)
+        there.device, there.precision = device, precision
+        return there
 
     def __repr__(self) -> str:
         names = ", ".join(each.name for each in self.card.classes)
@@ -154,10 +172,12 @@ class Segmenter:
         -------
         Tensor of float32, shape (B, K, h, w)
         """
-        values, _ = self.normalise(pixels, nodata)
+        values, _ = self.normalise(pixels.to(self.device), nodata)
         rows, columns = values.shape[2:]
         padded = _pad_to_multiple(values, self.card.stride)
-        scores: Tensor = self.net(padded.contiguous(memory_format=torch.channels_last))
+        lower = self.precision != "fp32"
+        with torch.autocast(self.device.type, _DTYPES[self.precision], enabled=lower):
+            scores: Tensor = self.net(padded.contiguous(memory_format=torch.channels_last))
         if scores.shape[1] != len(self.card.classes):
             raise UserError(
                 f"the network gives {scores.shape[1]} scores a pixel but {len(self.card.classes)} "
@@ -184,6 +204,11 @@ class Segmenter:
         draft = Path(f"{fspath(path)}.part")
         save_file(state, draft, metadata={METADATA_KEY: card_to_json(self.card)})
         replace(draft, path)
+
+
+def _device_of(net: nn.Module) -> torch.device:
+    first = next(net.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def _pad_to_multiple(values: Tensor, stride: int) -> Tensor:

@@ -1,0 +1,128 @@
+"""Which bands of an image are the bands of a model: by name, or in order where there are none."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+
+import xarray as xr
+
+from geoseg.card import Card
+from geoseg.errors import UserError
+
+__all__ = ["band_names", "choose_bands"]
+
+log = logging.getLogger(__name__)
+
+# Common names of bands (STAC electro-optical extension v2.0.0, table "Common Band Names") and the
+# names on which Sentinel-2 and Landsat 8/9 products agree; B8 is near infrared in one and
+# panchromatic in the other, so it stands for neither.
+_SYNONYMS = {
+    "coastal": ("b01", "b1", "ultra_blue", "coastal_aerosol"),
+    "blue": ("b02", "b2", "b"),
+    "green": ("b03", "b3", "g"),
+    "red": ("b04", "b4", "r"),
+    "nir": ("b08", "near_infrared", "nir08"),
+}
+_COMMON = {other: common for common, others in _SYNONYMS.items() for other in others}
+
+
+def band_names(image: xr.DataArray) -> list[str]:
+    """Names of the bands of an image, empty where it names none.
+
+    Parameters
+    ----------
+    image : DataArray, dims (band, y, x)
+        Names are looked for in ``attrs["long_name"]`` and in the coordinate ``band``.
+    """
+    stated = image.attrs.get("long_name", ())
+    if not isinstance(stated, str) and len(stated) == image.shape[0]:
+        return [str(name or "") for name in stated]
+    labels = image.coords.get(str(image.dims[0]))
+    if labels is not None and labels.dtype.kind in "UOST":
+        return [str(name) for name in labels.values]
+    if isinstance(stated, str) and image.shape[0] == 1:
+        return [stated]
+    return [""] * int(image.shape[0])
+
+
+def choose_bands(
+    image: xr.DataArray, card: Card, bands: Sequence[str | int] | None = None
+) -> xr.DataArray:
+    """The bands that a model wants, in its order.
+
+    Parameters
+    ----------
+    image : DataArray, dims (band, y, x)
+    card : Card
+    bands : sequence of str or int, optional
+        Names, or numbers from 1, one for each band of the model. By default bands are matched by
+        name; where the image names none and has as many as the model, they are taken in order.
+
+    Returns
+    -------
+    DataArray, dims (band, y, x)
+
+    Raises
+    ------
+    UserError
+        When bands are missing, with both lists.
+    """
+    if image.ndim != 3:
+        raise UserError(
+            f"an image has the dimensions (band, y, x), this one {image.dims}; "
+            "use image.expand_dims('band') for a single band"
+        )
+    names = band_names(image)
+    if bands is not None:
+        if len(bands) != len(card.bands):
+            raise UserError(
+                f"{len(bands)} bands are named ({', '.join(map(str, bands))}) but {card.name} "
+                f"takes {len(card.bands)}: {', '.join(card.bands)}"
+            )
+        return image[[_place(band, image, names) for band in bands]]
+    places = _match(names, card)
+    return image if places == list(range(image.shape[0])) else image[places]
+
+
+def _place(band: str | int, image: xr.DataArray, names: Sequence[str]) -> int:
+    wanted = str(band).strip().casefold()
+    folded = [name.casefold() for name in names]
+    if wanted in folded and wanted:
+        return folded.index(wanted)
+    numbers = [str(n) for n in image.coords["band"].values] if "band" in image.coords else []
+    if wanted in numbers:
+        return numbers.index(wanted)  # the file's own number, also after alpha was left out
+    if not numbers and wanted.isdecimal() and 1 <= int(wanted) <= len(names):
+        return int(wanted) - 1
+    raise UserError(f"the image has no band {band!r}; its bands are {_listed(names)}")
+
+
+def _match(names: Sequence[str], card: Card) -> list[int]:
+    known = [_common_name(name) for name in names]
+    wanted = [_common_name(name) for name in card.bands]
+    if set(wanted) <= set(known):
+        return [known.index(name) for name in wanted]
+    if len(names) == len(card.bands) and not any(_says_something(name) for name in names):
+        log.info("bands are taken in the image's order as %s", ", ".join(card.bands))
+        return list(range(len(names)))
+    raise UserError(
+        f"{card.name} takes {len(wanted)} bands ({', '.join(card.bands)}) but the image has "
+        f"{len(names)} ({_listed(names)}); say which they are, e.g. --bands "
+        + ",".join(str(i) for i in range(1, len(wanted) + 1))
+    )
+
+
+def _common_name(name: str) -> str:
+    folded = re.sub(r"[^0-9a-z]+", "_", name.casefold()).strip("_")
+    return _COMMON.get(folded, folded)
+
+
+def _says_something(name: str) -> bool:
+    """Whether a name is more than a number ("Band 1", "layer_2", "3")."""
+    return bool(re.sub(r"^(band|layer|channel|b)?[ _-]*\d*$", "", name.strip().casefold()))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"{i} {name}".strip() for i, name in enumerate(names, 1))

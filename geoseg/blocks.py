@@ -1,0 +1,326 @@
+"""The block task: pixels in, classes or scores out, as a plain function of arrays.
+
+A block reads the hull of its windows once, runs them in batches on a device, decides there what
+each pixel is, and returns its own pixels. It knows no file and no graph, and shares nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geoseg.card import Card
+from geoseg.devices import find_devices, find_precision, pool_for
+from geoseg.errors import UserError
+from geoseg.loader import Part, Scene, batches
+from geoseg.plan import Block, Plan, Tiling, make_plan
+from geoseg.resample import Resampling
+from geoseg.segmenter import Segmenter
+from geoseg.windows import Box, box_shape, hann
+
+__all__ = [
+    "Output",
+    "Running",
+    "Task",
+    "dtype_of",
+    "make_task",
+    "missing_value",
+    "run_block",
+]
+
+Output = Literal["classes", "scores", "confidence", "entropy"]
+
+BATCH_PIXELS = {"cpu": 2**19, "cuda": 2**23, "mps": 2**21}  # of a batch; more only costs memory
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where and how windows are run: devices, precision, windows together."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        find_devices(self.device)
+        find_precision(self.precision)
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UserError(f"batch size {self.batch_size} must be 1 or more, or auto")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that the blocks of one prediction have in common."""
+
+    scene: Scene
+    segmenter: Segmenter
+    outputs: tuple[Output, ...]
+    plan: Plan
+    running: Running
+
+    @property
+    def batch_size(self) -> int:
+        """Windows run together."""
+        if self.running.batch_size is not None:
+            return self.running.batch_size
+        kind = find_devices(self.running.device)[0].type
+        rows, columns = self.plan.windows.size
+        return max(1, BATCH_PIXELS[kind] // (rows * columns))
+
+
+def make_task(
+    scene: Scene,
+    segmenter: Segmenter,
+    outputs: Sequence[Output],
+    tiling: Tiling,
+    running: Running,
+) -> Task:
+    """Plan a prediction; see `predict`."""
+    for output in outputs:
+        if output not in get_args(Output):
+            raise UserError(
+                f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
+            )
+    plan = make_plan(scene.axes, segmenter.card, tiling)
+    return Task(scene, segmenter, tuple(outputs), plan, running)
+
+
+def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]]:
+    """Classify one block.
+
+    Parameters
+    ----------
+    task : Task
+    block : Block
+    part : Part
+        The pixels of ``task.plan.hull(block)``.
+
+    Returns
+    -------
+    dict of str to ndarray
+        For each output of the task the block's own pixels, shape (rows, columns), or
+        (class, rows, columns) for scores.
+    """
+    card = task.segmenter.card
+    target = task.plan.output(block)
+    results = {name: _nothing(card, name, box_shape(target)) for name in task.outputs}
+    mask = Mask.of(part, card)
+    if not mask.any(target):
+        return results
+    pool = pool_for(task.segmenter, task.running.device, task.running.precision)
+    with pool.lend() as segmenter:
+        work = Work(task, block, part, segmenter, mask)
+        pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
+        for box, scores in pieces:
+            rows, columns = _relative(box, target)
+            for name, result in results.items():
+                result[..., rows, columns] = _decide(name, scores, card)
+    gone = mask.missing(target)
+    for name, result in results.items():
+        result[..., gone] = missing_value(card, name)
+    return results
+
+
+def dtype_of(card: Card, output: Output) -> np.dtype[Any]:
+    """The dtype of an output."""
+    if output != "classes":
+        return np.dtype("float32")
+    return np.dtype("uint16" if max(each.value for each in card.classes) > 254 else "uint8")
+
+
+def missing_value(card: Card, output: Output) -> float:
+    """What an output holds where there is no data."""
+    return float(np.iinfo(dtype_of(card, output)).max) if output == "classes" else float("nan")
+
+
+def _nothing(card: Card, output: Output, shape: tuple[int, int]) -> NDArray[Any]:
+    full = (len(card.classes), *shape) if output == "scores" else shape
+    return np.full(full, missing_value(card, output), dtype_of(card, output))
+
+
+def _relative(box: Box, frame: Box) -> Box:
+    """A box counted from the first pixel of another."""
+    rows, columns = (
+        slice(span.start - own.start, span.stop - own.start)
+        for span, own in zip(box, frame, strict=True)
+    )
+    return rows, columns
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Where the image has data, on the image's own grid; None for everywhere."""
+
+    valid: NDArray[np.bool_] | None
+    box: Box
+
+    @classmethod
+    def of(cls, part: Part, card: Card) -> Mask:
+        """The mask of a part by the no-data policy of a card."""
+        valid = part.native.valid(card.nodata)
+        return cls(None if valid is None or valid.all() else valid, part.native.box)
+
+    def any(self, box: Box) -> bool:
+        """Whether there is data in a box."""
+        return self.valid is None or bool(self.valid[_relative(box, self.box)].any())
+
+    def missing(self, box: Box) -> NDArray[np.bool_]:
+        """Where there is no data in a box, shape (rows, columns)."""
+        if self.valid is None:
+            return np.zeros(box_shape(box), bool)
+        return ~self.valid[_relative(box, self.box)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A block at work: its pixels, where they are missing, and the device it was lent."""
+
+    task: Task
+    block: Block
+    part: Part
+    segmenter: Segmenter
+    mask: Mask
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the task."""
+        return self.task.plan
+
+    def has_data(self, window: Box) -> bool:
+        """Whether a window holds any data; one without is not worth running."""
+        return self.mask.any(self.task.scene.native_box(window))
+
+    def scores(self, windows: Sequence[Box]) -> Tensor:
+        """Probabilities (window, class, rows, columns) of windows of one size."""
+        (batch,) = batches(((self.part, window) for window in windows), len(windows))
+        return self.segmenter.logits(batch.pixels, batch.nodata).softmax(1)
+
+    def batched(self, places: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+        """Places of windows that hold data, as many at a time as run together."""
+        wanted = (place for place in places if self.has_data(self.window(place)))
+        while chosen := list(islice(wanted, self.task.batch_size)):
+            yield chosen
+
+    def window(self, place: tuple[int, int]) -> Box:
+        """The network pixels of the window in a row and column of windows."""
+        return self.plan.windows.span(0, place[0]), self.plan.windows.span(1, place[1])
+
+
+Piece = tuple[Box, Tensor]
+"""Image pixels, and the probabilities of their classes (class, rows, columns)."""
+
+
+def _cropped(work: Work) -> Iterator[Piece]:
+    """The core of every window that holds data."""
+    plan, block = work.plan, work.block
+    places = product(plan.rows.members(block.row), plan.columns.members(block.column))
+    for chosen in work.batched(places):
+        windows = [work.window(place) for place in chosen]
+        for place, window, scores in zip(chosen, windows, work.scores(windows), strict=True):
+            core = plan.rows.core(place[0]), plan.columns.core(place[1])
+            kept = plan.rows.widened(core[0]), plan.columns.widened(core[1])
+            rows, columns = _relative(kept, window)
+            target = plan.rows.output(core[0]), plan.columns.output(core[1])
+            yield target, _back(plan, scores[:, rows, columns], kept, target)
+
+
+def _blended(work: Work) -> Iterator[Piece]:
+    """Weighted means of overlapping windows, finished from top to bottom.
+
+    Only the rows that later windows still add to are kept, so memory follows the width of the block
+    and the height of a window, not the area of the block.
+    """
+    plan, (hull_rows, columns) = work.plan, work.plan.hull(work.block)
+    target = plan.output(work.block)
+    weights = _weights(plan, work.segmenter.device)
+    classes = len(work.segmenter.card.classes)
+    sums = torch.zeros(classes + 1, 0, columns.stop - columns.start, device=weights.device)
+    top, done = hull_rows.start, target[0].start
+    rows = plan.rows.evaluated(work.block.row)
+    for row in rows:
+        span = plan.windows.span(0, row)
+        missing = span.stop - top - sums.shape[1]
+        sums = torch.cat([sums, sums.new_zeros(classes + 1, missing, sums.shape[2])], 1)
+        _add_row(work, row, sums[:, span.start - top :], columns.start, weights)
+        last = row == rows[-1]
+        final = span.stop if last else plan.windows.span(0, row + 1).start
+        stop = plan.rows.output(slice(0, max(final - plan.margin, 0))).stop
+        ready = slice(done, target[0].stop if last else min(max(stop, done), target[0].stop))
+        if ready.stop > ready.start:
+            mean = sums[:-1] / sums[-1].clamp_min(torch.finfo(torch.float32).tiny)
+            box = slice(top, top + sums.shape[1]), columns
+            yield (ready, target[1]), _back(plan, mean, box, (ready, target[1]))
+        keep = max(final - 2 * plan.margin, top)
+        sums, top, done = sums[:, keep - top :], keep, ready.stop
+
+
+def _add_row(work: Work, row: int, sums: Tensor, left: int, weights: Tensor) -> None:
+    """Add a row of windows to sums (class + 1, rows, columns) that begin at the row's own top."""
+    height = weights.shape[0]
+    places = ((row, column) for column in work.plan.columns.evaluated(work.block.column))
+    for chosen in work.batched(places):
+        windows = [work.window(place) for place in chosen]
+        for window, scores in zip(windows, work.scores(windows), strict=True):
+            under = sums[:, :height, window[1].start - left : window[1].stop - left]
+            under[:-1] += scores * weights
+            under[-1] += weights
+
+
+def _weights(plan: Plan, device: torch.device) -> Tensor:
+    rows, columns = plan.windows.size
+    if plan.blend == "mean":
+        return torch.ones(rows, columns, device=device)
+    return torch.from_numpy(np.outer(hann(rows), hann(columns))).to(device)
+
+
+def _back(plan: Plan, scores: Tensor, box: Box, target: Box) -> Tensor:
+    """Scores on the network's pixels of `box` brought to the image's pixels of `target`."""
+    for dim, axis in enumerate((plan.rows, plan.columns)):
+        if axis.resampling.is_identity:
+            start = target[dim].start - box[dim].start
+            scores = scores.narrow(dim + 1, start, target[dim].stop - target[dim].start)
+        else:
+            scores = _resampled(scores, axis.resampling.inverse, dim + 1, box[dim], target[dim])
+    return scores
+
+
+def _resampled(scores: Tensor, way: Resampling, dim: int, box: slice, target: slice) -> Tensor:
+    index, weight = way.taps(target)
+    index = np.clip(index - box.start, 0, scores.shape[dim] - 1)  # clipped taps weigh nothing
+    places = torch.from_numpy(index).to(scores.device)
+    shares = torch.from_numpy(weight).to(scores.device)
+    shape = [1, 1, 1]
+    shape[dim] = -1
+    taps = (
+        scores.index_select(dim, places[:, tap]) * shares[:, tap].reshape(shape)
+        for tap in range(places.shape[1])
+    )
+    total = next(taps)
+    for each in taps:
+        total = total + each
+    return total
+
+
+def _decide(output: Output, scores: Tensor, card: Card) -> NDArray[Any]:
+    """What crosses from the device to the host, from probabilities (class, rows, columns)."""
+    highest, index = scores.max(0)
+    if bool(highest.isnan().any()):
+        raise FloatingPointError(f"{card.name} gave scores that are not numbers")
+    if output == "classes":
+        values = torch.tensor([each.value for each in card.classes], device=scores.device)
+        if max(each.value for each in card.classes) > 254:
+            return values.to(torch.int32)[index].cpu().numpy().astype(np.uint16)
+        return values.to(torch.uint8)[index].cpu().numpy()
+    if output == "confidence":
+        return highest.cpu().numpy()
+    if output == "entropy":
+        chaos = float(np.log(max(scores.shape[0], 2)))
+        return (torch.special.entr(scores).sum(0) / chaos).cpu().numpy()
+    return scores.cpu().numpy()

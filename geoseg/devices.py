@@ -1,0 +1,92 @@
+"""Devices by name, and a pool that hands one to one block at a time while others read or write."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import torch
+
+from geoseg.errors import UserError
+from geoseg.segmenter import Segmenter
+
+__all__ = ["DevicePool", "find_devices", "find_precision"]
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def find_devices(names: str) -> tuple[torch.device, ...]:
+    """Devices by name.
+
+    Parameters
+    ----------
+    names : str
+        ``auto`` (the first GPU, else the processor), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or
+        several separated by commas.
+
+    Raises
+    ------
+    UserError
+        When a device is unknown or not there.
+    """
+    return tuple(_find(name.strip()) for name in names.split(","))
+
+
+def _find(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"device {name!r} is unknown; choose auto, cpu, cuda or cuda:N") from error
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UserError(
+            f"device {name!r} is not there: torch sees {count} GPUs; choose auto or cpu"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device 'mps' is not there; choose auto or cpu")
+    return device
+
+
+def find_precision(name: str) -> str:
+    """The precision to run in; ``auto`` is fp32, in which tiling is exact."""
+    if name not in PRECISIONS:
+        raise UserError(f"precision {name!r} is unknown; choose one of {', '.join(PRECISIONS)}")
+    return "fp32" if name == "auto" else name
+
+
+class DevicePool:
+    """One copy of a model on each device, lent to one block at a time.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    devices : str
+        As for `find_devices`.
+    precision : str
+        As for `find_precision`.
+    """
+
+    def __init__(self, segmenter: Segmenter, devices: str, precision: str) -> None:
+        chosen = find_precision(precision)
+        self._free: queue.SimpleQueue[Segmenter] = queue.SimpleQueue()
+        for device in find_devices(devices):
+            self._free.put(segmenter.on(device, chosen))
+
+    @contextmanager
+    def lend(self) -> Iterator[Segmenter]:
+        """Wait for a device and keep it for the length of the block."""
+        segmenter = self._free.get()
+        try:
+            yield segmenter
+        finally:
+            self._free.put(segmenter)
+
+
+@lru_cache(maxsize=2)  # a process works with one model, or goes from one to the next
+def pool_for(segmenter: Segmenter, devices: str, precision: str) -> DevicePool:
+    """The pool of this process for a model."""
+    return DevicePool(segmenter, devices, precision)

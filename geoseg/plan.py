@@ -1,0 +1,315 @@
+"""Which windows, cut how, in which blocks: integers only, so it is tested without file or network.
+
+The lattice of windows belongs to the raster. Blocks only group its windows into tasks, so the map
+does not depend on how they are grouped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal, get_args
+
+from geoseg.card import Card
+from geoseg.errors import UserError
+from geoseg.resample import Resampling
+from geoseg.windows import Box, Windows
+
+__all__ = ["Blend", "Block", "Plan", "Tiling", "make_plan"]
+
+Blend = Literal["crop", "hann", "mean"]
+
+BLOCK = 2048  # output pixels a side: a task of seconds on a CPU, 2,401 tasks for 100,000 x 100,000
+REDO = 1.1  # windows evaluated over windows needed, where blended blocks share windows
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How the user wants the windows laid.
+
+    Parameters
+    ----------
+    window : int, optional
+        Side in the network's pixels; by default what the card recommends.
+    halo : int, optional
+        Pixels cut off each side; by default the card's, measured, halo.
+    blend : {"crop", "hann", "mean"}, optional
+        Keep each window's core, or average overlapping windows with Hann or equal weights. By
+        default crop, and hann for networks without a halo.
+    stride : int, optional
+        Pixels from one blended window to the next; by default half a window.
+    block : int
+        Side of a block in output pixels, roughly.
+    """
+
+    window: int | None = None
+    halo: int | None = None
+    blend: Blend | None = None
+    stride: int | None = None
+    block: int = BLOCK
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Rows, or columns, of the plan: windows `first` to `last` of each block and what they write.
+
+    Parameters
+    ----------
+    index : int
+        0 for rows, 1 for columns.
+    windows : Windows
+    resampling : Resampling
+        From the image's grid to the network's.
+    cut : int or None
+        Pixels cut off each window; None when windows are blended.
+    margin : int
+        Network pixels beyond its core that the way back to the image's grid needs.
+    per_block : int
+        Windows a block answers for.
+    """
+
+    index: int
+    windows: Windows
+    resampling: Resampling
+    cut: int | None
+    margin: int
+    per_block: int
+
+    @property
+    def count(self) -> int:
+        """Number of blocks."""
+        return ceil(self.windows.counts[self.index] / self.per_block)
+
+    def members(self, block: int) -> range:
+        """The windows that a block answers for."""
+        start = block * self.per_block
+        return range(start, min(start + self.per_block, self.windows.counts[self.index]))
+
+    def core(self, window: int) -> slice:
+        """The network pixels that a window answers for; cores partition the axis."""
+        size = self.resampling.size
+        if self.cut is not None:
+            core = self.windows.core(self.index, window, self.cut)
+            return slice(core.start, min(core.stop, size))
+        last = window == self.windows.counts[self.index] - 1
+        stop = size if last else self.windows.span(self.index, window + 1).start
+        return slice(self.windows.span(self.index, window).start, stop)
+
+    def span(self, block: int) -> slice:
+        """The network pixels that a block answers for."""
+        members = self.members(block)
+        return slice(self.core(members[0]).start, self.core(members[-1]).stop)
+
+    def widened(self, span: slice) -> slice:
+        """A span of network pixels with the margin around it."""
+        size = self.windows.shape[self.index]
+        return slice(max(span.start - self.margin, 0), min(span.stop + self.margin, size))
+
+    def output(self, span: slice) -> slice:
+        """The image pixels that a span of network pixels is answerable for."""
+        back = self.resampling.inverse
+        ends = self.resampling.size, self.resampling.length
+        start, stop = (
+            ends[1] if edge == ends[0] else back.border(edge) for edge in (span.start, span.stop)
+        )
+        return slice(start, stop)
+
+    def evaluated(self, block: int) -> range:
+        """The windows a block must run: its own and, when blended, those that reach into it."""
+        members = self.members(block)
+        if self.cut is not None:
+            return members
+        reach = self.widened(self.span(block))
+        first, last = members[0], members[-1]
+        while first > 0 and self.windows.span(self.index, first - 1).stop > reach.start:
+            first -= 1
+        while (
+            last + 1 < self.windows.counts[self.index]
+            and self.windows.span(self.index, last + 1).start < reach.stop
+        ):
+            last += 1
+        return range(first, last + 1)
+
+    def hull(self, block: int) -> slice:
+        """The network pixels that a block reads."""
+        windows = self.evaluated(block)
+        start = self.windows.span(self.index, windows[0]).start
+        return slice(start, self.windows.span(self.index, windows[-1]).stop)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One task: row and column of blocks."""
+
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which windows, cut how, in which blocks.
+
+    Parameters
+    ----------
+    rows, columns : Axis
+    blend : {"crop", "hann", "mean"}
+    """
+
+    rows: Axis
+    columns: Axis
+    blend: Blend
+
+    @property
+    def windows(self) -> Windows:
+        """The lattice over the network's grid, grown to a multiple of the stride."""
+        return self.rows.windows
+
+    @property
+    def margin(self) -> int:
+        """Network pixels around a core that the way back to the image's grid needs."""
+        return self.rows.margin
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        return self.rows.count, self.columns.count
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Output rows of each row of blocks, output columns of each column of blocks."""
+        rows, columns = (
+            tuple(
+                span.stop - span.start
+                for span in (axis.output(axis.span(i)) for i in range(axis.count))
+            )
+            for axis in (self.rows, self.columns)
+        )
+        return rows, columns
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks, row by row."""
+        return (Block(r, c) for r in range(self.rows.count) for c in range(self.columns.count))
+
+    def output(self, block: Block) -> Box:
+        """The image pixels that a block writes; blocks partition the image."""
+        rows = self.rows.output(self.rows.span(block.row))
+        return rows, self.columns.output(self.columns.span(block.column))
+
+    def hull(self, block: Block) -> Box:
+        """The network pixels that a block reads."""
+        return self.rows.hull(block.row), self.columns.hull(block.column)
+
+
+def make_plan(axes: tuple[Resampling, Resampling], card: Card, tiling: Tiling) -> Plan:
+    """Lay windows and blocks over a scene.
+
+    Parameters
+    ----------
+    axes : tuple of Resampling
+        `Scene.axes`: rows and columns, from the image's grid to the network's.
+    card : Card
+    tiling : Tiling
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    UserError
+        When the window is too small for the halo, or an option does not fit the network.
+    """
+    blend = _blend(card, tiling)
+    zoom = max(axis.size / axis.length for axis in axes)
+    zoomed = not all(axis.is_identity for axis in axes)
+    margin = ceil(1.5 * max(zoom, 1.0)) + 1 if zoomed else 0
+    halo = _halo(card, tiling) if blend == "crop" else 0
+    side = _side(card, tiling, 2 * (halo + margin))
+    shape = _grown(axes[0].size, card.stride), _grown(axes[1].size, card.stride)
+    size = min(side, shape[0]), min(side, shape[1])
+    step = _step(card, tiling, side, 2 * (halo + margin), blend)
+    windows = Windows(shape, size, (min(step, size[0]), min(step, size[1])))
+    cut = halo + margin if blend == "crop" else None
+    rows, columns = (
+        Axis(i, windows, axes[i], cut, margin, _per_block(tiling.block, step, side, blend, axes, i))
+        for i in (0, 1)
+    )
+    return Plan(rows, columns, blend)
+
+
+def _blend(card: Card, tiling: Tiling) -> Blend:
+    blend = tiling.blend or ("hann" if card.halo is None else "crop")
+    if blend not in get_args(Blend):
+        raise UserError(f"blend {blend!r} is unknown; choose one of {', '.join(get_args(Blend))}")
+    if blend == "crop" and tiling.stride is not None:
+        raise UserError(
+            f"stride {tiling.stride} is for blended windows; cropped ones follow from window and "
+            "halo: leave it out or choose blend hann or mean"
+        )
+    return blend
+
+
+def _halo(card: Card, tiling: Tiling) -> int:
+    if tiling.halo is not None:
+        if tiling.halo < 0:
+            raise UserError(f"halo {tiling.halo} must be 0 or more pixels, or auto")
+        return tiling.halo
+    if card.halo is None:
+        raise UserError(
+            f"{card.name} looks at its whole window, so no halo is exact; choose one (--halo 64) "
+            "or blend hann"
+        )
+    return card.halo
+
+
+def _side(card: Card, tiling: Tiling, overlap: int) -> int:
+    """Side of a window: a multiple of the stride with a core left when the overlap is cut off."""
+    least = _grown(overlap + card.stride, card.stride)
+    if tiling.window is None:
+        return max(_grown(card.window, card.stride), least)
+    side = _grown(tiling.window, card.stride)
+    if tiling.window < 1 or side < least:
+        raise UserError(
+            f"window {tiling.window} leaves no core once {overlap // 2} pixels are cut off each "
+            f"side; choose at least {least}"
+        )
+    return side
+
+
+def _step(card: Card, tiling: Tiling, side: int, overlap: int, blend: Blend) -> int:
+    if blend == "crop":
+        return (side - overlap) // card.stride * card.stride
+    step = tiling.stride if tiling.stride is not None else max(side // 2, 1)
+    if not 1 <= step <= side:
+        raise UserError(f"stride {step} must be 1 to {side}, the side of a window")
+    return step
+
+
+def _grown(length: int, stride: int) -> int:
+    return ceil(length / stride) * stride
+
+
+def _per_block(
+    block: int,
+    step: int,
+    side: int,
+    blend: Blend,
+    axes: tuple[Resampling, Resampling],
+    index: int,
+) -> int:
+    """Windows along one side of a block.
+
+    Blended blocks run the `shared` windows that reach in from the block above and the one to the
+    left once more. They are four times as tall as wide, for their scores are summed up row by row
+    and cost memory by their width only, and so large that (1 + s/w) (1 + s/4w) stays below `REDO`.
+    """
+    zoom = axes[index].size / axes[index].length
+    wanted = max(round(block * zoom / step), 1)
+    if blend == "crop":
+        return wanted
+    shared = ceil(side / step)
+    least = 1
+    while (1 + shared / least) * (1 + shared / (4 * least)) > REDO:
+        least += 1
+    return max(wanted, least if index == 1 else 4 * least)
