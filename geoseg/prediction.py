@@ -1,8 +1,8 @@
 """Prediction over a DataArray: the block task, and the lazy graph around it.
 
 The raster is covered by one lattice of windows (`plan`). Dask schedules blocks of them, never
-single windows: a task reads the hull of its windows once, runs them in batches on a device, decides there
-what each pixel is, and returns its own pixels as bytes. Blocks share nothing.
+single windows: a task reads the hull of its windows once, runs them in batches on a device, decides
+there what each pixel is, and returns its own pixels as bytes. Blocks share nothing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,120 @@
+"""What is looked at before any work is done, so that a mistake costs a second and no map."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from geoseg.card import Card
+from geoseg.errors import UserError
+from geoseg.loader import is_missing
+
+__all__ = ["check_disk", "check_target", "check_values"]
+
+log = logging.getLogger(__name__)
+
+PROBES = 4  # a side: sixteen small windows spread over the image tell its range of values
+PROBE = 64  # pixels a side
+HOPELESS = 20.0  # values so many times too small or too large are in other units
+DOUBTFUL = 4.0
+LEAST_COMPRESSION = 4  # class maps are a fourth of their pixels or less, temporary copies included
+
+
+def check_target(target: Path, sources: Iterable[str]) -> None:
+    """Refuse an output that cannot be written, or that is one of the inputs.
+
+    Raises
+    ------
+    UserError
+    """
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; name a file in it, e.g. {target / 'map.tif'}")
+    for source in sources:
+        if target.exists() and Path(source).exists() and target.samefile(source):
+            raise UserError(f"output {target} is the input itself; choose another name")
+    folder = target.parent
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}; make it first: mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into {folder}; choose a folder that you may write to")
+
+
+def check_disk(folder: Path, raw_bytes: int) -> None:
+    """Refuse to begin when the disk is too small for the result.
+
+    Parameters
+    ----------
+    folder : Path
+    raw_bytes : int
+        Size of all rasters to be written, not compressed.
+    """
+    free = shutil.disk_usage(folder).free
+    needed = raw_bytes // LEAST_COMPRESSION
+    if free < needed:
+        raise UserError(
+            f"{folder} has {free / 1e9:.2f} GB free but the result may need {needed / 1e9:.2f} GB; "
+            "free some space or choose another disk"
+        )
+
+
+def check_values(image: xr.DataArray, card: Card) -> None:
+    """Compare a sample of the image with what the model was trained on.
+
+    Parameters
+    ----------
+    image : DataArray, dims (band, y, x)
+        In the model's bands.
+    card : Card
+
+    Raises
+    ------
+    UserError
+        When all bands are 20 times or more too dark or too bright: the units differ.
+    """
+    if not card.value_range:
+        return
+    sample = _sample(image)
+    if sample.shape[1] == 0:
+        return
+    highest = np.nanpercentile(sample, 99, axis=1)
+    usual = np.array([high for _, high in card.value_range])
+    if not (highest > 0).any() or not (usual > 0).all():
+        return  # nothing but darkness, or signed units: no ratio to judge by
+    ratio = np.maximum(highest, 0) / usual
+    seen = ", ".join(f"{value:g}" for value in highest)
+    known = ", ".join(f"{value:g}" for value in usual)
+    says = f"pixels go up to {seen} where {card.name} was trained on values up to {known}"
+    if (ratio < 1 / HOPELESS).all() or (ratio > HOPELESS).all():
+        raise UserError(
+            f"{says}: the units differ; scale the image to the model's (e.g. gdal_calc.py or "
+            "gdal_translate -scale), or choose a model for such images"
+        )
+    if (ratio < 1 / DOUBTFUL).all() or (ratio > DOUBTFUL).all():
+        log.warning("%s: the map may be poor", says)
+
+
+def _sample(image: xr.DataArray) -> NDArray[np.float32]:
+    """Pixels that have data, from a grid of small windows: (band, pixel)."""
+    rows, columns = (
+        np.unique(np.linspace(0, max(length - PROBE, 0), PROBES).astype(int))
+        for length in image.shape[1:]
+    )
+    stored = image.rio.nodata
+    found = []
+    for row in rows:
+        for column in columns:
+            pixels = image[:, row : row + PROBE, column : column + PROBE].values
+            values = pixels.astype(np.float32).reshape(pixels.shape[0], -1)
+            values[is_missing(values, None if stored is None else float(stored))] = np.nan
+            found.append(values[:, ~np.isnan(values).all(0)])
+    sample = np.concatenate(found, axis=1)
+    gone = np.isnan(sample).all(1)
+    sample[gone] = 0  # a band without any data says nothing about units
+    return sample

@@ -1,0 +1,164 @@
+"""Finished blocks of an unfinished run, beside the output: what resume and assembly read.
+
+Blocks differ in size, so the store counts them instead of pixels: an array (row of blocks, column
+of blocks, band, rows, columns) with one chunk file a block, filled up with no data. Zarr writes a
+chunk whole or not at all, and a block counts as done once its mark is written after it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from geoseg.plan import Block, Plan
+from geoseg.windows import Box, box_shape
+
+__all__ = ["BlockStore"]
+
+STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
+CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks of the last one
+
+
+class BlockStore:
+    """Blocks of one run, in a folder that is removed when the run is complete.
+
+    Parameters
+    ----------
+    folder : Path
+        Made, or taken up again when it belongs to the same run, else emptied.
+    fingerprint : str
+        Names input, model and options of the run.
+    plan : Plan
+    layers : mapping of str to (bands, dtype, no-data value)
+        What is kept of a block.
+
+    Attributes
+    ----------
+    resumed : bool
+        Whether blocks of an earlier, interrupted run were found.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        plan: Plan,
+        layers: Mapping[str, tuple[int, str, int]],
+    ) -> None:
+        self.folder = folder
+        self._plan = plan
+        self._layers = layers
+        self.resumed = belongs_to(folder, fingerprint)
+        if not self.resumed:
+            self._begin(fingerprint)
+        group = zarr.open_group(folder / "blocks.zarr", mode="r+")
+        self._done = _array(group, "done")
+        self._arrays = {name: _array(group, name) for name in layers}
+        self._strip = lru_cache(CACHED)(self._read_strip)
+
+    def _begin(self, fingerprint: str) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        group = zarr.open_group(self.folder / "blocks.zarr", mode="w")
+        rows, columns = (max(sizes) for sizes in self._plan.chunks)
+        strip = min(STRIP, rows)
+        rows = -(-rows // strip) * strip
+        for name, (bands, dtype, nodata) in self._layers.items():
+            group.create_array(
+                name,
+                shape=(*self._plan.shape, bands, rows, columns),
+                shards=(1, 1, bands, rows, columns),
+                chunks=(1, 1, bands, strip, columns),
+                dtype=dtype,
+                fill_value=nodata,
+            )
+        group.create_array(
+            "done", shape=self._plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0
+        )
+        # Written last: a folder without it holds nothing that could be continued.
+        (self.folder / RUN).write_text(json.dumps({"fingerprint": fingerprint}))
+
+    def done(self) -> NDArray[np.bool_]:
+        """Which blocks are finished, shape (rows, columns) of blocks."""
+        return np.asarray(self._done[:], bool)
+
+    def write(self, block: Block, pixels: Mapping[str, NDArray[Any]]) -> None:
+        """Keep a finished block: by layer an array (band, rows, columns)."""
+        for name, values in pixels.items():
+            array = self._arrays[name]
+            full = np.full(array.shape[2:], array.fill_value, array.dtype)
+            full[:, : values.shape[1], : values.shape[2]] = values
+            array[block.row, block.column] = full
+        self._done[block.row, block.column] = 1
+
+    def read(self, layer: str, box: Box) -> NDArray[Any]:
+        """Put together the pixels of a box, shape (band, rows, columns), from its blocks."""
+        bands, dtype, _ = self._layers[layer]
+        pixels = np.empty((bands, *box_shape(box)), dtype)
+        row_starts, column_starts = (_starts(sizes) for sizes in self._plan.chunks)
+        for r, rows in _under(row_starts, box[0]):
+            for c, columns in _under(column_starts, box[1]):
+                piece = self._piece(layer, Block(r, c), rows.start - row_starts[r], rows)
+                left = columns.start - column_starts[c]
+                pixels[
+                    :,
+                    rows.start - box[0].start : rows.stop - box[0].start,
+                    columns.start - box[1].start : columns.stop - box[1].start,
+                ] = piece[:, :, left : left + columns.stop - columns.start]
+        return pixels
+
+    def _piece(self, layer: str, block: Block, top: int, rows: slice) -> NDArray[Any]:
+        bottom = top + rows.stop - rows.start
+        height = self._arrays[layer].chunks[3]
+        strips = range(top // height, -(-bottom // height))
+        joined = np.concatenate([self._strip(layer, block, i) for i in strips], axis=1)
+        first = strips[0] * height
+        return joined[:, top - first : bottom - first]
+
+    def _read_strip(self, layer: str, block: Block, index: int) -> NDArray[Any]:
+        array = self._arrays[layer]
+        height = array.chunks[3]
+        rows = slice(index * height, (index + 1) * height)
+        return np.asarray(array[block.row, block.column, :, rows, :])
+
+    def remove(self) -> None:
+        """Forget the run: its result is in place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+RUN = "run.json"
+
+
+def belongs_to(folder: Path, fingerprint: str) -> bool:
+    """Whether a folder holds an interrupted run of the same input, model and options."""
+    try:
+        facts = json.loads((folder / RUN).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(facts, dict) and facts.get("fingerprint") == fingerprint
+
+
+def _array(group: zarr.Group, name: str) -> Any:
+    return group[name]
+
+
+def _starts(sizes: tuple[int, ...]) -> NDArray[np.intp]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
+
+
+def _under(starts: NDArray[np.intp], span: slice) -> list[tuple[int, slice]]:
+    """The blocks under a span, and what each has of it."""
+    first = int(np.searchsorted(starts, span.start, side="right")) - 1
+    last = int(np.searchsorted(starts, span.stop, side="left"))
+    return [
+        (i, slice(max(span.start, int(starts[i])), min(span.stop, int(starts[i + 1]))))
+        for i in range(first, last)
+    ]
