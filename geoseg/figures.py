@@ -5,40 +5,347 @@ Files are read decimated, so a picture of a raster of any size takes the memory 
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from os import PathLike, fspath, replace
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pyogrio
 import rasterio
 import shapely
-from affine import Affine
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.path import Path as Outline
+from mpl_toolkits.axes_grid1.anchored_artists import (  # type: ignore[import-untyped]
+    AnchoredSizeBar,
+)
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.features import bounds as bounds_of
+from rasterio.enums import Resampling
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from geoseg.classes import ClassInfo, as_classes
+from geoseg.errors import UserError
 from geoseg.raster import Grid, class_table, pixel_size
+from geoseg.raster.write import working_folder
 from geoseg.windows import Box, Windows, box_shape
 
 __all__ = ["preview"]
 
-PANEL = 900
-"""Pixels that are read along the longer side of a panel; shown at about 600."""
+PANEL = 580
+"""Side of a panel in pixels of the picture: no more are read of a raster."""
 DETAIL = 320
-"""Side, in pixels of the raster, of the part whose polygons are shown: more, and outlines merge."""
+"""Side in pixels of the part whose polygons are shown; with more of them outlines merge."""
+GAMMA = 0.8
+"""Below 1: lightens woods and water, which are darker than most of a scene."""
 MISSING = "#f2f2f2"
-_Rgb = NDArray[np.uint8]
+_MISSING_RGB = tuple(bytes.fromhex(MISSING[1:]))
+
+Rgb = NDArray[np.uint8]
+StrPath = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class _ClassMap:
+    grid: Grid
+    classes: tuple[ClassInfo, ...]
+    labels: NDArray[Any]  # decimated
+    nodata: float | None
+
+    @property
+    def whole(self) -> Box:
+        return slice(0, self.grid.shape[0]), slice(0, self.grid.shape[1])
+
+
+def preview(image: StrPath, class_map: StrPath, polygons: StrPath, out: StrPath) -> None:
+    """Draw image, class map and polygons side by side.
+
+    The image is stretched from its 2nd to its 98th percentile. The polygons are drawn over the
+    part of the image with the most even mix of classes, which is outlined in the other panels. The
+    legend gives the share of each class in the classified area, to the nearest percent.
+
+    Parameters
+    ----------
+    image : path-like
+        A raster. Bands named red, green and blue are shown, else the first three, or one in grey.
+    class_map : path-like
+        The class map of that image, on the same grid.
+    polygons : path-like
+        The polygons of that map: a vector file with the column ``class_id``.
+    out : path-like
+        A PNG of 1800 x 700 pixels; a file of that name is replaced.
+
+    Raises
+    ------
+    UserError
+        When image and map differ in size.
+    """
+    shown = _read_class_map(class_map)
+    with _opened(image) as dataset:
+        _check_same_size(dataset, shown, image, class_map)
+        detail = _most_varied(shown)
+        pictures = [_picture(dataset, box) for box in (shown.whole, detail)]
+    whole, close = _stretch(*pictures)
+    figure = Figure(figsize=(18, 7), dpi=100)
+    left, middle, right = (
+        figure.add_axes((0.008 + 0.331 * i, 0.11, 0.322, 0.83)) for i in range(3)
+    )
+    _show(left, whole, shown.whole, shown.grid, "Image")
+    _show(middle, _painted(shown), shown.whole, shown.grid, "Class map")
+    _show(right, close, detail, shown.grid, "Polygons, in the outlined part")
+    for axes in (left, middle):
+        _outline(axes, detail)
+    _draw_polygons(right, polygons, detail, shown)
+    _add_legend(figure, shown)
+    _save(figure, Path(out))
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: StrPath) -> Iterator[Any]:
+    """A raster file; one without a place on Earth is drawn as well."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", NodataShadowWarning)
+        with rasterio.open(fspath(path)) as dataset:
+            yield dataset
+
+
+def _read_class_map(path: StrPath) -> _ClassMap:
+    with _opened(path) as dataset:
+        grid = Grid(dataset.shape, dataset.crs, dataset.transform)
+        labels = dataset.read(1, out_shape=_decimated(dataset.shape), resampling=Resampling.nearest)
+        nodata = dataset.nodata
+    return _ClassMap(grid, class_table(path) or _numbered(labels, nodata), labels, nodata)
+
+
+def _numbered(labels: NDArray[Any], nodata: float | None) -> tuple[ClassInfo, ...]:
+    """Classes of a map that does not name them."""
+    values = [int(value) for value in np.unique(labels) if value != nodata]
+    colors = as_classes([str(value) for value in values])
+    return tuple(ClassInfo(v, str(v), each.color) for v, each in zip(values, colors, strict=True))
+
+
+def _check_same_size(dataset: Any, shown: _ClassMap, image: StrPath, class_map: StrPath) -> None:
+    if dataset.shape != shown.grid.shape:
+        raise UserError(
+            f"{fspath(image)} has {dataset.shape} rows and columns, {fspath(class_map)} "
+            f"{shown.grid.shape}; give the class map of this image"
+        )
+
+
+def _decimated(shape: tuple[int, int]) -> tuple[int, int]:
+    step = max(*shape, PANEL) / PANEL
+    return ceil(shape[0] / step), ceil(shape[1] / step)
+
+
+def _picture(dataset: Any, box: Box) -> NDArray[np.float32]:
+    """Three bands of a box, NaN where there are no data: (rows, columns, 3)."""
+    numbers = _visible_bands(dataset)
+    pixels = dataset.read(
+        numbers,
+        window=Window.from_slices(*box),
+        out_shape=(len(numbers), *_decimated(box_shape(box))),
+        resampling=Resampling.average,
+        masked=True,
+        out_dtype="float32",
+    )
+    return np.moveaxis(pixels.filled(np.nan), 0, -1)
+
+
+def _visible_bands(dataset: Any) -> list[int]:
+    names = [(name or "").lower() for name in dataset.descriptions]
+    visible = ["red", "green", "blue"]
+    if set(visible) <= set(names):
+        return [names.index(name) + 1 for name in visible]
+    return [1, 2, 3] if dataset.count >= 3 else [1, 1, 1]
+
+
+def _stretch(whole: NDArray[np.float32], detail: NDArray[np.float32]) -> tuple[Rgb, Rgb]:
+    """Both pictures as bytes, by the percentiles of the first."""
+    known = whole[np.isfinite(whole).all(axis=-1)]
+    low, high = np.percentile(known, (2, 98), axis=0) if known.size else np.array([0.0, 1.0])
+    span = np.maximum(high - low, 1e-9)
+    return _as_bytes((whole - low) / span), _as_bytes((detail - low) / span)
+
+
+def _as_bytes(picture: NDArray[np.floating]) -> Rgb:
+    missing = ~np.isfinite(picture).all(axis=-1)
+    # 32 shades a color are enough for the eye, and halve the file.
+    shades = (31 * np.clip(np.nan_to_num(picture), 0, 1) ** GAMMA).astype(np.uint8) * 8
+    shades[missing] = _MISSING_RGB
+    return np.asarray(shades)
+
+
+def _painted(shown: _ClassMap) -> Rgb:
+    """The class map in its colours."""
+    colors = np.full((int(np.iinfo(shown.labels.dtype).max) + 1, 3), _MISSING_RGB, np.uint8)
+    for each in shown.classes:
+        colors[each.value] = each.rgb
+    return np.asarray(colors[shown.labels])
+
+
+# -- the part with polygons ------------------------------------------------------------------------
+
+
+def _most_varied(shown: _ClassMap) -> Box:
+    """The box of `DETAIL` pixels with the most even mix of classes."""
+    step = shown.grid.shape[0] / shown.labels.shape[0]
+    side = max(round(DETAIL / step), 1)
+    size = min(side, shown.labels.shape[0]), min(side, shown.labels.shape[1])
+    stride = ceil(size[0] / 2), ceil(size[1] / 2)
+    windows = Windows(shown.labels.shape, size, stride)
+    rows, columns = max(windows, key=lambda box: _variety(shown.labels[box], shown.nodata))
+    return (
+        _full_size(rows, step, shown.grid.shape[0]),
+        _full_size(columns, step, shown.grid.shape[1]),
+    )
+
+
+def _full_size(span: slice, step: float, length: int) -> slice:
+    start = min(round(span.start * step), max(length - DETAIL, 0))
+    return slice(start, min(start + DETAIL, length))
+
+
+def _variety(labels: NDArray[Any], nodata: float | None) -> float:
+    """Entropy of the classes, in nats; pixels without a class add nothing."""
+    values, counts = np.unique(labels, return_counts=True)
+    shares = counts[values != nodata] / labels.size
+    return float(-np.sum(shares * np.log(shares)))
+
+
+def _draw_polygons(axes: Axes, path: StrPath, box: Box, shown: _ClassMap) -> None:
+    outlines, values = _read_polygons(path, box, shown.grid)
+    colors = {each.value: each.color for each in shown.classes}
+    edges = [colors.get(value, "black") for value in values]
+    faces = [to_rgba(color, 0.35) for color in edges]
+    axes.add_collection(
+        PathCollection(outlines, facecolors=faces, edgecolors=edges, linewidths=1.2), False
+    )
+
+
+def _read_polygons(path: StrPath, box: Box, grid: Grid) -> tuple[list[Outline], list[int]]:
+    """Outlines in (column, row) of the raster, and the class of each."""
+    to_map = grid.transform or rasterio.Affine.identity()
+    bounds = _bounds(box, grid, pyogrio.read_info(path)["crs"])
+    frame = pyogrio.read_dataframe(path, bbox=bounds, columns=["class_id"])
+    if frame.crs is not None and grid.crs is not None:
+        frame = frame.to_crs(grid.crs)
+    to_pixels = ~to_map
+    shapes = shapely.transform(
+        frame.geometry.to_numpy(), lambda x, y: to_pixels @ (x, y), interleaved=False
+    )
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    parts = shapely.orient_polygons(parts)  # holes stay empty when they run the other way round
+    return [_as_outline(part) for part in parts], frame["class_id"].to_numpy()[owner].tolist()
+
+
+def _bounds(box: Box, grid: Grid, crs: str | None) -> tuple[float, float, float, float]:
+    """West, south, east and north of a box, in the coordinates of the polygons."""
+    to_map = grid.transform or rasterio.Affine.identity()
+    rows, columns = box
+    corners = [
+        to_map @ (c, r) for r in (rows.start, rows.stop) for c in (columns.start, columns.stop)
+    ]
+    (west, south), (east, north) = np.min(corners, axis=0), np.max(corners, axis=0)
+    if crs is None or grid.crs is None or rasterio.CRS.from_user_input(crs) == grid.crs:
+        return west, south, east, north
+    bounds: tuple[float, float, float, float] = transform_bounds(
+        grid.crs, crs, west, south, east, north
+    )
+    return bounds
+
+
+def _as_outline(polygon: shapely.Polygon) -> Outline:
+    rings = [polygon.exterior, *polygon.interiors]
+    return Outline.make_compound_path(
+        *(Outline(shapely.get_coordinates(ring), closed=True) for ring in rings)
+    )
+
+
+# -- drawing ---------------------------------------------------------------------------------------
+
+
+def _show(axes: Axes, picture: Rgb, box: Box, grid: Grid, title: str) -> None:
+    """A picture with its title and a scale bar; axes count pixels of the raster."""
+    rows, columns = box
+    height, width = pixel_size(grid) or (1.0, 1.0)
+    extent = (columns.start, columns.stop, rows.stop, rows.start)
+    axes.imshow(picture, extent=extent, aspect=height / width, interpolation="nearest")
+    axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
+    axes.set_title(title, fontsize=13)
+    _add_scale_bar(axes, box, pixel_size(grid))
+
+
+def _outline(axes: Axes, box: Box) -> None:
+    rows, columns = box
+    for color, width in (("black", 3.0), ("white", 1.5)):
+        axes.add_patch(
+            Rectangle(
+                (columns.start, rows.start),
+                columns.stop - columns.start,
+                rows.stop - rows.start,
+                fill=False,
+                edgecolor=color,
+                linewidth=width,
+            )
+        )
+
+
+def _add_scale_bar(axes: Axes, box: Box, size: tuple[float, float] | None) -> None:
+    """A bar of a round length, at most a quarter of the width, in metres or else in pixels."""
+    rows, columns = box_shape(box)
+    metres = size[1] if size else 1.0
+    length = _round_length(columns * metres / 4)
+    label = _length_label(length) if size else f"{length:g} pixels"
+    bar = AnchoredSizeBar(
+        axes.transData, length / metres, label, "lower left", size_vertical=rows / 100, sep=4
+    )
+    axes.add_artist(bar)
+
+
+def _round_length(longest: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is not longer."""
+    power = 10.0 ** np.floor(np.log10(longest))
+    # 0.5: the logarithm of a number just below a power of ten may round up to that power.
+    return float(max(factor * power for factor in (0.5, 1, 2, 5) if factor * power <= longest))
+
+
+def _length_label(metres: float) -> str:
+    return f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+
+
+def _add_legend(figure: Figure, shown: _ClassMap) -> None:
+    known = shown.labels != shown.nodata
+    total = max(int(known.sum()), 1)
+    entries = [
+        (each.name, each.color, np.sum(shown.labels == each.value) / total)
+        for each in shown.classes
+    ]
+    handles = [
+        Patch(facecolor=color, edgecolor="black", label=f"{name} {share:.0%}")
+        for name, color, share in entries
+    ]
+    if not known.all():
+        handles.append(Patch(facecolor=MISSING, edgecolor="black", label="no data"))
+    figure.legend(
+        handles=handles, loc="lower center", ncols=min(len(handles), 9), frameon=False, fontsize=12
+    )
+
+
+def _save(figure: Figure, out: Path) -> None:
+    with working_folder(out) as folder:
+        draft = folder / out.name
+        figure.savefig(draft, format="png")
+        replace(draft, out)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geoseg import landscape
 from geoseg.errors import UserError
 
-small = st.tuples(st.integers(128, 300), st.integers(128, 300))
+small = st.tuples(st.integers(192, 300), st.integers(192, 300))
 seeds = st.integers(0, 2**32)
 
 
@@ -35,7 +35,7 @@ def variation_within_a_parcel(image, truth, label):
     return np.median(windows[pure].std(axis=(1, 2)) / windows[pure].mean(axis=(1, 2)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(small, seeds)
 def test_a_seed_makes_the_same_landscape_again(shape, seed):
     first, second = landscape.make(shape, seed), landscape.make(shape, seed)
@@ -43,7 +43,7 @@ def test_a_seed_makes_the_same_landscape_again(shape, seed):
     np.testing.assert_array_equal(first[1], second[1])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(small, seeds)
 def test_pixels_have_data_where_the_truth_has_a_class_and_nowhere_else(shape, seed):
     image, truth = landscape.make(shape, seed)
@@ -56,7 +56,7 @@ def test_pixels_have_data_where_the_truth_has_a_class_and_nowhere_else(shape, se
     assert 0 < masked.mean() < 0.2
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(small, seeds)
 def test_every_class_is_present_however_small_the_scene(shape, seed):
     _, truth = landscape.make(shape, seed)
@@ -87,5 +87,5 @@ def test_roads_are_narrow(scene):
 
 
 def test_a_scene_without_room_for_a_town_is_refused():
-    with pytest.raises(UserError, match=r"\(128, 127\) pixels is too small; ask for 128 x 128"):
-        landscape.make((128, 127))
+    with pytest.raises(UserError, match=r"\(192, 191\) pixels is too small; ask for 192 x 192"):
+        landscape.make((192, 191))
