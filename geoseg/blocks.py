@@ -292,8 +292,7 @@ def _back(plan: Plan, scores: Tensor, box: Box, target: Box) -> Tensor:
 
 
 def _resampled(scores: Tensor, way: Resampling, dim: int, box: slice, target: slice) -> Tensor:
-    index, weight = way.taps(target)
-    index = np.clip(index - box.start, 0, scores.shape[dim] - 1)  # clipped taps weigh nothing
+    index, weight = way.taps(target, box)
     places = torch.from_numpy(index).to(scores.device)
     shares = torch.from_numpy(weight).to(scores.device)
     shape = [1, 1, 1]

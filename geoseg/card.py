@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 
-__all__ = ["Card", "card_from_json", "card_to_json"]
+__all__ = ["Card", "card_from_json", "card_to_json", "describe"]
 
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
 CLASSES_SCHEMA = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
@@ -276,3 +276,57 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _class(each: Metadata) -> ClassInfo:
     color = "#" + str(each["color_hint"]).lower()
     return ClassInfo(int(each["value"]), str(each.get("title") or each["name"]), color)
+
+
+def describe(card: Card) -> str:
+    """The card in words, for the terminal."""
+    lines = [
+        card.name,
+        "",
+        card.description,
+        "",
+        f"Takes      {len(card.bands)} bands: {', '.join(card.bands)}",
+        f"           {_pixel_size(card)}",
+        *(f"           {_value_range(card, i)}" for i in range(len(card.value_range))),
+        f"           no data where {card.nodata} bands are missing",
+        f"Gives      {len(card.classes)} classes:",
+        *(f"           {each.value:5d}  {each.color}  {each.name}" for each in card.classes),
+        f"Network    {card.architecture or 'wrapped module'} {dict(card.options)}",
+        f"           windows of {card.window}, total stride {card.stride}, {_reach(card)}",
+        f"Licence    {card.licence}",
+        *_facts("Training", card.training),
+        *_facts("Metrics", card.metrics),
+    ]
+    return "\n".join(lines)
+
+
+def _pixel_size(card: Card) -> str:
+    if card.gsd is None:
+        return "any pixel size"
+    low, high = card.gsd_range or (card.gsd, card.gsd)
+    return f"trained on pixels of {card.gsd:g} m; takes {low:g} to {high:g} m, resamples others"
+
+
+def _value_range(card: Card, band: int) -> str:
+    low, high = card.value_range[band]
+    return f"{card.bands[band]}: values mostly {low:g} to {high:g}, mean {card.mean[band]:g}"
+
+
+def _reach(card: Card) -> str:
+    if card.halo is None:
+        return "looks at its whole window: windows are blended"
+    return f"sees {card.halo} pixels around: exact when windows are cropped by that much"
+
+
+def _facts(title: str, facts: Metadata) -> list[str]:
+    """Nested facts, one a line, indented by depth."""
+    if not facts:
+        return []
+    lines = [title]
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines += [f"  {line}" for line in _facts(f"{key}:", value)]
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            lines.append(f"  {key}: {shown}")
+    return lines

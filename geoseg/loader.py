@@ -248,8 +248,7 @@ class Scene:
         values = np.where(missing, 0, own.pixels).astype(np.float32)
         weight = (~missing).astype(np.float32)
         for dim in (0, 1):
-            index, share = self.axes[dim].taps(box[dim])
-            index = index - own.box[dim].start
+            index, share = self.axes[dim].taps(box[dim], own.box[dim])
             values = _average(values, index, share, dim + 1)
             weight = _average(weight, index, share, dim + 1)
         enough = weight >= 0.5  # at least half of the pixel has data

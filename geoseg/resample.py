@@ -56,18 +56,22 @@ class Resampling:
         last = ceil((span.stop - 0.5) * self._scale + reach)
         return slice(max(first, 0), min(last, self.length))
 
-    def taps(self, span: slice) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def taps(
+        self, span: slice, held: slice
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Which input pixels make up each output pixel, and with what weight.
 
         Parameters
         ----------
         span : slice
             Output pixels.
+        held : slice
+            The input pixels at hand; at least ``source(span)``.
 
         Returns
         -------
         index : ndarray of intp, shape (pixels, taps)
-            Input pixels.
+            Input pixels, counted from the first of `held`.
         weight : ndarray of float32, shape (pixels, taps)
             Weights; they sum to one along the second axis.
         """
@@ -78,7 +82,8 @@ class Resampling:
         weight = np.clip(1 - np.abs(index + 0.5 - centre[:, None]) / reach, 0, None)
         weight[(index < 0) | (index >= self.length)] = 0
         weight /= weight.sum(axis=1, keepdims=True)
-        return np.clip(index, 0, self.length - 1), weight.astype(np.float32)
+        # Taps that weigh nothing may lie outside of what is at hand.
+        return np.clip(index, held.start, held.stop - 1) - held.start, weight.astype(np.float32)
 
     def nearest(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         """The input pixel under the centre of each output pixel."""

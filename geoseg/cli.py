@@ -1,0 +1,400 @@
+"""The commands. Each imports what it needs when it runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import geoseg
+from geoseg.console import Console, Stopped, stop_on_signals
+from geoseg.errors import UserError
+
+__all__ = ["main"]
+
+RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(geoseg.__version__, prog_name="geoseg")
+def main() -> None:
+    """Georeferenced imagery in, class maps and polygons out."""
+
+
+def progress_option(command: Command) -> Command:
+    """How progress is shown; the same for every command that takes a while."""
+    return click.option(
+        "--progress",
+        type=click.Choice(["auto", "bar", "json", "none"]),
+        default="auto",
+        show_default=True,
+        help="A bar, one JSON object a line on standard output, or nothing.",
+    )(command)
+
+
+@contextmanager
+def running(mode: str) -> Iterator[Console]:
+    """Run a command: mistakes end in one line and status 2, bugs in a traceback and status 1."""
+    with Console(mode) as console, _ending(console):
+        yield console
+
+
+@contextmanager
+def _ending(console: Console) -> Iterator[None]:
+    try:
+        with stop_on_signals():
+            yield
+    except UserError as error:
+        console.error(str(error), "user")
+        sys.exit(2)
+    except Stopped as stopped:
+        console.error("stopped; the same command goes on from here", "user")
+        sys.exit(stopped.status)
+    except Exception as error:
+        console.error(f"{type(error).__name__}: {error}", "internal")
+        traceback.print_exc()
+        sys.exit(1)
+
+
+class Size(click.ParamType):
+    """Bytes, as in 4GB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Turn text into bytes."""
+        text = str(value).strip().upper().removesuffix("B")
+        number, unit = (text[:-1], text[-1]) if text and text[-1] in UNITS else (text, "")
+        try:
+            return int(float(number) * UNITS[unit])
+        except ValueError:
+            self.fail(f"{value!r} is no size; write e.g. 4GB or 500MB", param, ctx)
+
+
+class NumberOr(click.ParamType):
+    """A number, or one of some words."""
+
+    def __init__(self, kind: type[int] | type[float], *words: str) -> None:
+        self.kind, self.words = kind, words
+        self.name = "|".join(["N" if kind is int else "METRES", *words])
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float | str:
+        """Turn text into the number, and leave the words."""
+        if value in self.words:
+            return str(value)
+        try:
+            return self.kind(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor {' or '.join(self.words)}", param, ctx)
+
+
+@main.command(options_metavar="[OPTIONS]")
+@click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
+@click.option("--model", "-m", required=True, help="Model file, or name of a shipped model.")
+@click.option("--polygons", type=click.Path(path_type=Path), help=".gpkg, .fgb, .parquet, .geojson")
+@click.option("--scores", type=click.Path(path_type=Path), help="GeoTIFF of class probabilities.")
+@click.option("--confidence", type=click.Path(path_type=Path), help="GeoTIFF of the highest one.")
+@click.option("--window", type=int, help="Side of a window in pixels.  [default: the model's]")
+@click.option("--halo", type=NumberOr(int, "auto"), default="auto", show_default=True)
+@click.option("--blend", type=click.Choice(["crop", "hann", "mean"]), help="  [default: crop]")
+@click.option("--stride", type=int, help="Pixels between blended windows.")
+@click.option("--batch-size", type=NumberOr(int, "auto"), default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,cuda:1")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto")
+@click.option("--bands", help="Numbers or names, in the model's order: 4,3,2 or red,green,nir.")
+@click.option("--gsd", type=NumberOr(float, "auto", "native"), default="auto", show_default=True)
+@click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
+@click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
+@click.option("--memory", type=Size(), default="4GB", show_default=True)
+@click.option("--stack", is_flag=True, help="The sources are bands of one scene.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--restart", is_flag=True, help="Forget an interrupted run.")
+@click.option("--co", multiple=True, metavar="KEY=VALUE", help="Creation option of the COG driver.")
+@progress_option
+def predict(paths: tuple[str, ...], stack: bool, progress: str, **options: Any) -> None:
+    """Classify rasters: SRC is a file, several, a folder or a pattern; then DST is a folder."""
+    with running(progress) as console:
+        if len(paths) < 2:
+            raise UserError(f"only {paths[0]} is given; name the source, then the map to write")
+        *given, dst = paths
+        model, arguments = options.pop("model"), _arguments(options)
+        sources = given if stack else _expand(given)
+        is_single = stack or (len(sources) == 1 and not _means_folder(given, dst))
+        if is_single:
+            _predict_one(console, sources if stack else sources[0], dst, model, arguments)
+        else:
+            _predict_all(console, sources, Path(dst), model, arguments)
+
+
+def _arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of the command line as arguments of `predict_file`."""
+    bands = options.pop("bands")
+    pairs = [each.partition("=") for each in options.pop("co")]
+    for key, sign, _ in pairs:
+        if not (key and sign):
+            raise UserError(f"creation option {key!r} must look like KEY=VALUE")
+    return {
+        **{key: None if value == "auto" and key in ("halo", "batch_size") else value
+           for key, value in options.items()},
+        "bands": None if bands is None else [band.strip() for band in bands.split(",")],
+        "co": {key: value for key, _, value in pairs},
+    }  # fmt: skip
+
+
+def _expand(given: Sequence[str]) -> list[str]:
+    """Files of folders and patterns (for shells that expand none), in order, each once."""
+    found: list[str] = []
+    for each in given:
+        path = Path(each)
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.suffix.lower() in RASTER_ENDINGS)
+            found += [str(p) for p in files]
+            if not files:
+                raise UserError(f"folder {each} holds no rasters ({', '.join(RASTER_ENDINGS)})")
+        elif any(sign in each for sign in "*?[") and not path.exists():
+            files = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+            found += [str(p) for p in files]
+            if not files:
+                raise UserError(f"no file matches {each}; check the pattern and the folder")
+        else:
+            found.append(each)
+    return list(dict.fromkeys(found))
+
+
+def _means_folder(given: Sequence[str], dst: str) -> bool:
+    several = len(given) > 1 or Path(given[0]).is_dir() or any(s in given[0] for s in "*?[")
+    return several or dst.endswith(("/", "\\")) or Path(dst).is_dir()
+
+
+def _predict_one(
+    console: Console, src: str | list[str], dst: str, model: str, arguments: dict[str, Any]
+) -> None:
+    result = geoseg.predict_file(src, dst, model, **arguments, on_progress=console.event)
+    if result.computed < result.blocks:
+        console.message(
+            f"went on from an interrupted run: {result.blocks - result.computed} of "
+            f"{result.blocks} blocks were there"
+        )
+    console.message(f"wrote {_listed(result.outputs)} in {result.seconds:.1f} s")
+
+
+def _predict_all(
+    console: Console, sources: Sequence[str], folder: Path, model: str, arguments: dict[str, Any]
+) -> None:
+    """Scenes one after another with one model; those that fail are told at the end."""
+    segmenter = geoseg.load(model)
+    targets = {source: _targets(source, folder, arguments) for source in sources}
+    _refuse_clashes(targets)
+    for name in {path.parent for each in targets.values() for path in each.values()}:
+        name.mkdir(parents=True, exist_ok=True)
+    console.event({"event": "start", "total": len(sources), "unit": "scene"})
+    failed: dict[str, Exception] = {}
+    for done, source in enumerate(sources):
+        own = {**arguments, **{k: v for k, v in targets[source].items() if k != "dst"}}
+        report = _part_of_batch(console, source, done, len(sources))
+        try:
+            geoseg.predict_file(
+                source, targets[source]["dst"], segmenter, **own, on_progress=report
+            )
+        except Exception as error:
+            failed[source] = error
+        console.event({"event": "progress", "done": done + 1, "total": len(sources)})
+    console.message(f"wrote {len(sources) - len(failed)} of {len(sources)} maps into {folder}")
+    console.event({"event": "done", "outputs": {"folder": str(folder)}, "failed": len(failed)})
+    if failed:
+        _tell_failures(console, failed)
+
+
+def _targets(source: str, folder: Path, arguments: Mapping[str, Any]) -> dict[str, Path]:
+    """Outputs of one scene, named after it; a file option tells only which ending is wanted."""
+    stem = Path(source).stem
+    targets = {"dst": folder / f"{stem}.tif"}
+    for name in ("polygons", "scores", "confidence"):
+        path: Path | None = arguments[name]
+        if path is not None:
+            kind = f"_{name}" if path.suffix.lower() in (".tif", ".tiff") else ""
+            targets[name] = folder / f"{stem}{kind}{path.suffix}"
+    return targets
+
+
+def _refuse_clashes(targets: Mapping[str, Mapping[str, Path]]) -> None:
+    owners: dict[Path, str] = {}
+    for source, paths in targets.items():
+        other = owners.setdefault(paths["dst"], source)
+        if other != source:
+            raise UserError(
+                f"{other} and {source} would both become {paths['dst']}; rename one, or predict "
+                "them into different folders"
+            )
+
+
+def _part_of_batch(
+    console: Console, source: str, done: int, total: int
+) -> Callable[[dict[str, Any]], None]:
+    def report(event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            share = event["done"] / event["total"]
+            console.event(
+                {**event, "scene": source, "done": round(done + share, 3), "total": total}
+            )
+
+    return report
+
+
+def _tell_failures(console: Console, failed: Mapping[str, Exception]) -> None:
+    for source, error in failed.items():
+        kind = "user" if isinstance(error, UserError) else "internal"
+        reason = str(error) if kind == "user" else f"{type(error).__name__}: {error}"
+        console.error(f"{source} failed: {reason}", kind)
+    sys.exit(2 if all(isinstance(error, UserError) for error in failed.values()) else 1)
+
+
+def _listed(outputs: Mapping[str, Path]) -> str:
+    return ", ".join(str(path) for path in outputs.values())
+
+
+@main.command()
+@click.argument("classmap")
+@click.argument("dst", type=click.Path(path_type=Path))
+@click.option("--connectivity", type=click.Choice(["4", "8"]), default="4", show_default=True)
+@click.option("--crs", help="Reproject the polygons to this coordinate system.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@progress_option
+def polygonize(
+    classmap: str, dst: Path, connectivity: str, crs: str | None, overwrite: bool, progress: str
+) -> None:
+    """Make polygons of a class map: .gpkg, .fgb, .parquet or .geojson by the ending of DST."""
+    with running(progress) as console:
+        geoseg.polygonize_file(
+            classmap,
+            dst,
+            connectivity=int(connectivity),  # type: ignore[arg-type]
+            crs=crs,
+            overwrite=overwrite,
+            on_progress=console.event,
+        )
+        console.message(f"wrote {dst}")
+
+
+@main.command()
+@click.argument("predicted", type=click.Path(path_type=Path))
+@click.argument("truth", type=click.Path(path_type=Path))
+@click.option("--model", help="Take class names from this model.")
+@click.option("--classes", type=click.Path(path_type=Path), help="JSON or YAML: value to name.")
+@click.option("--report", type=click.Path(path_type=Path), help="Folder for figures and JSON.")
+@click.option("--overwrite", is_flag=True, help="Replace a report that is there.")
+@progress_option
+def evaluate(
+    predicted: Path,
+    truth: Path,
+    model: str | None,
+    classes: Path | None,
+    report: Path | None,
+    overwrite: bool,
+    progress: str,
+) -> None:
+    """Score a class map against a labelled raster of the same place."""
+    with running(progress) as console:
+        if model and classes:
+            raise UserError("--model and --classes both name the classes; give one of them")
+        named = geoseg.load(model).card.classes if model else classes
+        evaluation = geoseg.evaluate(predicted, truth, classes=named)
+        if report is not None:
+            evaluation.write_report(report, overwrite=overwrite)
+        console.result(evaluation.table())
+
+
+@main.command()
+@click.argument("recipe")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder or YAML.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Model file to write.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@click.option("--device", default="auto", show_default=True)
+@progress_option
+def train(
+    recipe: str,
+    data: Path,
+    out: Path,
+    settings: tuple[str, ...],
+    resume: bool,
+    device: str,
+    progress: str,
+) -> None:
+    """Train a model from labelled rasters."""
+    from geoseg.train import train_files
+
+    with running(progress) as console:
+        train_files(
+            recipe,
+            data,
+            out,
+            settings,
+            resume=resume,
+            device=device,
+            on_progress=console.event,
+        )
+        console.message(f"wrote {out}")
+
+
+@main.group()
+def model() -> None:
+    """What models are there and what they are."""
+
+
+@model.command("list")
+def model_list() -> None:
+    """List the models that come with geoseg."""
+    with running("none") as console:
+        for name, path in geoseg.shipped_models().items():
+            card = geoseg.load(name).card
+            size = path.stat().st_size / 1e6
+            console.result(f"{name:24} {size:4.1f} MB  {card.description.split('. ')[0]}")
+
+
+@model.command("info")
+@click.argument("model", metavar="MODEL")
+@click.option("--json", "as_json", is_flag=True, help="The card itself.")
+def model_info(model: str, as_json: bool) -> None:
+    """Tell what a model takes, gives and is good for."""
+    from geoseg.card import card_to_json, describe
+
+    with running("none") as console:
+        card = geoseg.load(model).card
+        console.result(card_to_json(card) if as_json else describe(card))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def doctor(as_json: bool) -> None:
+    """Look at versions, drivers, devices and what is missing."""
+    from geoseg.doctor import describe, examine
+
+    with running("none") as console:
+        facts = examine()
+        console.result(json.dumps(facts) if as_json else describe(facts))
+    sys.exit(0 if facts["ok"] else 1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="geoseg-demo")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier demo.")
+@progress_option
+def demo(folder: Path, overwrite: bool, progress: str) -> None:
+    """Make a scene, classify it and draw the result into FOLDER."""
+    from geoseg.demo import run
+
+    with running(progress) as console:
+        result = run(folder, overwrite=overwrite, on_progress=console.event)
+        console.result(result.report())

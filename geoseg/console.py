@@ -1,0 +1,167 @@
+"""What the terminal sees: events as a bar or as JSON lines, messages, and stopping by signal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, TextIO
+
+__all__ = ["Console", "Stopped", "stop_on_signals"]
+
+GRACE = 1.5  # seconds until a stop is forced; what is on disk is whole at any moment
+
+Event = dict[str, Any]
+
+
+class Stopped(BaseException):
+    """A signal asked to stop; the run can be taken up again."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `Stopped`, and end the process if that takes too long.
+
+    A compiled call (a network at work, GDAL building overviews) cannot be interrupted. Outputs are
+    put in place whole and blocks are kept whole, so leaving at once costs one block of work.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        force = threading.Timer(GRACE, os._exit, [128 + number])
+        force.daemon = True
+        force.start()
+        raise Stopped(number)
+
+    previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+class Console:
+    """Shows events and messages.
+
+    Parameters
+    ----------
+    mode : {"auto", "bar", "json", "none"}
+        ``auto`` is a bar on a terminal, and messages only elsewhere. With ``json`` standard output
+        holds nothing but one JSON object a line.
+    """
+
+    def __init__(self, mode: str) -> None:
+        on_terminal = sys.stderr.isatty()
+        self.mode = ("bar" if on_terminal else "none") if mode == "auto" else mode
+        self._bar: Any = None
+        self._stdout: TextIO = sys.stdout
+
+    def __enter__(self) -> Console:
+        self._handler = _Messages(self)
+        logging.getLogger("geoseg").addHandler(self._handler)
+        logging.getLogger("geoseg").setLevel(logging.INFO)
+        if self.mode == "json":
+            sys.stdout = sys.stderr  # what libraries print must not break the lines
+        if self.mode == "bar":
+            self._bar = _Bar()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        logging.getLogger("geoseg").removeHandler(self._handler)
+        sys.stdout = self._stdout
+        if self._bar is not None:
+            self._bar.close()
+
+    def event(self, event: Event) -> None:
+        """Show what happens."""
+        if self.mode == "json":
+            print(json.dumps(event), file=self._stdout, flush=True)
+        elif self._bar is not None and event["event"] in ("start", "progress"):
+            self._bar.show(event)
+
+    def message(self, text: str, level: str = "info") -> None:
+        """Show one line."""
+        if self.mode == "json":
+            self.event({"event": "log", "level": level, "message": text})
+        else:
+            prefix = "" if level == "info" else f"{level}: "
+            print(f"{prefix}{text}", file=sys.stderr, flush=True)
+
+    def error(self, text: str, kind: str) -> None:
+        """Show why the command fails."""
+        if self.mode == "json":
+            self.event({"event": "error", "kind": kind, "message": text})
+        print(f"geoseg: {text}", file=sys.stderr, flush=True)
+
+    def result(self, text: str) -> None:
+        """Show what the user asked for."""
+        if self.mode == "json":
+            print(text, file=sys.stderr, flush=True)
+        else:
+            print(text, flush=True)
+
+
+class _Messages(logging.Handler):
+    """Hands what the library logs to the console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.message(record.getMessage(), record.levelname.lower())
+
+
+class _Bar:
+    """One bar over everything, on standard error."""
+
+    def __init__(self) -> None:
+        from rich.console import Console as Rich
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Rich(stderr=True),
+        )
+        self._progress.start()
+        self._task = self._progress.add_task("starting", total=None, speed="")
+
+    def show(self, event: Event) -> None:
+        speed = f"{event['mpx_per_s']:.2f} Mpx/s" if "mpx_per_s" in event else ""
+        self._progress.update(
+            self._task,
+            description=event.get("scene", event.get("unit", "working")),
+            total=event["total"],
+            completed=event.get("done", 0),
+            speed=speed,
+        )
+
+    def close(self) -> None:
+        self._progress.stop()
