@@ -8,7 +8,6 @@ whole image: tiling is then exact and needs no blending.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -99,30 +98,24 @@ def _halo(probe: nn.Module, bands: int) -> int | None:
     """The farthest that a missing half plane is felt, over the four sides."""
     length = 4 * UNIT
     while length <= WIDEST:
-        reaches = [_felt(probe, image) for image in _half_planes(bands, length)]
+        sides = [(transposed, flipped) for transposed in (False, True) for flipped in (False, True)]
+        reaches = [_felt(probe, bands, length, *side) for side in sides]
         if None not in reaches:
             return max(reach for reach in reaches if reach is not None)
         length *= 2
     return None
 
 
-def _half_planes(bands: int, length: int) -> Iterator[Tensor]:
-    """Strips whose second half is missing; the missing side lies right, left, below, above."""
-    for transpose in (False, True):
-        for flip in (False, True):
-            strip = torch.zeros(1, bands, UNIT, length, dtype=torch.float64)
-            strip[..., length // 2 :] = torch.nan
-            strip = strip.flip(3) if flip else strip
-            yield strip.transpose(2, 3) if transpose else strip
-
-
-def _felt(probe: nn.Module, image: Tensor) -> int | None:
-    axis = 2 if image.shape[2] > image.shape[3] else 3
-    missing_in = image.isnan().any(dim=1).any(dim=5 - axis - 1)[0]
-    missing_out = probe(image).isnan().any(dim=1).any(dim=5 - axis - 1)[0]
-    if bool(missing_out.all()):
-        return None
-    return int(missing_out.sum() - missing_in.sum())
+def _felt(probe: nn.Module, bands: int, length: int, transposed: bool, flipped: bool) -> int | None:
+    """How far before its begin a missing half is felt; None when up to the end of the strip."""
+    strip = torch.zeros(1, bands, UNIT, length, dtype=torch.float64)
+    strip[..., length // 2 :] = torch.nan
+    image = strip.flip(3) if flipped else strip
+    scores = probe(image.transpose(2, 3) if transposed else image)
+    scores = scores.transpose(2, 3) if transposed else scores
+    felt = (scores.flip(3) if flipped else scores).isnan().any(dim=1).any(dim=1)[0]
+    first = int(felt.nonzero()[0])
+    return length // 2 - first if first > 0 else None
 
 
 def _is_equivariant(probe: nn.Module, bands: int, halo: int, stride: int) -> bool:

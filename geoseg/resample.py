@@ -56,9 +56,7 @@ class Resampling:
         last = ceil((span.stop - 0.5) * self._scale + reach)
         return slice(max(first, 0), min(last, self.length))
 
-    def taps(
-        self, span: slice, held: slice
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def taps(self, span: slice, held: slice) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Which input pixels make up each output pixel, and with what weight.
 
         Parameters
