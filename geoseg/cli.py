@@ -223,8 +223,9 @@ def _targets(source: str, folder: Path, arguments: Mapping[str, Any]) -> dict[st
     for name in ("polygons", "scores", "confidence"):
         path: Path | None = arguments[name]
         if path is not None:
-            kind = f"_{name}" if path.suffix.lower() in (".tif", ".tiff") else ""
-            targets[name] = folder / f"{stem}{kind}{path.suffix}"
+            ending = path.suffix or path.name  # ".gpkg" alone is a name without ending
+            kind = f"_{name}" if ending.lower() in (".tif", ".tiff") else ""
+            targets[name] = folder / f"{stem}{kind}{ending}"
     return targets
 
 

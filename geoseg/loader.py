@@ -261,7 +261,8 @@ def is_missing(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     if pixels.dtype.kind == "f":
         missing = ~np.isfinite(pixels)
     if nodata is not None and not np.isnan(nodata):
-        missing |= pixels == np.asarray(nodata, np.float32)
+        with np.errstate(over="ignore"):
+            missing |= pixels == np.asarray(nodata, np.float32)
     return missing
 
 
@@ -270,7 +271,10 @@ def _extremes(positions: NDArray[np.intp]) -> slice:
 
 
 def _as_tensor_type(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels if pixels.dtype in _TENSOR_TYPES else pixels.astype(np.float32)
+    if pixels.dtype in _TENSOR_TYPES:
+        return pixels
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: missing
+        return pixels.astype(np.float32)
 
 
 def _average(
