@@ -376,6 +376,33 @@ def model_info(model: str, as_json: bool) -> None:
         console.result(card_to_json(card) if as_json else describe(card))
 
 
+@model.command("export")
+@click.argument("model", metavar="MODEL")
+@click.argument("dst", type=click.Path(path_type=Path))
+def model_export(model: str, dst: Path) -> None:
+    """Write a model for another runtime: .onnx or .pt2, with its card."""
+    from geoseg.exchange import export_model
+
+    with running("none") as console:
+        export_model(geoseg.load(model), dst)
+        console.message(f"wrote {dst}")
+
+
+@model.command("import")
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.argument("dst", type=click.Path(path_type=Path))
+@click.option("--card", required=True, type=click.Path(path_type=Path), help="Card as JSON.")
+def model_import(weights: Path, dst: Path, card: Path) -> None:
+    """Join plain .safetensors weights with a card into a model file."""
+    from geoseg.exchange import import_weights
+
+    with running("none") as console:
+        if dst.exists():
+            raise UserError(f"{dst} exists; choose another name")
+        import_weights(weights, card).save(dst)
+        console.message(f"wrote {dst}")
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(as_json: bool) -> None:

@@ -62,7 +62,7 @@ class ConfusionMatrix:
         true, found = np.asarray(truth).ravel(), np.asarray(predicted).ravel()
         if np.shape(truth) != np.shape(predicted):
             raise UserError(
-                f"truth of {np.shape(truth)} and prediction of {np.shape(predicted)} pixels differ; "
+                f"truth of {np.shape(truth)} and prediction of {np.shape(predicted)} differ; "
                 "give both on one grid"
             )
         known = true != IGNORE
