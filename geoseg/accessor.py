@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["GeosegAccessor"]
 
 
-@xr.register_dataarray_accessor("geoseg")
+@xr.register_dataarray_accessor("geoseg")  # type: ignore[no-untyped-call]
 class GeosegAccessor:
     """Classify an image, or make polygons of a class map."""
 

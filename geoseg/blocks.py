@@ -321,5 +321,5 @@ def _decide(output: Output, scores: Tensor, card: Card) -> NDArray[Any]:
         return highest.cpu().numpy()
     if output == "entropy":
         chaos = float(np.log(max(scores.shape[0], 2)))
-        return (torch.special.entr(scores).sum(0) / chaos).cpu().numpy()
-    return scores.cpu().numpy()
+        return np.asarray((torch.special.entr(scores).sum(0) / chaos).cpu())
+    return np.asarray(scores.cpu())

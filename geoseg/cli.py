@@ -65,7 +65,7 @@ def _ending(console: Console) -> Iterator[None]:
         sys.exit(1)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]
     """Bytes, as in 4GB."""
 
     name = "size"
@@ -80,7 +80,7 @@ class Size(click.ParamType):
             self.fail(f"{value!r} is no size; write e.g. 4GB or 500MB", param, ctx)
 
 
-class NumberOr(click.ParamType):
+class NumberOr(click.ParamType):  # type: ignore[type-arg]
     """A number, or one of some words."""
 
     def __init__(self, kind: type[int] | type[float], *words: str) -> None:

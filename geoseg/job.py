@@ -93,8 +93,8 @@ class Targets:
     @property
     def all(self) -> dict[str, Path]:
         """Every output by name."""
-        polygons = {} if self.polygons is None else {"polygons": self.polygons}
-        return {**self.rasters, **polygons}
+        named: dict[str, Path] = {str(name): path for name, path in self.rasters.items()}
+        return named if self.polygons is None else named | {"polygons": self.polygons}
 
 
 def predict_file(
@@ -271,7 +271,7 @@ def _classify(run: Run, emit: Callable[[Event], object]) -> Computed:
     """Compute the blocks that the store does not hold, reading one ahead."""
     layouts = {name: run.layout(name) for name in run.targets.rasters}
     layers = {
-        name: (len(layout.names), layout.dtype, int(layout.nodata or 0))
+        str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
         for name, layout in layouts.items()
     }
     store = BlockStore(run.folder, run.fingerprint, run.task.plan, layers)
@@ -336,8 +336,8 @@ class Progress:
 def _finish(run: Run, store: BlockStore) -> None:
     """Assemble the outputs as drafts in the run's folder, then put all of them in place."""
     drafts = {name: run.folder / f"{name}{path.suffix}" for name, path in run.targets.all.items()}
-    for name in run.targets.rasters:
-        to_cog(drafts[name], run.layout(name), _reader(store, name), run.options)
+    for output in run.targets.rasters:
+        to_cog(drafts[output], run.layout(output), _reader(store, output), run.options)
     if run.targets.polygons is not None:
         confidence = drafts.get("confidence")
         polygonize_file(
@@ -384,8 +384,9 @@ def clip(
     right, bottom = np.minimum(np.ceil(places.max(0)).astype(int), grid.shape[::-1])
     if left >= right or top >= bottom:
         raise UserError(f"box {bbox} lies outside the image; give its coordinates in {grid.crs}")
-    part = image[:, top:bottom, left:right]
-    return part.rio.write_transform(grid.transform @ Affine.translation(left, top))
+    moved = grid.transform @ Affine.translation(left, top)
+    part: xr.DataArray = image[:, top:bottom, left:right].rio.write_transform(moved)
+    return part
 
 
 def _crs(text: str) -> CRS:

@@ -77,8 +77,8 @@ class Part:
     def read(self, box: Box) -> NDArray[Any]:
         """Pixels of a box, shape (band, rows, columns); past the border they are mirrored."""
         if self._contains(box):
-            rows, columns = self._local(box)
-            return self.pixels[:, rows, columns]
+            top, left = self._local(box)
+            return self.pixels[:, top, left]
         rows, columns = self._positions(box)
         return self.pixels[:, rows[:, None], columns]
 
@@ -282,9 +282,13 @@ def _average(
 ) -> NDArray[np.float32]:
     shape = [1] * values.ndim
     shape[axis] = -1
-    total = 0
-    for tap in range(index.shape[1]):
-        total = total + values.take(index[:, tap], axis) * share[:, tap].reshape(shape)
+    terms = (
+        values.take(index[:, tap], axis) * share[:, tap].reshape(shape)
+        for tap in range(index.shape[1])
+    )
+    total = next(terms)
+    for term in terms:
+        total += term
     return np.asarray(total, np.float32)
 
 

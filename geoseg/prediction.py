@@ -162,7 +162,7 @@ def _lazy(task: Task) -> xr.DataArray:
         layer[key] = (_compute, common, block, *_sources(task, block))
     graph = HighLevelGraph.from_collections(name, layer, [image.data] if image.chunks else [])
     chunks = plan.chunks if output != "scores" else ((len(card.classes),), *plan.chunks)
-    data = da.Array(graph, name, chunks, dtype=dtype_of(card, output))
+    data = da.Array(graph, name, chunks, dtype_of(card, output))  # type: ignore[no-untyped-call]
     return _described(data, task, output)
 
 
@@ -229,7 +229,8 @@ def _described(data: Any, task: Task, output: Output) -> xr.DataArray:
     if output == "scores":
         dims, kept = ("class", *dims), kept | {"class": names}
     labels = xr.DataArray(data, dims=dims, coords=kept, name=output, attrs=_attrs(card, output))
-    return labels.rio.write_nodata(missing_value(card, output))
+    described: xr.DataArray = labels.rio.write_nodata(missing_value(card, output))
+    return described
 
 
 def _attrs(card: Card, output: Output) -> dict[str, Any]:

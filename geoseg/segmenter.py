@@ -108,7 +108,8 @@ class Segmenter:
         precision : {"fp32", "bf16", "fp16"}
             Of the network's arithmetic; scores are float32 all the same.
         """
-        net = copy.deepcopy(self.net).to(device, memory_format=torch.channels_last)
+        net = copy.deepcopy(self.net).to(device)
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
         there = Segmenter.from_card(net, self.card)
         there.device, there.precision = device, precision
         return there
