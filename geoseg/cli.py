@@ -129,9 +129,8 @@ def predict(paths: tuple[str, ...], stack: bool, progress: str, **options: Any) 
             raise UserError(f"only {paths[0]} is given; name the source, then the map to write")
         *given, dst = paths
         model, arguments = options.pop("model"), _arguments(options)
-        sources = given if stack else _expand(given)
-        is_single = stack or (len(sources) == 1 and not _means_folder(given, dst))
-        if is_single:
+        sources = _expand(given)
+        if stack or (len(sources) == 1 and not _means_folder(given, dst)):
             _predict_one(console, sources if stack else sources[0], dst, model, arguments)
         else:
             _predict_all(console, sources, Path(dst), model, arguments)
