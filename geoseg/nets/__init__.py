@@ -1,12 +1,14 @@
-"""Networks by name. All map (B, C, h, w) float32 to (B, K, h, w) scores before softmax.
+"""Architectures by name: ``(B, C, h, w)`` float32 in, ``(B, K, h, w)`` float32 logits out.
 
-Rows and columns must be multiples of the network's ``stride``; whoever calls pads.
+Every network takes the options `in_channels` (C) and `classes` (K), gives the rows and columns it
+was given whenever both are multiples of its attribute `stride`, and treats the images of a batch
+apart once it is in evaluation mode.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -14,7 +16,7 @@ from torch import nn
 from geoseg.errors import UserError
 from geoseg.nets.unet import UNetM46
 
-__all__ = ["REGISTRY", "build"]
+__all__ = ["REGISTRY", "build", "options_of"]
 
 REGISTRY: dict[str, Callable[..., nn.Module]] = {"unet-m46": UNetM46}
 
@@ -25,23 +27,40 @@ def build(name: str, **options: Any) -> nn.Module:
     Parameters
     ----------
     name : str
-        Key of `REGISTRY`.
+        A key of `REGISTRY`.
     **options
-        Arguments of the network.
+        As `options_of` lists them.
 
     Raises
     ------
     UserError
-        When there is no such network, or it has no such option or not with such a value.
+        When there is no such network, or it has no such option, or cannot take such a value.
     """
-    if name not in REGISTRY:
-        raise UserError(f"architecture {name!r} is unknown; choose one of {', '.join(REGISTRY)}")
-    known = inspect.signature(REGISTRY[name]).parameters
+    known = options_of(name)
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise UserError(f"{name} has no option {unknown[0]!r}; its options are {', '.join(known)}")
+        raise UserError(
+            f"network {name!r} has no option {', '.join(unknown)}; choose from {', '.join(known)}"
+        )
+    missing = [each for each, default in known.items() if default is None and each not in options]
+    if missing:
+        raise UserError(f"network {name!r} needs the option {', '.join(missing)}; give a number")
     try:
         return REGISTRY[name](**options)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except (TypeError, RuntimeError, OverflowError) as error:  # values from a file, of any kind
         reason = str(error).splitlines()[0]
-        raise UserError(f"{name} cannot be built with {options}: {reason}") from error
+        raise UserError(f"network {name!r} cannot be built with {options}: {reason}") from error
+
+
+def options_of(name: str) -> Mapping[str, Any]:
+    """Options of a network and their defaults; None for those that must be given.
+
+    Raises
+    ------
+    UserError
+        When there is no such network.
+    """
+    if name not in REGISTRY:
+        raise UserError(f"there is no network {name!r}; choose from {', '.join(REGISTRY)}")
+    parameters = inspect.signature(REGISTRY[name]).parameters.values()
+    return {p.name: None if p.default is p.empty else p.default for p in parameters}

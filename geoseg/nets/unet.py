@@ -1,117 +1,141 @@
-"""U-Net on the m46 encoder (Rakhlin, Davydov, Nikolenko, DeepGlobe workshop, CVPR 2018).
+"""U-Net with the m46 encoder.
 
-Worked shapes, for widths 16-32-64-128-256 and an image of 288 x 288 (stride 32)::
+A. Rakhlin, A. Davydow and S. Nikolenko, Land Cover Classification from Satellite Imagery With U-Net
+and Lovász-Softmax Loss (CVPR Workshops 2018). The paper names the encoder and prints "1M"
+parameters. Order and widths of the layers are those of the first author's public code; they give
+1 111 063 parameters for 3 bands and 7 classes. Shapes for 288 x 288 pixels and the default widths::
 
-    encoder   p1  16 @ 144    p2  32 @ 72    p3  64 @ 36    p4 128 @ 18    p5 256 @ 9
-    decoder   d5 = up(p5)            128 @ 18
-              d4 = up(d5 + p4)        64 @ 36
-              d3 = up(d4 + p3)        32 @ 72
-              d2 = up(d3 + p2)        32 @ 144
-              d1 = up(d2 [+ p1])      32 @ 288    head -> classes @ 288
-
-The paper prints "1M" parameters for this encoder; widths, the second convolution of 1 x 1, added
-skips and their places are those of its first author's public code, which give 1,111,063.
+    image    3 @ 288
+    p1      16 @ 144      encoder: block, then pooling
+    p2      32 @  72
+    p3      64 @  36
+    p4     128 @  18
+    p5     256 @   9
+    d5     128 @  18      + p4: skips are added before the next up-sampling
+    d4      64 @  36      + p3
+    d3      32 @  72      + p2
+    d2      32 @ 144      (+ p1 through a 1 x 1 convolution, `skip_p1`)
+    d1      32 @ 288
+    logits   7 @ 288
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (torch's own habit)
 
-__all__ = ["M46_WIDTHS", "UNetM46", "m46_block"]
+from geoseg.errors import UserError
 
-M46_WIDTHS = (16, 32, 64, 128, 256)
-MAX_LEVELS = 8  # a stride of 256; deeper ones see no image at all
+__all__ = ["UNetM46"]
+
+MOST_LEVELS = 8  # a total stride of 256 pixels; a window must be a multiple of it
+MOST_CHANNELS = 65_536  # beyond any network; a number from a damaged file is stopped here
 
 
 class UNetM46(nn.Module):
-    """U-Net with the m46 encoder and added skips.
+    """U-Net whose encoder halves the resolution once for every width.
 
     Parameters
     ----------
     in_channels : int
-        Bands of the image.
+        Bands of the image, C.
     classes : int
-        Scores a pixel.
+        Classes to tell apart, K.
     widths : sequence of int
-        Channels of the encoder's blocks, each at half the resolution of the one before; two to
-        eight. The stride is ``2 ** len(widths)``.
+        Channels of the encoder's blocks, from the image down; 2 to 8 of them. Fewer levels see less
+        far: the total stride is ``2 ** len(widths)``.
     skip_p1 : bool
-        Whether the finest pooled features join the last step, through a 1 x 1 projection.
+        Whether the finest encoder output is added too, projected to the decoder's width.
+
+    Raises
+    ------
+    UserError
+        When a number of channels or of levels makes no network.
     """
 
     def __init__(
         self,
-        in_channels: int = 3,
-        classes: int = 7,
-        widths: Sequence[int] = M46_WIDTHS,
+        in_channels: int,
+        classes: int,
+        widths: Sequence[int] = (16, 32, 64, 128, 256),
         skip_p1: bool = False,
     ) -> None:
         super().__init__()
-        if not 2 <= len(widths) <= MAX_LEVELS:
-            raise ValueError(f"widths {tuple(widths)} must be 2 to {MAX_LEVELS} numbers")
+        _refuse_senseless(in_channels, classes, widths)
         self.stride = 2 ** len(widths)
-        self.encoder = nn.ModuleList(
-            m46_block(before, after)
-            for before, after in zip((in_channels, *widths), widths, strict=False)
-        )
-        finest = widths[1]  # the two finest steps keep the width of p2
-        steps = [widths[-1], *reversed(widths[1:-1]), finest, finest]
-        self.decoder = nn.ModuleList(
-            _decoder_block(before, after) for before, after in zip(steps, steps[1:], strict=False)
-        )
-        self.project = nn.Conv2d(widths[0], finest, 1) if skip_p1 else None
+        inputs = (in_channels, *widths[:-1])
+        self.encoder = nn.ModuleList(map(m46_block, inputs, widths))
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        # Each step ends with the width of the skip it meets; the two finest keep the second one.
+        outputs = (*widths[-2:0:-1], widths[1], widths[1])
+        self.decoder = nn.ModuleList(map(decoder_step, (widths[-1], *outputs[:-1]), outputs))
+        self.project = nn.Conv2d(widths[0], widths[1], 1) if skip_p1 else None
         self.head = nn.Sequential(
-            nn.Conv2d(finest, finest, 3, padding=1), nn.ELU(), nn.Conv2d(finest, classes, 1)
+            nn.Conv2d(widths[1], widths[1], 3, padding=1),
+            nn.ELU(),
+            nn.Conv2d(widths[1], classes, 1),
         )
-        self.apply(_he_normal)
+        self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Scores before softmax: (B, C, h, w) -> (B, K, h, w)."""
-        pooled = []
-        features = image
+        """Logits (B, classes, h, w) of images (B, in_channels, h, w)."""
+        features, skips = image, []
         for block in self.encoder:
-            # The author's pooling: 3 x 3, stride 2, padding 1, so p_i lies on every second pixel.
-            features = F.max_pool2d(block(features), 3, 2, 1)
-            pooled.append(features)
-        for depth, block in zip(range(len(pooled) - 1, -1, -1), self.decoder, strict=True):
-            if 0 < depth < len(pooled) - 1:
-                features = features + pooled[depth]
-            elif depth == 0 and self.project is not None:
-                features = features + self.project(pooled[0])
-            features = block(F.interpolate(features, scale_factor=2.0, mode="nearest"))
-        return cast(Tensor, self.head(features))
+            features = self.pool(block(features))
+            skips.append(features)
+        for step, skip in zip(self.decoder, (*self._added(skips), None), strict=True):
+            features = step(features)
+            if skip is not None:
+                features = features + skip
+        logits: Tensor = self.head(features)
+        return logits
+
+    def _added(self, skips: list[Tensor]) -> list[Tensor | None]:
+        """What is added behind each decoder step but the last, from coarse to fine."""
+        finest = None if self.project is None else self.project(skips[0])
+        return [*skips[-2:0:-1], finest]
 
 
-def m46_block(before: int, after: int) -> nn.Sequential:
-    """3 x 3 and 1 x 1 convolution, each ELU before batch-norm (Mishkin et al. 2017)."""
+def m46_block(inputs: int, width: int) -> nn.Sequential:
+    """3 x 3 and 1 x 1 convolution, each activated before it is normalised, biases kept."""
     return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1),
+        nn.Conv2d(inputs, width, 3, padding=1),
         nn.ELU(),
-        nn.BatchNorm2d(after),
-        nn.Conv2d(after, after, 1),
+        nn.BatchNorm2d(width),
+        nn.Conv2d(width, width, 1),
         nn.ELU(),
-        nn.BatchNorm2d(after),
+        nn.BatchNorm2d(width),
     )
 
 
-def _decoder_block(before: int, after: int) -> nn.Sequential:
+def decoder_step(inputs: int, width: int) -> nn.Sequential:
+    """Twice the rows and columns, then two 3 x 3 convolutions."""
     return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1),
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(inputs, width, 3, padding=1),
         nn.ELU(),
-        nn.BatchNorm2d(after),
-        nn.Conv2d(after, after, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.Conv2d(width, width, 3, padding=1),
         nn.ELU(),
-        nn.BatchNorm2d(after),
+        nn.BatchNorm2d(width),
     )
 
 
-def _he_normal(module: nn.Module) -> None:
-    """Normal with variance 2 / fan-in (He et al. 2015, eq. 10)."""
+def _initialise(module: nn.Module) -> None:
+    """Normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _refuse_senseless(in_channels: int, classes: int, widths: Sequence[int]) -> None:
+    if not 2 <= len(widths) <= MOST_LEVELS:
+        raise UserError(f"widths {list(widths)}: give 2 to {MOST_LEVELS} numbers of channels")
+    for channels in (in_channels, classes, *widths):
+        if not isinstance(channels, int) or not 1 <= channels <= MOST_CHANNELS:
+            raise UserError(
+                f"{channels!r} channels (in_channels {in_channels}, classes {classes}, widths "
+                f"{list(widths)}): give whole numbers from 1 to {MOST_CHANNELS}"
+            )

@@ -1,0 +1,128 @@
+"""A training run on disk: tensors in safetensors, the rest as JSON in its header; no pickle.
+
+One file holds both, so that a checkpoint is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from geoseg.errors import UserError
+
+__all__ = ["State", "checkpoint_of", "restore", "save"]
+
+METADATA_KEY = "geoseg-training"
+
+
+@dataclass
+class State:
+    """Everything that changes while a network is trained.
+
+    Randomness is not among it: what is drawn at a step follows from the seed and the step.
+
+    Parameters
+    ----------
+    net : Module
+    optimiser : Optimizer
+    step : int
+        Steps done.
+    history : list of dict
+        Scores on the validation scenes, with the step of each.
+    """
+
+    net: nn.Module
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Where the checkpoint of a model to be lies."""
+    return out.with_name(f"{out.name}.checkpoint")
+
+
+def save(state: State, path: Path, facts: dict[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Parameters
+    ----------
+    state : State
+    path : Path
+    facts : dict
+        What the run is, to be compared when it is resumed; JSON.
+    """
+    header = {"step": state.step, "history": state.history, "facts": facts}
+    draft = path.with_name(f"{path.name}.part")
+    save_file(_tensors(state), draft, metadata={METADATA_KEY: json.dumps(header)})
+    os.replace(draft, path)
+
+
+def restore(state: State, path: Path) -> dict[str, Any]:
+    """Bring a fresh state to where a checkpoint stands.
+
+    Returns
+    -------
+    dict
+        The facts of the run that wrote it.
+
+    Raises
+    ------
+    UserError
+        When the checkpoint is damaged or of another network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[METADATA_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state.net.load_state_dict(_below("net", tensors))
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path} does not fit this run or is damaged ({str(error).splitlines()[0]}); delete "
+            "it to start over"
+        ) from error
+    _restore_optimiser(state.optimiser, _below("optimiser", tensors))
+    state.step, state.history = int(header["step"]), list(header["history"])
+    facts: dict[str, Any] = header["facts"]
+    return facts
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    net = {f"net.{name}": tensor for name, tensor in state.net.state_dict().items()}
+    moments = {
+        f"optimiser.{index}.{name}": tensor
+        for index, each in state.optimiser.state_dict()["state"].items()
+        for name, tensor in each.items()
+    }
+    return {name: each.detach().cpu().contiguous() for name, each in {**net, **moments}.items()}
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        like = parameters[int(index)]
+        moments.setdefault(int(index), {})[key] = _laid_out(tensor, like)
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """The tensor in the memory layout of its parameter, in which the last bit comes out alike."""
+    if tensor.shape != like.shape:
+        return tensor
+    return torch.empty_like(like, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}

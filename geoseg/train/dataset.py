@@ -1,0 +1,173 @@
+"""What a network learns from: labelled scenes, already told apart by place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.classes import ClassInfo
+from geoseg.errors import UserError
+from geoseg.loader import IGNORE, Scene, is_missing
+from geoseg.windows import Box, Windows
+
+__all__ = ["Dataset", "Statistics", "measure"]
+
+IN_MEMORY = 8 * 2**30
+"""Bytes of pixels up to which scenes are held in memory: crops then cost no decoding."""
+COUNTED = 4_000_000
+"""Pixels that statistics look at, at most: the 0.1 percentile then rests on 4000 of them."""
+SIDE = 1024  # pixels read at a time when statistics are gathered
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled scenes and what is known about them.
+
+    Parameters
+    ----------
+    name, description : str
+        Name of the model to be, and a paragraph on where it works and where it does not.
+    classes : tuple of ClassInfo
+        In the order of the label indices 0..K-1.
+    bands : tuple of str
+        Names of the images' bands, in order.
+    training : sequence of Scene
+        What is learnt from, with labels.
+    validation : sequence of Scene
+        Scored now and then while training, to choose settings by.
+    held_out : sequence of Scene
+        Scored once, at the end.
+    gsd : float, optional
+        Ground sample distance in metres.
+    licence : str
+        Under which the model may be passed on.
+
+    Raises
+    ------
+    UserError
+        When there is nothing to learn from, or scenes lack labels or bands.
+    """
+
+    name: str
+    description: str
+    classes: tuple[ClassInfo, ...]
+    bands: tuple[str, ...]
+    training: Sequence[Scene]
+    validation: Sequence[Scene] = ()
+    held_out: Sequence[Scene] = ()
+    gsd: float | None = None
+    licence: str = "other"
+
+    def __post_init__(self) -> None:
+        if not self.training:
+            raise UserError(f"{self.name}: no scene to train on; check the split of the data set")
+        for scene in (*self.training, *self.validation, *self.held_out):
+            if scene.labels is None:
+                raise UserError(f"{self.name}: a scene has no labels; give Scene(image, labels)")
+            if len(scene.image) != len(self.bands):
+                raise UserError(
+                    f"{self.name}: a scene has {len(scene.image)} bands but {len(self.bands)} are "
+                    f"named ({', '.join(self.bands)}); choose the same ones in every scene"
+                )
+
+    def in_memory(self) -> Dataset:
+        """The same data set with its pixels read, if there are not too many of them."""
+        scenes = (*self.training, *self.validation)
+        if sum(scene.image.nbytes for scene in scenes) > IN_MEMORY:
+            return self
+        return replace(
+            self,
+            training=[scene.load() for scene in self.training],
+            validation=[scene.load() for scene in self.validation],
+        )
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the training pixels.
+
+    Parameters
+    ----------
+    mean, std : tuple of float
+        Per band, in the units of the pixels.
+    value_range : tuple of (float, float)
+        Per band, the 0.1 and 99.9 percentiles.
+    class_pixels : ndarray of int64, shape (K,)
+        Labelled pixels of each class.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    value_range: tuple[tuple[float, float], ...]
+    class_pixels: NDArray[np.int64]
+
+
+def measure(dataset: Dataset) -> Statistics:
+    """Statistics of the training pixels; missing pixels are left out.
+
+    Raises
+    ------
+    UserError
+        When a band is constant or all missing, a label is no class, or nothing is labelled.
+    """
+    bands = [band[~np.isnan(band)] for band in _values(dataset.training)]
+    for name, band in zip(dataset.bands, bands, strict=True):
+        _refuse_constant(name, band)
+    return Statistics(
+        mean=tuple(float(band.mean(dtype=np.float64)) for band in bands),
+        std=tuple(float(band.std(dtype=np.float64)) for band in bands),
+        value_range=tuple(_range(band) for band in bands),
+        class_pixels=_count_classes(dataset),
+    )
+
+
+def _values(scenes: Sequence[Scene]) -> NDArray[np.float32]:
+    """Values of evenly spread pixels, shape (band, pixel); NaN where one is missing."""
+    every = max(sum(scene.shape[0] * scene.shape[1] for scene in scenes) // COUNTED, 1)
+    columns = []
+    for scene, box in _cells(scenes):
+        pixels = scene.read(box).reshape(len(scene.image), -1)[:, ::every]
+        missing = is_missing(pixels, scene.nodata)
+        columns.append(np.where(missing, np.float32(np.nan), pixels.astype(np.float32)))
+    return np.concatenate(columns, axis=1)
+
+
+def _cells(scenes: Sequence[Scene]) -> Iterator[tuple[Scene, Box]]:
+    """Every pixel of every scene once, in pieces."""
+    for scene in scenes:
+        windows = Windows(scene.shape, (SIDE, SIDE), (SIDE, SIDE))
+        for row, column in np.ndindex(windows.counts):
+            yield scene, (windows.core(0, row, 0), windows.core(1, column, 0))
+
+
+def _refuse_constant(name: str, band: NDArray[np.float32]) -> None:
+    if band.size == 0:
+        raise UserError(f"band {name!r} has no data in any training scene; leave it out")
+    if band.min() == band.max():
+        raise UserError(
+            f"band {name!r} is {band[0]:g} in every training pixel; leave it out, it tells nothing"
+        )
+
+
+def _range(band: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = np.percentile(band, (0.1, 99.9))
+    return float(low), float(high)
+
+
+def _count_classes(dataset: Dataset) -> NDArray[np.int64]:
+    counts = np.zeros(IGNORE + 1, np.int64)
+    for scene, box in _cells(dataset.training):
+        counts += np.bincount(scene.read_labels(box).ravel(), minlength=counts.size)
+    known = len(dataset.classes)
+    strange = np.flatnonzero(counts[known:IGNORE])
+    if strange.size:
+        raise UserError(
+            f"{dataset.name}: label {known + strange[0]} in a training scene, but there are "
+            f"{known} classes; labels are 0 to {known - 1}, or {IGNORE} to be ignored"
+        )
+    if not counts[:known].any():
+        raise UserError(f"{dataset.name}: no training pixel has a class; check the class codes")
+    return counts[:known]

@@ -1,0 +1,145 @@
+"""Labelled rasters as a data set: files paired, codes turned into classes, parts cut by place."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from geoseg.errors import UserError
+from geoseg.loader import IGNORE, Scene
+from geoseg.raster import grid_of, open_raster
+from geoseg.train.dataset import Dataset
+from geoseg.train.spec import PARTS, Spec, Split, read_spec
+
+__all__ = ["FILE_NAME", "read_dataset"]
+
+FILE_NAME = "dataset.yaml"
+"""The file that is looked for when a folder is given."""
+
+log = logging.getLogger(__name__)
+
+
+def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = None) -> Dataset:
+    """Read a data set; images stay on disk until their pixels are asked for.
+
+    Parameters
+    ----------
+    path : path-like
+        A YAML file, or a folder that holds one named `FILE_NAME`.
+    root : path-like, optional
+        Folder of images and labels, instead of the one that the file names.
+
+    Raises
+    ------
+    UserError
+        When the description is incomplete, or files are missing or do not fit each other.
+    """
+    file = Path(fspath(path))
+    file = file / FILE_NAME if file.is_dir() else file
+    spec = read_spec(file)
+    folder = file.parent / spec.root if root is None else Path(fspath(root))
+    scenes: dict[str, list[Scene]] = {part: [] for part in PARTS}
+    ignored: dict[int, int] = {}
+    for image, labels in _pairs(folder, spec):
+        for part, scene in _cut(_open_scene(image, labels, spec, ignored), image.stem, spec.split):
+            scenes[part].append(scene)
+    _tell_ignored(ignored)
+    return Dataset(
+        name=spec.name,
+        description=spec.description,
+        classes=spec.classes,
+        bands=tuple(spec.bands),
+        gsd=spec.gsd,
+        licence=spec.licence,
+        **scenes,
+    )
+
+
+def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[Path, Path]]:
+    images, labels = (
+        {path.stem: path for path in sorted(folder.glob(pattern))}
+        for pattern in (spec.images, spec.labels)
+    )
+    if not images:
+        raise UserError(f"no image matches {folder / spec.images}; check root and images")
+    alone = sorted(set(images) ^ set(labels))
+    if alone:
+        raise UserError(
+            f"{len(alone)} of the files in {folder} have no partner, first {alone[0]}; images and "
+            "labels are paired by file name without ending"
+        )
+    return ((path, labels[stem]) for stem, path in images.items())
+
+
+def _open_scene(image: Path, labels: Path, spec: Spec, ignored: dict[int, int]) -> Scene:
+    pixels = open_raster(image, bands=list(spec.bands.values()))
+    codes = open_raster(labels)
+    if len(codes) != 1 or grid_of(codes) != grid_of(pixels):
+        raise UserError(
+            f"{labels} has {len(codes)} bands on a grid of {codes.shape[1:]} pixels, "
+            f"{image} one of {pixels.shape[1:]}; labels are one band on the image's own grid"
+        )
+    return Scene(pixels, _as_indices(codes[0], spec.codes, ignored))
+
+
+def _as_indices(
+    codes: xr.DataArray, classes: Iterable[Sequence[int]], ignored: dict[int, int]
+) -> xr.DataArray:
+    """Class indices of a label raster; codes of no class are `IGNORE` and added up."""
+    values = codes.values
+    indices = np.full(values.shape, IGNORE, np.uint8)
+    for index, members in enumerate(classes):
+        indices[np.isin(values, members)] = index
+    strange, counts = np.unique(values[indices == IGNORE], return_counts=True)
+    for code, count in zip(strange.tolist(), counts.tolist(), strict=True):
+        ignored[code] = ignored.get(code, 0) + count
+    return codes.copy(data=indices)
+
+
+def _tell_ignored(ignored: Mapping[int, int]) -> None:
+    if ignored:
+        most = sorted(ignored.items(), key=lambda each: -each[1])
+        listed = ", ".join(f"{code} ({count} pixels)" for code, count in most)
+        log.warning("labels of no class are ignored: %s", listed)
+
+
+def _cut(scene: Scene, stem: str, split: Split | None) -> Iterator[tuple[str, Scene]]:
+    """The parts of a scene, none of which shares a pixel with another."""
+    if split is None:
+        yield PARTS[0], scene
+    elif split.by == "name":
+        part = split.part_of(np.array([_number(stem, split.pattern)]))[0]
+        if part >= 0:
+            yield PARTS[part], scene
+    else:
+        yield from _cut_along(scene, split, stem)
+
+
+def _number(stem: str, pattern: str) -> float:
+    found = re.search(pattern, stem)
+    if found is None or not found.groups() or not found[1].isdecimal():
+        raise UserError(
+            f"the pattern {pattern!r} finds no number in {stem!r}; its first group must match one"
+        )
+    return float(found[1])
+
+
+def _cut_along(scene: Scene, split: Split, stem: str) -> Iterator[tuple[str, Scene]]:
+    if split.by not in scene.image.coords:
+        raise UserError(f"{stem} has no coordinates along {split.by}; split it by name instead")
+    parts = split.part_of(scene.image[split.by].values)
+    start = 0
+    for part, run in groupby(parts.tolist()):
+        stop = start + len(list(run))
+        if part >= 0:
+            span = {split.by: slice(start, stop)}
+            assert scene.labels is not None  # noqa: S101  (scenes of a data set are labelled)
+            yield PARTS[part], Scene(scene.image.isel(span), scene.labels.isel(span))
+        start = stop
