@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 
-__all__ = ["Box", "Windows", "box_shape", "hann", "hull", "reflect"]
+__all__ = ["Box", "Windows", "box_shape", "hann", "reflect", "tiles"]
 
 Box = tuple[slice, slice]
 """Rows and columns, half open, in pixels."""
@@ -117,14 +117,12 @@ class Windows(Sequence[Box]):
         return slice(start, stop)
 
 
-def hull(boxes: Sequence[Box]) -> Box:
-    """The smallest box around all `boxes`."""
-    rows, columns = zip(*boxes, strict=True)
-    return _hull(rows), _hull(columns)
-
-
-def _hull(spans: Sequence[slice]) -> slice:
-    return slice(min(span.start for span in spans), max(span.stop for span in spans))
+def tiles(shape: tuple[int, int], size: tuple[int, int]) -> Iterator[Box]:
+    """Boxes of one size that partition a raster, row by row; the last are cut at the border."""
+    rows, columns = shape
+    for top in range(0, rows, size[0]):
+        for left in range(0, columns, size[1]):
+            yield slice(top, min(top + size[0], rows)), slice(left, min(left + size[1], columns))
 
 
 def box_shape(box: Box) -> tuple[int, int]:

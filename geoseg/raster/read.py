@@ -26,7 +26,7 @@ from xarray.core import indexing
 from geoseg.errors import UserError
 from geoseg.raster.grid import Grid
 
-__all__ = ["open_raster", "open_stack", "reading"]
+__all__ = ["open_dataset", "open_raster", "open_stack", "reading", "unlocated_is_fine"]
 
 HANDLES_PER_THREAD = (
     16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
@@ -142,7 +142,7 @@ def _handle(source: Source) -> rasterio.DatasetReader:
 
 
 def _open_handle(source: Source) -> rasterio.DatasetReader:
-    dataset = _open(source.path)
+    dataset = open_dataset(source.path)
     if source.grid is None:
         return dataset
     rows, columns = source.grid.shape
@@ -169,13 +169,30 @@ def reading(path: str) -> Iterator[None]:
         ) from error
 
 
-def _open(path: str) -> rasterio.DatasetReader:
+def open_dataset(path: str) -> rasterio.DatasetReader:
+    """Open a file for the calling thread alone.
+
+    Raises
+    ------
+    UserError
+        When it is not there or GDAL cannot open it.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with unlocated_is_fine():
             return rasterio.open(path, sharing=False)
     except RasterioError as error:
         raise UserError(_why_not(path, error)) from error
+
+
+@contextmanager
+def unlocated_is_fine() -> Iterator[None]:
+    """Silence rasterio about files without a transform, which geoseg takes and tells of itself."""
+    with _silencing, warnings.catch_warnings():  # filters belong to the process, not to a thread
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+_silencing = threading.RLock()
 
 
 def _why_not(path: str, error: Exception) -> str:
@@ -216,7 +233,7 @@ def open_raster(
         located by ground control points or rational polynomials only.
     """
     name = fspath(path)
-    with _open(name) as dataset:
+    with open_dataset(name) as dataset:
         _refuse_unusable(dataset, name)
         numbers = _band_numbers(dataset, bands, name)
         masked = _needs_masking(dataset, numbers)
@@ -248,11 +265,11 @@ def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
     """
     images = [open_raster(path) for path in paths]
     names = [fspath(path) for path in paths]
-    with _open(names[0]) as first:
+    with open_dataset(names[0]) as first:
         grid = _grid(first)
     sources, labels = [], []
     for name, image in zip(names, images, strict=True):
-        with _open(name) as dataset:
+        with open_dataset(name) as dataset:
             warp = None if _grid(dataset) == grid else _target(grid, _grid(dataset), name)
         numbers = tuple(int(n) for n in image["band"].values)
         sources.append(Source(name, _version(name), numbers, True, warp))

@@ -13,11 +13,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import rasterio
 import xarray as xr
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
+from geoseg.raster.read import open_dataset
 
 __all__ = ["CLASSES_TAG", "class_table", "classes_tag", "pam_xml"]
 
@@ -97,7 +97,7 @@ def class_table(source: str | PathLike[str] | xr.DataArray) -> tuple[ClassInfo, 
     if isinstance(source, xr.DataArray):
         return _from_attrs(source)
     path = fspath(source)
-    with rasterio.open(path) as dataset:
+    with open_dataset(path) as dataset:
         tag = dataset.tags().get(CLASSES_TAG)
     try:
         if tag is not None:

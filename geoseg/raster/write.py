@@ -21,8 +21,9 @@ from rasterio.windows import Window
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.raster.grid import Grid, grid_of
+from geoseg.raster.read import unlocated_is_fine
 from geoseg.raster.sidecar import CLASSES_TAG, class_table, classes_tag, pam_xml
-from geoseg.windows import Box, Windows
+from geoseg.windows import Box, tiles
 
 __all__ = ["Layout", "class_layout", "publish", "refuse_existing", "to_cog", "write_raster"]
 
@@ -96,23 +97,16 @@ def to_cog(
 def _write_plain(path: Path, layout: Layout, read: Callable[[Box], NDArray[Any]]) -> NDArray[Any]:
     """The pixels in whole tiles, in the order in which they come; returns pixels by value."""
     counts = np.zeros(np.iinfo(layout.dtype).max + 1 if layout.classes else 0, np.int64)
-    with rasterio.open(path, "w", **_profile(layout)) as target:
+    with unlocated_is_fine():
+        target = rasterio.open(path, "w", **_profile(layout))
+    with target:
         _describe(target, layout)
-        for box in _pieces(layout.grid.shape):
+        for box in tiles(layout.grid.shape, PIECE):
             pixels = read(box)
             target.write(pixels, window=Window.from_slices(*box))
             if layout.classes:
                 counts += np.bincount(pixels.ravel(), minlength=counts.size)
     return counts
-
-
-def _pieces(shape: tuple[int, int]) -> Iterator[Box]:
-    for rows, columns in Windows(shape, PIECE, PIECE):
-        # The lattice moves its last windows back; writing wants every pixel once, in whole tiles.
-        top, left = (
-            -(-each.start // n) * n for each, n in zip((rows, columns), PIECE, strict=True)
-        )
-        yield slice(top, min(rows.stop, shape[0])), slice(left, min(columns.stop, shape[1]))
 
 
 def _profile(layout: Layout) -> dict[str, Any]:
@@ -161,7 +155,8 @@ def _copy_as_cog(plain: Path, path: Path, layout: Layout, options: Mapping[str, 
         "OVERVIEW_RESAMPLING": "MODE" if layout.classes else "AVERAGE",
         "NUM_THREADS": "ALL_CPUS",
     }
-    rasterio.shutil.copy(plain, path, driver="COG", **(ours | _checked(options)))
+    with unlocated_is_fine():
+        rasterio.shutil.copy(plain, path, driver="COG", **(ours | _checked(options)))
 
 
 def _checked(options: Mapping[str, str]) -> dict[str, str]:

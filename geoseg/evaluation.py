@@ -1,0 +1,347 @@
+"""A class map against the truth: counted block by block, told as a table, a folder and JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from geoseg.charts import draw_confusion, draw_differences, draw_iou
+from geoseg.classes import PALETTE, ClassInfo
+from geoseg.errors import UserError
+from geoseg.metrics import IGNORE, ConfusionMatrix
+from geoseg.raster import class_table, open_dataset, open_raster
+from geoseg.windows import Box, tiles
+
+__all__ = ["Evaluation", "evaluate"]
+
+log = logging.getLogger(__name__)
+
+PIECE = (512, 8192)  # pixels counted at a time: rows of whole tiles, 4 MB a raster
+SHOWN = 1200  # pixels a side, at most, of the map of differences
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Counts of true and predicted classes, and what they mean.
+
+    Parameters
+    ----------
+    classes : tuple of ClassInfo
+    matrix : ConfusionMatrix
+        In the order of `classes`.
+    ignored : mapping of int to int
+        Pixels of the truth by value that is no class.
+    predicted, truth : str
+        The files compared.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    matrix: ConfusionMatrix
+    predicted: str
+    truth: str
+    ignored: Mapping[int, int] = field(default_factory=dict)
+
+    def scores(self) -> dict[str, NDArray[Any]]:
+        """Scores of each class by name of the score."""
+        m = self.matrix
+        return {
+            "IoU": m.iou(),
+            "F1": m.f1(),
+            "precision": m.precision(),
+            "recall": m.recall(),
+            "support": m.support(),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON; scores without any pixel are null."""
+        columns = self.scores()
+        return {
+            "predicted": self.predicted,
+            "truth": self.truth,
+            "mIoU": _number(self.matrix.miou()),
+            "overall_accuracy": _number(self.matrix.accuracy()),
+            "kappa": _number(self.matrix.kappa()),
+            "pixels": int(self.matrix.support().sum()),
+            "classes": [
+                {"value": each.value, "name": each.name}
+                | {name: _number(column[i]) for name, column in columns.items()}
+                for i, each in enumerate(self.classes)
+            ],
+            "confusion": self.matrix.counts.tolist(),
+            "ignored_truth": {str(value): count for value, count in self.ignored.items()},
+        }
+
+    def table(self) -> str:
+        """Scores as text: a line for each class, then those of the whole map."""
+        columns = self.scores()
+        width = max(len(each.name) for each in self.classes)
+        lines = [" " * width + "".join(f"{name:>12}" for name in columns)]
+        for i, each in enumerate(self.classes):
+            cells = [
+                f"{int(column[i]):12,d}" if name == "support" else f"{_cell(column[i]):>12}"
+                for name, column in columns.items()
+            ]
+            lines.append(f"{each.name:<{width}}{''.join(cells)}")
+        missed = int(self.matrix.counts[:, -1].sum())
+        lines += [
+            "",
+            f"mIoU {_cell(self.matrix.miou())}   "
+            f"overall accuracy {_cell(self.matrix.accuracy())}   "
+            f"kappa {_cell(self.matrix.kappa())}   {int(self.matrix.support().sum()):,} pixels",
+        ]
+        if missed:
+            lines.append(f"{missed:,} known pixels have no class in the map; they count as missed")
+        return "\n".join(lines)
+
+    def write_report(self, folder: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write figures, JSON and a page that shows them into a folder.
+
+        Raises
+        ------
+        UserError
+            When the folder holds anything but an earlier report that may be replaced.
+        """
+        target = Path(folder)
+        _refuse_folder(target, overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.part")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        try:
+            draw_confusion(self.classes, self.matrix, draft / "confusion.png")
+            draw_iou(self.classes, self.matrix, draft / "iou.png")
+            draw_differences(_differences(self), draft / "differences.png")
+            (draft / REPORT).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+            (draft / "index.html").write_text(_page(self), encoding="utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(draft, target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def evaluate(
+    predicted: str | PathLike[str],
+    truth: str | PathLike[str],
+    *,
+    classes: Sequence[ClassInfo] | str | PathLike[str] | None = None,
+) -> Evaluation:
+    """Compare a class map with a labelled raster of the same place, of any size.
+
+    Parameters
+    ----------
+    predicted : path-like
+        Class map.
+    truth : path-like
+        Labelled raster. On another grid it is read by nearest neighbour onto that of the map.
+    classes : sequence of ClassInfo, or path-like, optional
+        The classes that count, or a JSON or YAML file that maps values to names; by default those
+        of either file, else the values that the truth holds. Other values of the truth are left
+        out, and counted.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    UserError
+        When a file cannot be read, has several bands, or the two do not lie on each other.
+    """
+    paths = fspath(predicted), fspath(truth)
+    for path in paths:
+        _refuse_bands(path)
+    chosen = _classes(classes, paths)
+    index = _index_of([each.value for each in chosen])
+    matrix, ignored = ConfusionMatrix(len(chosen)), np.zeros(65536, np.int64)
+    for found, true in _pieces(*paths):
+        labels = index[true]
+        matrix.update(np.where(labels < len(chosen), labels, IGNORE), index[found])
+        ignored += np.bincount(true[labels == OTHER], minlength=ignored.size)
+    left_out = {int(value): int(ignored[value]) for value in np.flatnonzero(ignored)}
+    if left_out:
+        log.warning("%s holds values that are no class and are left out: %s", truth, left_out)
+    if not matrix.support().any():
+        raise UserError(
+            f"{paths[1]} has no pixel of a class where {paths[0]} lies; are they a pair?"
+        )
+    return Evaluation(chosen, matrix, *paths, left_out)
+
+
+OTHER = 254  # index of a value that is no class
+MISSING = 65535  # stands for no data while two rasters are read
+
+
+def _index_of(values: Sequence[int]) -> NDArray[np.uint8]:
+    """Index of the class of each pixel value."""
+    if len(values) >= OTHER:
+        raise UserError(f"{len(values)} classes cannot be compared; the most are {OTHER - 1}")
+    index = np.full(65536, OTHER, np.uint8)
+    index[list(values)] = np.arange(len(values))
+    index[MISSING] = IGNORE
+    return index
+
+
+def _refuse_bands(path: str) -> None:
+    image = open_raster(path)
+    if image.shape[0] != 1 or image.dtype.kind not in "ui":
+        raise UserError(
+            f"{path} has {image.shape[0]} bands of {image.dtype}; a class map has one of integers"
+        )
+
+
+def _pieces(predicted: str, truth: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Both rasters piece by piece, with `MISSING` where they have no data."""
+    with ExitStack() as stack:
+        first = stack.enter_context(open_dataset(predicted))
+        second = stack.enter_context(open_dataset(truth))
+        other = second if _same_grid(first, second) else stack.enter_context(_warped(first, second))
+        for box in tiles(first.shape, PIECE):
+            yield _read(first, box), _read(other, box)
+
+
+def _same_grid(first: Any, second: Any) -> bool:
+    if first.shape != second.shape:
+        return False
+    unlocated = first.transform.is_identity or second.transform.is_identity
+    if unlocated:
+        return True
+    return bool(
+        first.transform.almost_equals(second.transform, 1e-6 * abs(first.transform.a or 1))
+        and first.crs == second.crs
+    )
+
+
+def _warped(first: Any, second: Any) -> Any:
+    if first.crs is None or second.crs is None:
+        raise UserError(
+            f"{first.name} has {first.shape} pixels, {second.name} {second.shape}, and they do not "
+            "both say where they lie; give both on one grid"
+        )
+    return WarpedVRT(
+        second,
+        crs=first.crs,
+        transform=first.transform,
+        height=first.height,
+        width=first.width,
+        resampling=Resampling.nearest,
+        nodata=second.nodata,
+        add_alpha=second.nodata is None,  # pixels outside of the truth are no class 0
+    )
+
+
+def _read(dataset: Any, box: Box) -> NDArray[Any]:
+    window = Window.from_slices(*box)
+    values = dataset.read(1, window=window).astype(np.int64)
+    missing = dataset.read_masks(1, window=window) == 0
+    beyond = (values < 0) | (values >= MISSING)
+    return np.where(missing | beyond, MISSING, values)
+
+
+def _classes(
+    given: Sequence[ClassInfo] | str | PathLike[str] | None, paths: tuple[str, str]
+) -> tuple[ClassInfo, ...]:
+    if isinstance(given, str | PathLike):
+        return _read_classes(Path(given))
+    if given is not None:
+        return tuple(given)
+    for path in paths:
+        if named := class_table(path):
+            return named
+    return _classes_by_value(paths)
+
+
+def _classes_by_value(paths: tuple[str, str]) -> tuple[ClassInfo, ...]:
+    seen = np.zeros(65536, bool)
+    for _, true in _pieces(*paths):
+        seen[np.unique(true)] = True
+    seen[MISSING] = False
+    return tuple(
+        ClassInfo(int(value), f"class {value}", PALETTE[i % len(PALETTE)])
+        for i, value in enumerate(np.flatnonzero(seen))
+    ) or (ClassInfo(0, "class 0", PALETTE[0]),)
+
+
+def _read_classes(path: Path) -> tuple[ClassInfo, ...]:
+    """Classes from a JSON or YAML file that maps values to names."""
+    try:
+        facts = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        return tuple(
+            ClassInfo(int(value), str(name), PALETTE[i % len(PALETTE)])
+            for i, (value, name) in enumerate(facts.items())
+        )
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} does not name classes ({reason}); write lines such as 1: water"
+        ) from error
+
+
+def _differences(evaluation: Evaluation) -> NDArray[np.uint8]:
+    """A small map: 0 agrees, 1 differs, 2 is left out; nearest pixels."""
+    index = _index_of([each.value for each in evaluation.classes])
+    with ExitStack() as stack:
+        first = stack.enter_context(open_dataset(evaluation.predicted))
+        second = stack.enter_context(open_dataset(evaluation.truth))
+        other = second if _same_grid(first, second) else stack.enter_context(_warped(first, second))
+        scale = max(1, max(first.shape) / SHOWN)
+        shape = tuple(max(1, round(n / scale)) for n in first.shape)
+        found, true = (
+            np.where(
+                each.read_masks(1, out_shape=shape) == 0,
+                MISSING,
+                each.read(1, out_shape=shape).astype(np.int64).clip(0, MISSING),
+            )
+            for each in (first, other)
+        )
+    known = index[true] < len(evaluation.classes)
+    return np.where(known, (index[found] != index[true]).astype(np.uint8), np.uint8(2))
+
+
+def _refuse_folder(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    is_report = folder.is_dir() and ((folder / REPORT).is_file() or not any(folder.iterdir()))
+    if not is_report:
+        raise UserError(f"{folder} holds other things than a report; choose another folder")
+    if any(folder.iterdir()) and not overwrite:
+        raise UserError(f"{folder} holds a report; add --overwrite or choose another folder")
+
+
+def _number(value: Any) -> float | int | None:
+    if isinstance(value, np.integer | int):
+        return int(value)
+    return None if np.isnan(value) else float(value)
+
+
+def _cell(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.3f}"
+
+
+def _page(evaluation: Evaluation) -> str:
+    title = f"{html.escape(evaluation.predicted)} against {html.escape(evaluation.truth)}"
+    figures = "".join(
+        f'<img src="{name}.png" alt="{name}" style="max-width:100%">'
+        for name in ("iou", "confusion", "differences")
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title>'
+        '<body style="font-family:sans-serif;max-width:60em;margin:2em auto">'
+        f"<h1>Evaluation</h1><p>{title}</p><pre>{html.escape(evaluation.table())}</pre>{figures}"
+    )
