@@ -42,7 +42,7 @@ class ConfusionMatrix:
     @property
     def classes(self) -> int:
         """Number of classes, K."""
-        return self.counts.shape[0]
+        return len(self.counts)
 
     def update(self, truth: ArrayLike, predicted: ArrayLike) -> None:
         """Count the pixels of two arrays of class indices of one shape.
@@ -146,7 +146,8 @@ class ConfusionMatrix:
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     above, below = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below != 0)
+    unknown = np.full(below.shape, np.nan)
+    return np.asarray(np.divide(above, below, out=unknown, where=below != 0))
 
 
 def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float:
