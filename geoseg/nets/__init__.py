@@ -14,11 +14,11 @@ from typing import Any
 from torch import nn
 
 from geoseg.errors import UserError
-from geoseg.nets.unet import UNetM46
+from geoseg.nets.unet import UNet
 
 __all__ = ["REGISTRY", "build", "options_of"]
 
-REGISTRY: dict[str, Callable[..., nn.Module]] = {"unet-m46": UNetM46}
+REGISTRY: dict[str, Callable[..., nn.Module]] = {"unet": UNet}
 
 
 def build(name: str, **options: Any) -> nn.Module:

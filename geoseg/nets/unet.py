@@ -27,13 +27,13 @@ from torch import Tensor, nn
 
 from geoseg.errors import UserError
 
-__all__ = ["UNetM46"]
+__all__ = ["UNet"]
 
 MOST_LEVELS = 8  # a total stride of 256 pixels; a window must be a multiple of it
 MOST_CHANNELS = 65_536  # beyond any network; a number from a damaged file is stopped here
 
 
-class UNetM46(nn.Module):
+class UNet(nn.Module):
     """U-Net whose encoder halves the resolution once for every width.
 
     Parameters

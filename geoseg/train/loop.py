@@ -68,8 +68,7 @@ class Run:
         seen = {"bands": card.bands, "mean": card.mean, "std": card.std}
         classes = [each.name for each in card.classes]
         facts = {"settings": asdict(self.settings), "data": {**seen, "classes": classes}}
-        plain: dict[str, Any] = json.loads(json.dumps(facts))
-        return plain
+        return _plain(facts)
 
 
 def fit(
@@ -205,11 +204,9 @@ def _prepare(settings: Settings, data: Dataset, saved: Path, device: str, tell: 
 def _untrained(
     settings: Settings, data: Dataset, statistics: Statistics, device: torch.device
 ) -> Segmenter:
-    options = {
-        "in_channels": len(data.bands),
-        "classes": len(data.classes),
-        **settings.options,
-    }
+    options = _plain(
+        {"in_channels": len(data.bands), "classes": len(data.classes), **settings.options}
+    )
     net = nets.build(settings.net, **options)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1/4 faster on CPU
     counts = map(int, statistics.class_pixels)
@@ -229,7 +226,7 @@ def _untrained(
         training={
             "scenes": len(data.training),
             "pixels": dict(zip((each.name for each in data.classes), counts, strict=True)),
-            "settings": asdict(settings),
+            "settings": _plain(asdict(settings)),
         },
     )
 
@@ -271,6 +268,12 @@ def _refuse_to_replace(path: Path, saved: Path, resume: bool) -> None:
         )
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}; make it first")
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same facts in JSON's types, as they come back from a file."""
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
 
 
 @contextmanager

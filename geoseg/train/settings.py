@@ -48,7 +48,7 @@ class Settings:
         When a value cannot be meant.
     """
 
-    net: str = "unet-m46"
+    net: str = "unet"
     options: Mapping[str, Any] = field(default_factory=dict)
     crop: int = 256  # twice the reach of the default network: some pixels see all they can
     batch: int = 8  # what batch statistics need; 1 GB of memory with the default network
