@@ -335,7 +335,10 @@ class Progress:
 
 def _finish(run: Run, store: BlockStore) -> None:
     """Assemble the outputs as drafts in the run's folder, then put all of them in place."""
-    drafts = {name: run.folder / f"{name}{path.suffix}" for name, path in run.targets.all.items()}
+    # Each in a folder of its own, under its final name: a GeoPackage's layer is named after it.
+    drafts = {name: run.folder / name / path.name for name, path in run.targets.all.items()}
+    for draft in drafts.values():
+        draft.parent.mkdir(exist_ok=True)
     for output in run.targets.rasters:
         to_cog(drafts[output], run.layout(output), _reader(store, output), run.options)
     if run.targets.polygons is not None:
