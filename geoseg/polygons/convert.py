@@ -1,0 +1,224 @@
+"""Class map to polygons: an array to a frame, a file to a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from os import PathLike, fspath, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from shapely import GeometryType
+
+from geoseg.errors import UserError
+from geoseg.polygons.features import Features
+from geoseg.polygons.rings import Polygons
+from geoseg.polygons.source import ClassMap, map_of_array, open_confidence, open_map
+from geoseg.polygons.stream import stream
+from geoseg.polygons.write import Header, refuse_unknown_format, write
+from geoseg.raster.write import refuse_existing, working_folder
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+__all__ = ["polygonize", "polygonize_file"]
+
+Event = dict[str, Any]
+"""What happens, as the command line prints it with ``--progress json``."""
+
+KINDS = {GeometryType.POLYGON: "Polygon", GeometryType.MULTIPOLYGON: "MultiPolygon"}
+"""Geometry types as vector formats write them."""
+
+
+def polygonize(labels: xr.DataArray, *, connectivity: Literal[4, 8] = 4) -> gpd.GeoDataFrame:
+    """Make polygons of a class map.
+
+    Neighbouring polygons share their vertices: there is one wherever three of them, or two and the
+    border of the data, meet. So the polygons are a valid coverage.
+
+    Parameters
+    ----------
+    labels : DataArray of integers, dims (y, x)
+        Class values, as `geoseg.predict` gives them; of a lazy one a row of chunks is computed at a
+        time. Pixels that equal its no-data value, as rioxarray keeps it, are in no polygon.
+    connectivity : {4, 8}
+        Whether pixels that touch at a corner only belong together (8) or not (4). With 8 all
+        geometries are multipolygons: a polygon must not touch itself at a point.
+
+    Returns
+    -------
+    GeoDataFrame
+        A row for each connected region, in the order of their last pixels, with the columns
+
+        - ``class_id``: the pixel value,
+        - ``class_name``: its name by the attributes of `labels`, else e.g. ``class 3``,
+        - ``area_m2``: square metres, on the plane of a projected coordinate system, on the
+          ellipsoid of a geographic one (the area of the pixels, between their meridians and
+          parallels); squares of the units of the transform, or pixels, without a coordinate system,
+        - ``geometry``: exteriors counter-clockwise, holes clockwise, in map coordinates; without a
+          transform in columns and rows.
+
+    Raises
+    ------
+    UserError
+        When `labels` has other dimensions, holds no integers or values past int64, or
+        `connectivity` is neither 4 nor 8.
+    """
+    # Those who write files only do not wait for the import of pandas.
+    import geopandas as gpd
+
+    source = map_of_array(labels)
+    features = Features(source.grid, source.classes, _kind(connectivity))
+    batches = [polygons for _, polygons in stream(source, connectivity)]
+    attributes = [features.attributes(each) for each in batches]
+    geometries = np.concatenate([features.geometries(each) for each in batches])
+    columns = {name: np.concatenate([each[name] for each in attributes]) for name in attributes[0]}
+    return gpd.GeoDataFrame(columns, geometry=geometries, crs=features.crs)
+
+
+def polygonize_file(
+    src: str | PathLike[str],
+    dst: str | PathLike[str],
+    *,
+    connectivity: Literal[4, 8] = 4,
+    band: str | int | None = None,
+    confidence: str | PathLike[str] | None = None,
+    crs: str | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[Event], object] | None = None,
+) -> None:
+    """Make polygons of a class map in a file, and write them to a file.
+
+    Held in memory are some rows of the map, the regions that reach the last of them and one batch
+    of polygons: neither the map nor all polygons.
+
+    Parameters
+    ----------
+    src : path-like
+        A raster of integers. Its no-data value or mask says which pixels are in no polygon.
+    dst : path-like
+        ``.gpkg`` (GeoPackage, layer named after the file, with the colours of the classes as the
+        style that QGIS opens it with), ``.fgb`` (FlatGeobuf), ``.parquet`` (GeoParquet 1.1) or
+        ``.geojson`` (RFC 7946, so in WGS 84). It holds nothing, the old file or the complete new
+        one. FlatGeobuf orders polygons by place; the others keep the order of `polygonize`.
+    connectivity : {4, 8}
+        As for `polygonize`.
+    band : str or int, optional
+        The band that is the class map, by description or number from 1, if there are several.
+    confidence : path-like, optional
+        A raster of one band on the grid of the class map. Its mean over each region, to 1e-6 of its
+        unit, is written as ``mean_confidence``; pixels without a value do not count.
+    crs : str, optional
+        Coordinate system to reproject vertices to, e.g. ``"EPSG:3035"``; by default the map's. The
+        column ``area_m2`` is measured in the map's either way.
+    overwrite : bool
+        Whether `dst` may be replaced.
+    on_progress : callable, optional
+        Is given events: dicts with the key ``event``, one of ``start, progress, done``; their unit
+        is a row of the map.
+
+    Raises
+    ------
+    UserError
+        When `src` or `confidence` cannot be used as described, `dst` has an unknown ending, exists
+        or cannot be written, or coordinates cannot be had in the coordinate system asked for.
+    """
+    target = Path(dst)
+    refuse_unknown_format(target)
+    _refuse_same(target, (src, confidence))
+    refuse_existing(target, overwrite)
+    kind = _kind(connectivity)
+    with open_map(src, band) as source:
+        beside = None if confidence is None else open_confidence(confidence, source.grid)
+        features = Features(source.grid, source.classes, kind, _target_crs(crs, source, target))
+        header = Header(
+            target.stem, KINDS[kind], features.crs, source.classes, confidence is not None
+        )
+        progress = _Progress(source, target, on_progress or _ignore)
+        batches = progress.over(stream(source, connectivity, beside))
+        with working_folder(target) as folder:
+            draft = folder / target.name
+            write(
+                draft, header, ((features.attributes(p), features.geometries(p)) for p in batches)
+            )
+            replace(draft, target)
+        progress.done()
+
+
+def _kind(connectivity: int) -> GeometryType:
+    if connectivity not in (4, 8):
+        raise UserError(f"connectivity {connectivity!r} is unknown; choose 4 or 8")
+    return GeometryType.POLYGON if connectivity == 4 else GeometryType.MULTIPOLYGON
+
+
+def _refuse_same(target: Path, sources: Iterable[str | PathLike[str] | None]) -> None:
+    paths = [Path(each) for each in sources if each is not None]
+    if target.exists() and any(each.exists() and target.samefile(each) for each in paths):
+        raise UserError(f"{target} is an input as well; choose another name for the output")
+
+
+def _target_crs(wanted: str | None, source: ClassMap, target: Path) -> CRS | None:
+    """The coordinate system to reproject to, if there is one."""
+    located = source.grid.crs is not None and source.grid.transform is not None
+    geojson = target.suffix.lower() == ".geojson"
+    if (geojson or wanted is not None) and not located:
+        raise UserError(
+            f"the class map does not say where it lies, which {'GeoJSON' if geojson else 'crs'} "
+            "needs; give it a coordinate system, e.g. gdal_edit.py -a_srs EPSG:32633, or write "
+            ".gpkg as it is"
+        )
+    crs = None if wanted is None else _parsed(wanted)
+    if geojson and crs is not None:
+        if crs.to_epsg() != 4326:
+            raise UserError(f"GeoJSON is in WGS 84 always, not in {wanted}; leave crs out")
+        return None  # GDAL reprojects, and cuts at the antimeridian
+    return crs
+
+
+def _parsed(crs: str) -> CRS:
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise UserError(f"coordinate system {crs!r} is unknown; write e.g. EPSG:4326") from error
+
+
+class _Progress:
+    """Events about rows done, speed and time left."""
+
+    def __init__(self, source: ClassMap, target: Path, emit: Callable[[Event], object]) -> None:
+        self._shape, self._target, self._emit = source.grid.shape, target, emit
+        self._started = time.monotonic()
+        emit({"event": "start", "total": self._shape[0], "unit": "row", "done": 0})
+
+    def over(self, batches: Iterable[tuple[int, Polygons]]) -> Iterator[Polygons]:
+        """The polygons of each batch; tells about it once it is used."""
+        for rows, polygons in batches:
+            yield polygons
+            self._step(rows)
+
+    def _step(self, rows: int) -> None:
+        height, width = self._shape
+        seconds = max(time.monotonic() - self._started, 1e-6)
+        self._emit(
+            {
+                "event": "progress",
+                "done": rows,
+                "total": height,
+                "mpx_per_s": round(rows * width / 1e6 / seconds, 3),
+                "eta_s": round(seconds / rows * (height - rows), 1),
+            }
+        )
+
+    def done(self) -> None:
+        """The file is in place."""
+        seconds = round(time.monotonic() - self._started, 3)
+        outputs = {"polygons": fspath(self._target)}
+        self._emit({"event": "done", "outputs": outputs, "seconds": seconds})
+
+
+def _ignore(event: Event) -> None:
+    """Nobody asked for progress."""

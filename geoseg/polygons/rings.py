@@ -1,0 +1,128 @@
+"""Complete regions as polygons: simple rings, in one order whatever the strips were."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.polygons.join import Complete
+from geoseg.polygons.kernel import kernel, ranges
+from geoseg.polygons.store import Rings
+from geoseg.polygons.trace import CROSSING
+
+__all__ = ["Polygons", "polygons_of"]
+
+_VISITED = -1
+
+
+class Polygons(NamedTuple):
+    """Polygons of regions, as flat vertices and offsets.
+
+    Regions come in the order of their last pixels (row by row), which is the order in which they
+    are complete; the polygons of a region and the rings of a polygon in the order of their first
+    vertices, so that the exterior comes first. Exteriors run counter-clockwise where rows count
+    southwards, holes clockwise; each begins and ends at its first vertex.
+    """
+
+    points: NDArray[np.int64]
+    """(points,): vertices as in `Strip`."""
+    rings: NDArray[np.int64]
+    """(rings + 1,): where each ring begins among the points."""
+    polygons: NDArray[np.int64]
+    """(polygons + 1,): where each polygon begins among the rings."""
+    regions: NDArray[np.int64]
+    """(regions + 1,): where each region begins among the polygons."""
+    values: NDArray[np.int64]
+    """(regions,): pixel value."""
+    sums: NDArray[np.float64]
+    """(regions, measures): what was added up over the pixels of each region."""
+
+
+def polygons_of(complete: Complete) -> Polygons:
+    """Make polygons of what `OpenRegions` handed out, whose rings are used up by it."""
+    rings = complete.rings
+    if complete.values.size == 0:
+        none, zero = np.empty(0, np.int64), np.zeros(1, np.int64)
+        return Polygons(none, zero, zero, zero, complete.values, complete.sums)
+    _untangle(rings)
+    points, starts = _ordered(rings.points, rings.successors)
+    part = np.searchsorted(rings.parts, starts[:-1], "right") - 1
+    region = np.searchsorted(rings.regions, part, "right") - 1
+    first = np.minimum.reduceat(points, rings.parts[:-1])
+    last = np.maximum.reduceat(points, rings.parts[rings.regions[:-1]])
+    order = np.lexsort((points[starts[:-1]], first[part], last[region]))
+    polygons = _runs(part[order])
+    region = region[order[polygons[:-1]]]
+    regions = _runs(region)
+    region = region[regions[:-1]]
+    lengths = np.diff(starts)[order]
+    return Polygons(
+        points[_closed(starts[:-1][order], lengths)],
+        np.append(0, np.cumsum(lengths + 1)),
+        polygons,
+        regions,
+        complete.values[region],
+        complete.sums[region],
+    )
+
+
+def _runs(items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of equal items begins, and the end."""
+    return np.append(np.flatnonzero(np.diff(items, prepend=-1)), items.size)
+
+
+def _closed(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places of the vertices of each ring, and of the first one again."""
+    places = ranges(starts, lengths + 1)
+    places[np.cumsum(lengths + 1) - 1] = starts
+    return places
+
+
+def _untangle(rings: Rings) -> None:
+    """Part a ring that comes back to a vertex into two rings that touch there.
+
+    Pieces were walked with diagonal neighbours kept apart. Where both belong to one part, they are
+    connected elsewhere, around one of the other two pixels: what was walked as one ring is the
+    boundary of two areas without the part. The ring passes the vertex twice; where it goes on from
+    there is exchanged between the passes.
+    """
+    crossings = np.flatnonzero((rings.points & 3) == CROSSING)
+    part = np.searchsorted(rings.parts, crossings, "right")
+    order = np.lexsort((rings.points[crossings], part))
+    crossings, part = crossings[order], part[order]
+    twice = (np.diff(rings.points[crossings]) == 0) & (np.diff(part) == 0)
+    one, other = crossings[:-1][twice], crossings[1:][twice]
+    after = rings.successors
+    after[one], after[other] = after[other], after[one]
+
+
+@kernel
+def _ordered(
+    points: NDArray[np.int64], successors: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rings one after the other, each from its first vertex; they stay within their parts."""
+    out = np.empty_like(points)
+    starts = np.empty(points.size // 4 + 1, np.int64)  # a ring has at least four vertices
+    size = count = 0
+    for i in range(points.size):
+        if successors[i] == _VISITED:
+            continue
+        first = i
+        at = successors[i]
+        while at != i:
+            if points[at] < points[first]:
+                first = at
+            at = successors[at]
+        starts[count] = size
+        count += 1
+        at = first
+        while successors[at] != _VISITED:
+            out[size] = points[at]
+            size += 1
+            after = successors[at]
+            successors[at] = _VISITED
+            at = after
+    starts[count] = size
+    return out, starts[: count + 1]

@@ -1,0 +1,212 @@
+"""Class maps, and confidence beside them, read by whole rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import rasterio
+import xarray as xr
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.windows import Window
+
+from geoseg.classes import ClassInfo
+from geoseg.errors import UserError
+from geoseg.raster import Grid, class_table, grid_of, open_raster
+from geoseg.raster.read import reading
+
+__all__ = ["ClassMap", "Rows", "map_of_array", "open_confidence", "open_map"]
+
+READ_ROWS = 512
+"""Rows read at a time where nothing says what is best: a row of the usual tiles."""
+
+LARGEST = int(np.iinfo(np.int64).max)
+
+MISSING = int(np.iinfo(np.int64).min)
+"""Stands for pixels that are missing for another reason than their value."""
+
+Rows = Callable[[slice], NDArray[Any]]
+"""Gives the pixels of some rows, shape (rows, columns)."""
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """A class map that is read by rows.
+
+    Parameters
+    ----------
+    grid : Grid
+    nodata : int or None
+        The value of pixels without a class.
+    classes : tuple of ClassInfo
+        Names and colours, as far as they are known.
+    blocks : tuple of slice
+        The rows to read at a time, from the top to the bottom.
+    read : callable
+        Integers by rows.
+    """
+
+    grid: Grid
+    nodata: int | None
+    classes: tuple[ClassInfo, ...]
+    blocks: tuple[slice, ...]
+    read: Rows
+
+
+def map_of_array(labels: xr.DataArray) -> ClassMap:
+    """A class map in memory, or a lazy one, of which a row of chunks is computed at a time.
+
+    Raises
+    ------
+    UserError
+        When the array has other dimensions than ``y, x`` or holds no integers.
+    """
+    plane = labels[0] if labels.ndim == 3 and labels.shape[0] == 1 else labels
+    if plane.dims != ("y", "x"):
+        raise UserError(
+            f"the class map has dimensions {labels.dims} and shape {labels.shape}; give one band "
+            "with dimensions ('y', 'x'), e.g. labels.sel(band=1)"
+        )
+    if plane.size == 0:
+        raise UserError(f"the class map is empty, of shape {plane.shape}; give one with pixels")
+    _refuse_floats(plane.dtype, "convert it, e.g. labels.fillna(255).astype('uint8')")
+    stated = plane.rio.nodata if plane.rio.nodata is not None else plane.rio.encoded_nodata
+    nodata = _whole(stated)
+    heights = plane.chunks[0] if plane.chunks else _heights(plane.shape[0], 1)
+    return ClassMap(
+        grid_of(plane),
+        _in_range(nodata),
+        class_table(plane),
+        _blocks(heights),
+        lambda rows: _signed(np.asarray(plane[rows].values), nodata),
+    )
+
+
+@contextmanager
+def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[ClassMap]:
+    """A class map in a file.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read or holds no integers, there is no such band, or more than one
+        band and none was chosen.
+    """
+    name = fspath(path)
+    image = open_raster(name, bands=None if band is None else [band])
+    if image.sizes["band"] > 1:
+        raise UserError(
+            f"{name} has {image.sizes['band']} bands, a class map is one; choose it with --band "
+            "(band=1)"
+        )
+    number = int(image["band"].values[0])
+    with _quietly_opened(name) as dataset:
+        dtype = np.dtype(dataset.dtypes[number - 1])
+        _refuse_floats(dtype, f"round {name} first, e.g. gdal_calc.py --type=Byte")
+        flags = dataset.mask_flag_enums[number - 1]
+        masked = MaskFlags.all_valid not in flags and MaskFlags.nodata not in flags
+        nodata = _whole(dataset.nodatavals[number - 1])
+        yield ClassMap(
+            grid_of(image),
+            MISSING if masked else _in_range(nodata),
+            _class_table(name),
+            _blocks(_heights(dataset.height, dataset.block_shapes[number - 1][0])),
+            lambda rows: _read(dataset, number, rows, nodata, masked),
+        )
+
+
+def open_confidence(path: str | PathLike[str], grid: Grid) -> Rows:
+    """Confidence by rows, as floats with NaN where there is none.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read or lies on another grid than the class map.
+    """
+    image = open_raster(path)
+    if image.sizes["band"] != 1 or grid_of(image) != grid:
+        raise UserError(
+            f"{fspath(path)} does not lie on the grid of the class map; give one band of the same "
+            f"size {grid.shape}, transform and coordinate system"
+        )
+    nodata = image.rio.nodata
+
+    def read(rows: slice) -> NDArray[np.float64]:
+        values = image[0, rows].values.astype(np.float64)
+        return np.where(values == nodata, np.nan, values) if nodata is not None else values
+
+    return read
+
+
+def _refuse_floats(dtype: np.dtype[Any], remedy: str) -> None:
+    if dtype.kind not in "biu":
+        raise UserError(f"a class map holds integers, not {dtype}; {remedy}")
+
+
+@contextmanager
+def _quietly_opened(path: str) -> Iterator[rasterio.DatasetReader]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path, sharing=False)
+    with dataset:
+        yield dataset
+
+
+def _class_table(path: str) -> tuple[ClassInfo, ...]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return class_table(path)
+
+
+def _read(
+    dataset: rasterio.DatasetReader, band: int, rows: slice, nodata: int | None, masked: bool
+) -> NDArray[Any]:
+    window = Window(0, rows.start, dataset.width, rows.stop - rows.start)
+    with reading(dataset.name):
+        pixels = _signed(dataset.read(band, window=window), nodata)
+        if not masked:
+            return pixels
+        return np.where(dataset.read_masks(band, window=window), pixels.astype(np.int64), MISSING)
+
+
+def _whole(nodata: float | None) -> int | None:
+    """A no-data value as pixels can have it; None for one that no integer equals."""
+    return int(nodata) if nodata is not None and float(nodata).is_integer() else None
+
+
+def _in_range(nodata: int | None) -> int | None:
+    """A no-data value among those of `_signed` pixels."""
+    return nodata if nodata is None or abs(nodata) <= LARGEST else MISSING
+
+
+def _signed(pixels: NDArray[Any], nodata: int | None) -> NDArray[Any]:
+    """Pixels of 64 bits without a sign as pixels with one, which class numbers are written as."""
+    if pixels.dtype != np.uint64:
+        return pixels
+    large = pixels > LARGEST
+    for value in np.unique(pixels[large]):
+        if value != nodata:
+            raise UserError(
+                f"class {value} is larger than {LARGEST}, the largest that vector files hold; "
+                "number the classes anew"
+            )
+    return np.where(large, MISSING, pixels.astype(np.int64))
+
+
+def _heights(rows: int, tile: int) -> list[int]:
+    """Rows to read at a time: whole tiles, and what is left."""
+    whole = -(-READ_ROWS // tile) * tile
+    return [whole] * (rows // whole) + [rows % whole]
+
+
+def _blocks(heights: Iterable[int]) -> tuple[slice, ...]:
+    """Rows one after the other, of these heights."""
+    return tuple(slice(*each) for each in pairwise(accumulate(heights, initial=0)))

@@ -1,0 +1,252 @@
+"""Vector files, written in batches through Arrow."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from geoseg.classes import ClassInfo
+from geoseg.errors import UserError
+from geoseg.polygons.style import qml
+
+__all__ = ["Header", "refuse_unknown_format", "write"]
+
+ROWS = 1 << 15
+"""Features of a batch. The bytes of a file depend on it, so it must depend on nothing."""
+
+DATE = "1970-01-01T00:00:00.000Z"
+"""What a GeoPackage says of its last change, so that equal content gives equal bytes."""
+
+Feature = tuple[Mapping[str, NDArray[Any]], NDArray[Any]]
+"""Attributes by column, and geometries."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says once.
+
+    Parameters
+    ----------
+    layer : str
+        Name of the layer, where the format knows layers.
+    kind : {"Polygon", "MultiPolygon"}
+        What every geometry is.
+    crs : pyproj.CRS or None
+    classes : tuple of ClassInfo
+        For the style, where the format keeps one; without classes there is none.
+    measured : bool
+        Whether there is a column ``mean_confidence``.
+    """
+
+    layer: str
+    kind: str
+    crs: CRS | None
+    classes: tuple[ClassInfo, ...]
+    measured: bool
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the file."""
+        measured = [("mean_confidence", pa.float64())] if self.measured else []
+        return pa.schema(
+            [
+                ("class_id", pa.int64()),
+                ("class_name", pa.string()),
+                ("area_m2", pa.float64()),
+                *measured,
+                ("geometry", pa.large_binary()),  # the vertices of a batch may pass 2 GB
+            ]
+        )
+
+
+def refuse_unknown_format(path: str | PathLike[str]) -> None:
+    """Refuse a file name whose ending stands for no format that is written.
+
+    Raises
+    ------
+    UserError
+    """
+    ending = Path(path).suffix.lower()
+    if ending == ".shp":
+        raise UserError(
+            f"{fspath(path)}: shapefiles cut names to 10 letters and end at 2 GB; let the name end "
+            "in .gpkg, which every GIS reads"
+        )
+    if ending not in FORMATS:
+        raise UserError(
+            f"{fspath(path)} ends in {ending or 'nothing'}, which is no format written here; let "
+            f"it end in one of {', '.join(FORMATS)}"
+        )
+
+
+def write(path: Path, header: Header, features: Iterable[Feature]) -> None:
+    """Write features to a new file, in the format that its name ends in.
+
+    Parameters
+    ----------
+    path : Path
+        A file that is not in anybody's way; on failure a part of it may be left.
+    header : Header
+    features : iterable of (attributes, geometries)
+        In any portions: they have no part in the result.
+    """
+    batches = (_batch(header.schema, *each) for each in features)
+    FORMATS[path.suffix.lower()](path, header, _rebatched(header.schema, batches))
+
+
+def _batch(
+    schema: pa.Schema, attributes: Mapping[str, NDArray[Any]], geometries: NDArray[Any]
+) -> pa.RecordBatch:
+    columns = {**attributes, "geometry": shapely.to_wkb(geometries)}
+    arrays = [pa.array(columns[each.name], each.type, from_pandas=True) for each in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _rebatched(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same features in batches of `ROWS`."""
+    held = schema.empty_table()
+    for each in batches:
+        held = pa.concat_tables([held, pa.Table.from_batches([each])])
+        while held.num_rows >= ROWS:
+            yield from held.slice(0, ROWS).combine_chunks().to_batches()
+            held = held.slice(ROWS)
+    yield from held.combine_chunks().to_batches()
+
+
+def _write_geopackage(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:
+    # Version 1.2 is the last that QGIS opens without a warning in all its versions in use.
+    with _config_option("OGR_CURRENT_DATE", DATE):
+        _write_ogr(path, header, batches, "GPKG", {"VERSION": "1.2"}, {"SPATIAL_INDEX": "YES"})
+    if header.classes:
+        _store_style(path, header)
+
+
+def _write_flatgeobuf(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:
+    _write_ogr(path, header, batches, "FlatGeobuf", {}, {"SPATIAL_INDEX": "YES"})
+
+
+def _write_geojson(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:
+    # GDAL reprojects to WGS 84 and cuts at the antimeridian (RFC 7946, sections 4 and 3.1.9).
+    _write_ogr(path, header, batches, "GeoJSON", {}, {"RFC7946": "YES"})
+
+
+def _write_ogr(
+    path: Path,
+    header: Header,
+    batches: Iterator[pa.RecordBatch],
+    driver: str,
+    dataset_options: Mapping[str, str],
+    layer_options: Mapping[str, str],
+) -> None:
+    source = _Source(batches)
+    try:
+        pyogrio.write_arrow(
+            pa.RecordBatchReader.from_batches(header.schema, source),
+            path,
+            layer=header.layer,
+            driver=driver,
+            geometry_name="geometry",
+            geometry_type=header.kind,
+            crs=None if header.crs is None else header.crs.to_wkt(),
+            dataset_options=dataset_options,
+            layer_options=layer_options,
+        )
+    except Exception as error:
+        raise source.failure or error from None
+
+
+class _Source:
+    """Keeps the failure that GDAL, on the other side of the stream, only knows as a number."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.failure: BaseException | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+
+@contextmanager
+def _config_option(name: str, value: str) -> Iterator[None]:
+    before = pyogrio.get_gdal_config_option(name)
+    pyogrio.set_gdal_config_options({name: value})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({name: before})
+
+
+def _store_style(path: Path, header: Header) -> None:
+    """Put the colours where QGIS looks when it opens the layer: table ``layer_styles``."""
+    with closing(sqlite3.connect(path)) as database, database:
+        geometry = database.execute("SELECT column_name FROM gpkg_geometry_columns").fetchone()[0]
+        database.execute(_STYLES)
+        database.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change) "
+            "VALUES ('layer_styles', 'attributes', 'layer_styles', ?)",
+            (DATE,),
+        )
+        database.execute(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
+            "f_geometry_column, styleName, styleQML, useAsDefault, update_time) "
+            "VALUES ('', '', ?, ?, 'classes', ?, 1, ?)",
+            (header.layer, geometry, qml(header.classes), DATE),
+        )
+
+
+# The columns that QGIS gives this table when it stores a style in a GeoPackage itself.
+_STYLES = """
+CREATE TABLE layer_styles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256),
+    f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+    useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
+    update_time DATETIME DEFAULT CURRENT_TIMESTAMP
+)
+"""
+
+
+def _write_geoparquet(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    box = pa.struct([(side, pa.float64()) for side in sides])
+    about = {
+        "encoding": "WKB",
+        "geometry_types": [header.kind],
+        "crs": None if header.crs is None else header.crs.to_json_dict(),
+        "orientation": "counterclockwise",
+        "covering": {"bbox": {side: ["bbox", side] for side in sides}},
+    }
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": about}}
+    schema = header.schema.append(pa.field("bbox", box)).with_metadata({"geo": json.dumps(geo)})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for each in batches:
+            bounds = shapely.bounds(shapely.from_wkb(each["geometry"].to_numpy(False))).T
+            boxes = pa.StructArray.from_arrays(
+                [pa.array(side) for side in bounds], fields=list(box)
+            )
+            writer.write_batch(pa.RecordBatch.from_arrays([*each.columns, boxes], schema=schema))
+
+
+FORMATS: dict[str, Callable[[Path, Header, Iterator[pa.RecordBatch]], None]] = {
+    ".gpkg": _write_geopackage,
+    ".fgb": _write_flatgeobuf,
+    ".parquet": _write_geoparquet,
+    ".geojson": _write_geojson,
+}
