@@ -66,12 +66,12 @@ MATERIALS = {
     "lake": Material(WATER, (330, 420, 240, 140), mottle=0.12),
     "conifers": Material(FOREST, (230, 410, 270, 1900), grain=0.16, mottle=0.10),
     "broadleaves": Material(FOREST, (270, 560, 340, 3100), grain=0.13, mottle=0.10),
-    "wheat": Material(CROPLAND, (350, 700, 430, 3700), mottle=0.03, rows=0.05),
-    "barley": Material(CROPLAND, (580, 1060, 1080, 2900), mottle=0.03, rows=0.05),
-    "rapeseed": Material(CROPLAND, (430, 1200, 1020, 3600), mottle=0.03, rows=0.04),
+    "wheat": Material(CROPLAND, (350, 700, 430, 3700), mottle=0.03, rows=0.07),
+    "barley": Material(CROPLAND, (580, 1060, 1080, 2900), mottle=0.03, rows=0.07),
+    "rapeseed": Material(CROPLAND, (430, 1200, 1020, 3600), mottle=0.03, rows=0.06),
     "maize": Material(CROPLAND, (560, 880, 950, 2350), mottle=0.04, rows=0.09),
-    "pasture": Material(GRASSLAND, (390, 760, 520, 3100), grain=0.04, mottle=0.09),
-    "meadow": Material(GRASSLAND, (560, 930, 850, 2700), grain=0.05, mottle=0.10),
+    "pasture": Material(GRASSLAND, (390, 760, 520, 3100), grain=0.06, mottle=0.11),
+    "meadow": Material(GRASSLAND, (560, 930, 850, 2700), grain=0.07, mottle=0.12),
     "ploughed": Material(SOIL, (560, 800, 1080, 1700), mottle=0.06, rows=0.04),
     "fallow": Material(SOIL, (800, 1180, 1580, 2250), mottle=0.08, rows=0.02),
     "sand": Material(SOIL, (1400, 1850, 2250, 2750), grain=0.05, mottle=0.08),
@@ -81,6 +81,7 @@ MATERIALS = {
     "grey roof": Material(BUILT, (1250, 1350, 1420, 1650), grain=0.10),
     "bright roof": Material(BUILT, (2700, 2800, 2850, 2950), grain=0.06),
     "garden": Material(BUILT, (400, 740, 520, 2800), grain=0.12),
+    "street": Material(BUILT, (860, 960, 1020, 1300), grain=0.06),
     "yard": Material(BUILT, (560, 640, 640, 1200), grain=0.10),
 }
 _ID = {name: index for index, name in enumerate(MATERIALS)}
@@ -226,16 +227,22 @@ def _sow(rng: np.random.Generator, land: _Farmland) -> Painting:
     crops = np.array([_ID[name] for name in _CROPS], np.uint8)
     ground = rng.choice(crops, _DRAWS, p=list(_CROPS.values()))[land.parcel]
     region = _smooth(rng, land.parcel.shape, 180)
-    hedges = ndimage.binary_dilation(_borders(land.parcel), np.ones((2, 2))) & (region > 1.0)
-    ground[hedges] = _ID["broadleaves"]
+    ground[_borders(land.parcel) & (region > 1.0)] = _ID["broadleaves"]
     ground[_borders(land.district) & (region < 0.6)] = _ID["gravel"]
     return ground
 
 
 def _borders(regions: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Pixels that differ from the one above or to the left."""
-    above = np.diff(regions, axis=0, prepend=regions[:1]) != 0
-    return np.asarray(above | (np.diff(regions, axis=1, prepend=regions[:, :1]) != 0))
+    """Pixels on either side of a border, two wide."""
+    borders = np.zeros(regions.shape, bool)
+    for before, after in (
+        ((slice(-1),), (slice(1, None),)),
+        ((..., slice(-1)), (..., slice(1, None))),
+    ):
+        differs = regions[before] != regions[after]
+        borders[before] |= differs
+        borders[after] |= differs
+    return borders
 
 
 def _districts(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -317,7 +324,7 @@ def _lead_river(rng: np.random.Generator, ground: Painting) -> None:
     ground[_stroke(shape, brook, 6) & (rough > -0.2)] = _ID["broadleaves"]
     width = 8 + 2.5 * np.sin(np.arange(len(river)) / 170)
     ground[_stroke(shape, river, width + 2) & (rough < -1.2)] = _ID["sand"]
-    ground[_stroke(shape, brook, 1.5) | _stroke(shape, river, width)] = _ID["river"]
+    ground[_stroke(shape, brook, 1.8) | _stroke(shape, river, width)] = _ID["river"]
     for _ in range(max(1, ground.size // 250_000)):
         ground[_blob(rng, shape, rng.uniform(8, 55))] = _ID["lake"]
     for _ in range(max(1, ground.size // 600_000)):
@@ -372,10 +379,10 @@ def _build(rng: np.random.Generator, ground: Painting) -> None:
     """Towns, the roads between them, and farms."""
     shape = ground.shape
     towns = _found_towns(rng, ground)
+    for path, radius in _roads(rng, shape, towns):
+        ground[_stroke(shape, path, radius)] = _ID["asphalt"]
     for town in [*towns, *_found_farms(rng, ground)]:
         _lay_out(rng, ground, town)
-    for path, radius in _roads(rng, shape, towns):
-        ground[_stroke(shape, path, radius)] = _ID["asphalt" if radius > 1 else "gravel"]
 
 
 def _found_towns(rng: np.random.Generator, ground: Painting) -> list[_Town]:
@@ -412,8 +419,9 @@ def _lay_out(rng: np.random.Generator, ground: Painting, town: _Town) -> None:
     halls = _blocks(rng, along, across, (9, 14), _HALLS)
     plan = np.where(across > 0.4 * town.radius + 8, halls, houses)
     if town.radius > 10:
-        plan[(along % 17 < 1.7) | (across % 28 < 1.7)] = _ID["asphalt"]
+        plan[(along % 20 < 2.2) | (across % 32 < 2.2)] = _ID["street"]
     local = ground[box]
+    plan[local == _ID["asphalt"]] = _ID["street"]
     built = (place < 1) & (_LABELS[local] != WATER)
     local[built] = plan[built]
 
@@ -455,10 +463,10 @@ def _roads(
 ) -> list[tuple[NDArray[np.float64], float]]:
     """Paths and radii: every town to its two nearest, and a main road across the scene."""
     centres = np.array([town.centre for town in towns])
-    roads = [(_wander(rng, centres[a], centres[b]), 1.25) for a, b in _neighbours(centres)]
+    roads = [(_wander(rng, centres[a], centres[b]), 1.6) for a, b in _neighbours(centres)]
     west, east = rng.uniform(0.2, 0.8, 2) * shape[0]
     across = _wander(rng, np.array([west, -20.0]), np.array([east, shape[1] + 20.0]))
-    return [*roads, (across, 1.9)]
+    return [*roads, (across, 2.2)]
 
 
 def _neighbours(centres: NDArray[np.float64]) -> list[tuple[int, int]]:
