@@ -58,7 +58,7 @@ def _ending(console: Console) -> Iterator[None]:
         sys.exit(2)
     except Stopped as stopped:
         console.error("stopped; the same command goes on from here", "user")
-        sys.exit(stopped.status)
+        console.leave(stopped.status)
     except Exception as error:
         console.error(f"{type(error).__name__}: {error}", "internal")
         traceback.print_exc()

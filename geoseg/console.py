@@ -11,11 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 __all__ = ["Console", "Stopped", "stop_on_signals"]
 
-GRACE = 1.5  # seconds until a stop is forced; what is on disk is whole at any moment
+GRACE = 1.0  # seconds until a stop is forced; what is on disk is whole at any moment
 
 Event = dict[str, Any]
 
@@ -82,10 +82,21 @@ class Console:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave terminal and logging as they were."""
         logging.getLogger("geoseg").removeHandler(self._handler)
         sys.stdout = self._stdout
         if self._bar is not None:
             self._bar.close()
+
+    def leave(self, status: int) -> NoReturn:
+        """End the process at once: what is on disk is whole, nothing else is worth waiting for."""
+        self.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
     def event(self, event: Event) -> None:
         """Show what happens."""
