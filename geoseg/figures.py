@@ -244,7 +244,7 @@ def _read_polygons(path: StrPath, box: Box, grid: Grid) -> tuple[list[Outline], 
         frame = frame.to_crs(grid.crs)
     to_pixels = ~to_map
     shapes = shapely.transform(
-        frame.geometry.to_numpy(), lambda x, y: to_pixels @ (x, y), interleaved=False
+        frame.geometry.to_numpy(), lambda xy: np.column_stack(to_pixels @ (xy[:, 0], xy[:, 1]))
     )
     parts, owner = shapely.get_parts(shapes, return_index=True)
     parts = shapely.orient_polygons(parts)  # holes stay empty when they run the other way round
