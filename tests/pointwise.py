@@ -29,21 +29,21 @@ def weights_of(bands: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return weights, np.arange(CLASSES) / 1024.0
 
 
-def pointwise(bands: int = 3, **facts: Any) -> Segmenter:
+def pointwise(count: int = 3, **facts: Any) -> Segmenter:
     """The classifier as a model."""
-    weights, biases = weights_of(bands)
-    net = nn.Conv2d(bands, CLASSES, 1)
+    weights, biases = weights_of(count)
+    net = nn.Conv2d(count, CLASSES, 1)
     with torch.no_grad():
         net.weight.copy_(torch.from_numpy(weights)[:, :, None, None])
         net.bias.copy_(torch.from_numpy(biases))
     settings: dict[str, Any] = {
         "classes": ("water", "forest", "field", "town"),
-        "bands": ("red", "green", "blue") if bands == 3 else [f"x{i}" for i in range(bands)],
+        "bands": ("red", "green", "blue") if count == 3 else [f"x{i}" for i in range(count)],
         "window": 64,
         "halo": 0,
         "stride": 1,
     }
-    return Segmenter(net, mean=[MEAN] * bands, std=[STD] * bands, **(settings | facts))
+    return Segmenter(net, mean=[MEAN] * count, std=[STD] * count, **(settings | facts))
 
 
 def scores_of(pixels: NDArray[Any]) -> NDArray[np.float64]:
@@ -65,9 +65,7 @@ def random_pixels(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(1, 255, shape)
 
 
-def write(
-    path: Path, pixels: NDArray[Any], *, names: tuple[str, ...] = (), **profile: Any
-) -> Path:
+def write(path: Path, pixels: NDArray[Any], *, names: tuple[str, ...] = (), **profile: Any) -> Path:
     """Write pixels (band, rows, columns) as a GeoTIFF in UTM unless the profile says otherwise."""
     bands, rows, columns = pixels.shape
     settings = {

@@ -96,7 +96,9 @@ def test_the_map_does_not_depend_on_how_the_pixels_are_stored(kind: str, tmp_pat
         assert labels.shape == image.shape
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "int32", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+)
 @pytest.mark.parametrize("gaps", [False, True])
 def test_the_map_does_not_depend_on_the_type_of_the_pixels(
     dtype: str, gaps: bool, tmp_path: Path
@@ -117,9 +119,7 @@ def test_the_map_of_one_to_thirteen_bands_is_that_of_its_pixels(bands: int, tmp_
     np.testing.assert_array_equal(result, map_of(pixels))
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 9), (9, 1), (3, 3), (63, 65), (40, 2000), (2000, 3)]
-)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 3), (63, 65), (40, 2000), (2000, 3)])
 def test_the_map_of_any_shape_is_that_of_its_pixels(shape: tuple[int, int], tmp_path: Path) -> None:
     pixels = random_pixels((3, *shape)).astype(np.uint8)
     source = write(tmp_path / "scene.tif", pixels)
@@ -186,7 +186,7 @@ def vrt_of(source: Path, pixels: Pixels, per_band: Callable[[ET.Element, int], N
     """A virtual raster over a file, each of whose bands is changed by a function."""
     path = source.with_suffix(".vrt")
     rasterio.shutil.copy(source, path, driver="VRT")
-    tree = ET.parse(path)
+    tree = ET.parse(path)  # noqa: S314
     for number, band in enumerate(tree.getroot().findall("VRTRasterBand"), 1):
         per_band(band, number)
     tree.write(path)
@@ -308,7 +308,7 @@ def test_bands_may_be_chosen_by_description_or_number(
 
 
 def test_bands_are_found_by_the_names_in_the_file_in_whatever_order(tmp_path: Path) -> None:
-    pixels = random_pixels((4, *SHAPE)).astype(np.uint8)
+    pixels = random_pixels((4, *SHAPE)).astype(np.uint16)
     source = write(tmp_path / "scene.tif", pixels, names=("nir", "B02", "B03", "Red"))
     result = predicted(source, tmp_path)
     np.testing.assert_array_equal(result, map_of(pixels[[3, 2, 1]]))
@@ -319,6 +319,22 @@ def test_an_alpha_band_is_not_a_band_of_the_image_but_may_be_asked_for(tmp_path:
     source = write(tmp_path / "scene.tif", pixels, photometric="RGB", alpha="YES")
     result = predicted(source, tmp_path, bands=[1, 2, "alpha"])
     np.testing.assert_array_equal(result, map_of(pixels[[0, 1, 3]]))
+
+
+def test_a_fourth_band_described_as_infrared_is_no_alpha_band_whatever_its_mark(
+    tmp_path: Path,
+) -> None:
+    pixels = random_pixels((4, *SHAPE)).astype(np.uint8)
+    pixels[3, :20] = 0  # dark, not transparent
+    source = write(tmp_path / "scene.tif", pixels, names=("red", "green", "blue", "nir"))
+    with rasterio.open(source) as dataset:
+        assert dataset.colorinterp[3] == ColorInterp.alpha  # as GDAL marks any fourth band
+    model = pointwise(4, bands=("nir", "red", "green", "blue"))
+    np.testing.assert_array_equal(
+        predicted(source, tmp_path, model=model), map_of(pixels[[3, 0, 1, 2]])
+    )
+    result = predicted(source, tmp_path, overwrite=True)
+    np.testing.assert_array_equal(result, map_of(pixels[:3]))
 
 
 # Pixel size
@@ -412,7 +428,8 @@ def test_images_located_by_points_or_polynomials_are_refused_with_the_remedy(
 def test_a_strip_of_40_by_50000_gives_the_map_of_its_pixels(tmp_path: Path) -> None:
     pixels = random_pixels((3, 40, 50_000)).astype(np.uint8)
     source = write(tmp_path / "scene.tif", pixels, tiled=True)
-    np.testing.assert_array_equal(predicted(source, tmp_path), map_of(pixels))
+    result = predicted(source, tmp_path, model=pointwise(window=512))
+    np.testing.assert_array_equal(result, map_of(pixels))
 
 
 def test_an_image_of_20000_a_side_is_classified_where_it_has_data(tmp_path: Path) -> None:
@@ -427,7 +444,7 @@ def test_an_image_of_20000_a_side_is_classified_where_it_has_data(tmp_path: Path
     geoseg.predict_file(source, tmp_path / "map.tif", pointwise(window=512))
     with rasterio.open(tmp_path / "map.tif") as labels:
         assert labels.shape == (side, side)
-        found = labels.read(1)
-    patch = found[top : top + 150, left : left + 200]
+        patch = labels.read(1, window=((top, top + 150), (left, left + 200)))
     np.testing.assert_array_equal(patch, map_of(pixels))
-    assert np.count_nonzero(found != 255) == patch.size
+    counted = ET.parse(tmp_path / "map.tif.aux.xml").findall(".//Row/F[2]")  # noqa: S314
+    assert sum(int(cell.text) for cell in counted) == patch.size

@@ -374,7 +374,7 @@ def _band_numbers(
     dataset: rasterio.DatasetReader, bands: Sequence[str | int] | None, name: str
 ) -> tuple[int, ...]:
     if bands is None:
-        kept = [n for n in dataset.indexes if dataset.colorinterp[n - 1] != ColorInterp.alpha]
+        kept = [n for n in dataset.indexes if not _is_alpha(dataset, n)]
         return tuple(kept or dataset.indexes)
     names = [_band_name(dataset, n).casefold() for n in dataset.indexes]
     return tuple(_band_number(band, names, name) for band in bands)
@@ -388,6 +388,17 @@ def _band_number(band: str | int, names: Sequence[str], path: str) -> int:
         return names.index(wanted) + 1
     listed = ", ".join(f"{i} {name}".strip() for i, name in enumerate(names, 1))
     raise UserError(f"{path} has no band {band!r}; its bands are: {listed}")
+
+
+def _is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
+    """Whether a band says what is transparent.
+
+    GDAL marks the fourth band of any uint8 GeoTIFF as alpha unless its writer objects, so a band
+    that is described as something else, near infrared most often, is believed to be that.
+    """
+    described = (dataset.descriptions[number - 1] or "alpha").casefold()
+    marked = dataset.colorinterp[number - 1] == ColorInterp.alpha
+    return bool(marked and ("alpha" in described or "mask" in described))
 
 
 def _band_name(dataset: rasterio.DatasetReader, number: int) -> str:
@@ -411,10 +422,12 @@ def _has_mask(dataset: rasterio.DatasetReader) -> bool:
 def _needs_masking(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) -> bool:
     """Whether missing pixels or true values are more than one no-data value can tell."""
     picked = [n - 1 for n in numbers]
-    if any(dataset.colorinterp[i] == ColorInterp.alpha for i in picked):
+    alpha = {n for n in dataset.indexes if _is_alpha(dataset, n)}
+    if not alpha.isdisjoint(numbers):
         return False  # the alpha band was asked for as data, so it masks nothing
     flags = [dataset.mask_flag_enums[i] for i in picked]
-    masks = any(MaskFlags.all_valid not in f and MaskFlags.nodata not in f for f in flags)
+    no_mask = {MaskFlags.all_valid, MaskFlags.nodata} | (set() if alpha else {MaskFlags.alpha})
+    masks = any(no_mask.isdisjoint(f) for f in flags)
     scaled = any((dataset.scales[i], dataset.offsets[i]) != (1.0, 0.0) for i in picked)
     values = {str(dataset.nodatavals[i]) for i in picked}
     return masks or scaled or len(values) > 1
