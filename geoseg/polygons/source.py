@@ -78,8 +78,7 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
     if plane.size == 0:
         raise UserError(f"the class map is empty, of shape {plane.shape}; give one with pixels")
     _refuse_floats(plane.dtype, "convert it, e.g. labels.fillna(255).astype('uint8')")
-    stated = plane.rio.nodata if plane.rio.nodata is not None else plane.rio.encoded_nodata
-    nodata = _whole(stated)
+    nodata = _nodata(plane)
     heights = plane.chunks[0] if plane.chunks else _heights(plane.shape[0], 1)
     return ClassMap(
         grid_of(plane),
@@ -175,6 +174,14 @@ def _read(
         if not masked:
             return pixels
         return np.where(dataset.read_masks(band, window=window), pixels.astype(np.int64), MISSING)
+
+
+def _nodata(labels: xr.DataArray) -> int | None:
+    try:
+        stated = labels.rio.nodata
+    except (OverflowError, ValueError):
+        return None  # rioxarray refuses values that the pixels cannot have
+    return _whole(labels.rio.encoded_nodata if stated is None else stated)
 
 
 def _whole(nodata: float | None) -> int | None:

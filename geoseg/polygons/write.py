@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -153,17 +154,20 @@ def _write_ogr(
 ) -> None:
     source = _Source(batches)
     try:
-        pyogrio.write_arrow(
-            pa.RecordBatchReader.from_batches(header.schema, source),
-            path,
-            layer=header.layer,
-            driver=driver,
-            geometry_name="geometry",
-            geometry_type=header.kind,
-            crs=None if header.crs is None else header.crs.to_wkt(),
-            dataset_options=dataset_options,
-            layer_options=layer_options,
-        )
+        with warnings.catch_warnings():
+            # A map without a coordinate system was told about when it was made.
+            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+            pyogrio.write_arrow(
+                pa.RecordBatchReader.from_batches(header.schema, source),
+                path,
+                layer=header.layer,
+                driver=driver,
+                geometry_name="geometry",
+                geometry_type=header.kind,
+                crs=None if header.crs is None else header.crs.to_wkt(),
+                dataset_options=dataset_options,
+                layer_options=layer_options,
+            )
     except Exception as error:
         raise source.failure or error from None
 

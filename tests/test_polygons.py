@@ -1,0 +1,837 @@
+"""Class map to polygons: the geometry, the streaming, the files, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from xml.etree import ElementTree as ET
+
+import dask.array as da
+import geopandas as gpd
+import numpy as np
+import pyarrow.parquet as pq
+import pyogrio
+import pytest
+import rasterio
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import shapely
+import xarray as xr
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+from pyproj import Geod, Transformer
+from rasterio.features import shapes
+from rasterio.transform import from_bounds
+from shapely.geometry import shape
+
+from geoseg.errors import UserError
+from geoseg.polygons import polygonize, polygonize_file, refuse_unknown_format, stream
+from geoseg.polygons.features import Features
+from geoseg.polygons.join import OpenRegions
+from geoseg.polygons.source import map_of_array
+from geoseg.polygons.trace import trace
+from geoseg.raster import write_raster
+
+UTM = "EPSG:32633"
+NORTH_UP = Affine(10, 0, 500_000, 0, -10, 5_000_000)
+
+examples = settings(deadline=None, max_examples=60)
+
+
+@st.composite
+def rasters(draw: st.DrawFn) -> NDArray[np.uint8]:
+    """Few values on few pixels: everything that can happen at a corner happens."""
+    highest = draw(st.integers(1, 3))
+    size = array_shapes(min_dims=2, max_dims=2, max_side=9)
+    return draw(arrays(np.uint8, size, elements=st.integers(0, highest)))
+
+
+connectivities = st.sampled_from([4, 8])
+heights = st.integers(1, 9)
+
+
+@contextmanager
+def strips_of(rows: int, columns: int) -> Iterator[None]:
+    with mock.patch.object(stream, "STRIP_PIXELS", rows * columns):
+        yield
+
+
+def class_map(
+    values: NDArray[Any],
+    transform: Affine | None = NORTH_UP,
+    crs: str | None = UTM,
+    nodata: int | None = 0,
+) -> xr.DataArray:
+    labels = xr.DataArray(values, dims=("y", "x"))
+    if crs is not None:
+        labels = labels.rio.write_crs(crs)
+    if transform is not None:
+        labels = labels.rio.write_transform(transform)
+    return labels if nodata is None else labels.rio.write_nodata(nodata)
+
+
+def polygons(
+    values: NDArray[Any], connectivity: Any = 4, rows: int = 1000, **options: Any
+) -> gpd.GeoDataFrame:
+    with strips_of(rows, values.shape[1]):
+        return polygonize(class_map(values, **options), connectivity=connectivity)
+
+
+def on_lattice(values: NDArray[Any], connectivity: Any = 4, rows: int = 1000) -> gpd.GeoDataFrame:
+    """Polygons in columns and negative rows: whole numbers, north up."""
+    return polygons(values, connectivity, rows, transform=Affine(1, 0, 0, 0, -1, 0), crs=None)
+
+
+def rasterio_regions(
+    values: NDArray[Any], connectivity: int
+) -> dict[tuple[Any, ...], list[shapely.Geometry]]:
+    """What GDAL makes of the whole array, by value, bounds and area."""
+    found: dict[tuple[Any, ...], list[shapely.Geometry]] = {}
+    mask, transform = values != 0, Affine(1, 0, 0, 0, -1, 0)
+    for geojson, value in shapes(values, mask, connectivity, transform):
+        geometry = shape(geojson)
+        if connectivity == 8:
+            geometry = shapely.make_valid(geometry)  # GDAL's may touch themselves at a point
+        found.setdefault((value, geometry.bounds, geometry.area), []).append(geometry)
+    return found
+
+
+def assert_equal_to_rasterio(values: NDArray[Any], connectivity: int, rows: int) -> None:
+    frame = on_lattice(values, connectivity, rows)
+    expected = rasterio_regions(values, connectivity)
+    for value, geometry in zip(frame.class_id, frame.geometry, strict=True):
+        alike = expected[(value, geometry.bounds, geometry.area)]
+        alike.remove(next(each for each in alike if each.equals(geometry)))
+    assert not any(expected.values())
+    assert frame.geometry.is_valid.all()
+
+
+# -- the geometry ----------------------------------------------------------------------------------
+
+
+@examples
+@given(rasters(), connectivities, heights)
+def test_every_region_is_the_one_that_gdal_finds_in_the_whole_array(
+    values: NDArray[np.uint8], connectivity: int, rows: int
+) -> None:
+    assert_equal_to_rasterio(values, connectivity, rows)
+
+
+@examples
+@given(rasters(), connectivities, heights)
+def test_polygons_do_not_depend_on_the_strips(
+    values: NDArray[np.uint8], connectivity: int, rows: int
+) -> None:
+    whole, cut = (on_lattice(values, connectivity, each) for each in (1000, rows))
+    assert list(cut.geometry.to_wkb()) == list(whole.geometry.to_wkb())
+    assert list(cut.class_id) == list(whole.class_id)
+
+
+@examples
+@given(rasters(), connectivities, heights)
+def test_the_area_of_a_class_is_that_of_its_pixels(
+    values: NDArray[np.uint8], connectivity: int, rows: int
+) -> None:
+    frame = polygons(values, connectivity, rows, transform=Affine(3, 1, 4e5, 2, -7, 5e6))
+    areas = frame.groupby("class_id").area_m2.sum()
+    counts = {value: np.count_nonzero(values == value) for value in np.unique(values) if value}
+    assert areas.to_dict() == pytest.approx({v: 23 * n for v, n in counts.items()}, rel=1e-9)
+    assert frame.area_m2.to_numpy() == pytest.approx(frame.geometry.area.to_numpy(), rel=1e-6)
+
+
+@examples
+@given(rasters(), connectivities, heights)
+def test_polygons_are_a_valid_coverage(
+    values: NDArray[np.uint8], connectivity: int, rows: int
+) -> None:
+    assert shapely.coverage_is_valid(on_lattice(values, connectivity, rows).geometry.values)
+
+
+@examples
+@given(rasters(), connectivities, heights)
+def test_vertices_are_the_turns_and_the_junctions_of_boundaries(
+    values: NDArray[np.uint8], connectivity: int, rows: int
+) -> None:
+    nw, ne, sw, se = around(values)
+    north, south, west, east = nw != ne, sw != se, nw != sw, ne != se
+    edges = north.astype(int) + south + west + east
+    expected = (edges > 2) | (edges == 2) & (north != south)
+    for geometry in on_lattice(values, connectivity, rows).geometry:
+        corners = np.stack(around(pixels_in(geometry, values.shape)))
+        boundary = corners.any(0) & ~corners.all(0)
+        wanted = {(x, -y) for y, x in np.argwhere(boundary & expected)}
+        assert {tuple(each) for each in shapely.get_coordinates(geometry)} == wanted
+
+
+def around(values: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """The pixels north-west, north-east, south-west and south-east of every lattice point."""
+    padded = np.pad(values, 1)
+    return padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+
+
+def pixels_in(geometry: shapely.Geometry, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels whose centres lie in a geometry."""
+    rows, columns = np.indices(size)
+    return shapely.contains_xy(geometry, columns + 0.5, -rows - 0.5)
+
+
+@examples
+@given(rasters(), connectivities, heights)
+def test_regions_come_in_the_order_of_their_last_pixels(
+    values: NDArray[np.uint8], connectivity: int, rows: int
+) -> None:
+    frame = on_lattice(values, connectivity, rows)
+    last = [np.flatnonzero(pixels_in(geometry, values.shape))[-1] for geometry in frame.geometry]
+    assert last == sorted(last)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        pytest.param(Affine(10, 0, 5e5, 0, -10, 5e6), id="north up"),
+        pytest.param(Affine(10, 0, 5e5, 0, 10, 5e6), id="south up"),
+        pytest.param(Affine(-10, 0, 5e5, 0, -10, 5e6), id="mirrored"),
+        pytest.param(Affine(10, 0, 5e5, 0, -3, 5e6) @ Affine.rotation(30), id="rotated"),
+        pytest.param(Affine(10, 4, 5e5, 0, -10, 5e6), id="sheared"),
+        pytest.param(None, id="none"),
+    ],
+)
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_polygons_lie_where_the_transform_says(transform: Affine | None, connectivity: int) -> None:
+    values = np.random.default_rng(1).integers(0, 3, (8, 9)).astype(np.uint8)
+    values[2:5, 2:5], values[3, 3] = 1, 2
+    frame = polygons(values, connectivity, 3, transform=transform)
+    t = transform or Affine.identity()
+    lattice = polygons(values, connectivity, 3, transform=None, crs=None)
+    moved = lattice.geometry.affine_transform([t.a, t.b, t.d, t.e, t.c, t.f])
+    apart = shapely.symmetric_difference(moved.values, frame.geometry.values)
+    assert shapely.area(apart).max() < 1e-6
+    assert shapely.coverage_is_valid(frame.geometry.values)
+    parts = shapely.get_parts(frame.geometry.values)
+    assert shapely.is_ccw(shapely.get_exterior_ring(parts)).all()
+    holes = [ring for part in parts for ring in part.interiors]
+    assert holes
+    assert not shapely.is_ccw(holes).any()
+
+
+def spiral(side: int) -> NDArray[np.uint8]:
+    """A band one pixel wide that winds inwards through every row and column."""
+    values = np.ones((side, side), np.uint8)
+    row, column = 0, 0
+    steps = [(0, 1), (1, 0), (0, -1), (-1, 0)]
+    for turn, length in enumerate([side - 1, *np.repeat(np.arange(side - 1, 0, -2), 2)]):
+        down, right = steps[turn % 4]
+        for _ in range(length):
+            values[row, column] = 2
+            row, column = row + down, column + right
+    return values
+
+
+def nested(side: int) -> NDArray[np.uint8]:
+    """Rings in rings."""
+    distance = np.minimum(np.arange(side), np.arange(side)[::-1])
+    return (np.minimum.outer(distance, distance) % 2 + 1).astype(np.uint8)
+
+
+WORST = {
+    "checkerboard": (np.indices((20, 21)).sum(0) % 2 + 1).astype(np.uint8),
+    "spiral": spiral(24),
+    "one region around all": np.pad(np.full((1, 1), 2, np.uint8), 12, constant_values=1),
+    "one region around many": np.where(np.indices((25, 25)).prod(0) % 2, 2, 1).astype(np.uint8),
+    "nested rings": nested(23),
+    "one pixel": np.ones((1, 1), np.uint8),
+    "one row": (np.arange(5000) % 70 % 30 % 3)[None].astype(np.uint8),
+    "one column": (np.arange(500) % 7 % 3)[:, None].astype(np.uint8),
+    "every pixel another class": np.linspace(1, 65535, 400).reshape(20, 20).astype(np.uint16),
+    "no data": np.zeros((9, 9), np.uint8),
+    "one class": np.ones((9, 9), np.uint8),
+}
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("values", WORST.values(), ids=WORST.keys())
+def test_worst_cases(values: NDArray[Any], connectivity: int, rows: int) -> None:
+    assert_equal_to_rasterio(values, connectivity, rows)
+
+
+def test_holes_that_touch_the_exterior_at_a_point_stay_holes() -> None:
+    values = np.array([[1, 1, 1], [1, 2, 1], [1, 1, 2]], np.uint8)
+    for rows in (1, 2, 3):
+        for connectivity in (4, 8):
+            frame = on_lattice(values, connectivity, rows)
+            (around,) = shapely.get_parts(frame.geometry[frame.class_id == 1].values)
+            assert len(around.interiors) == 1
+
+
+def test_eight_connected_regions_are_multipolygons_that_touch_at_points() -> None:
+    frame = on_lattice(np.array([[1, 2], [2, 1]], np.uint8), 8)
+    assert list(frame.class_id) == [2, 1]
+    assert [len(each.geoms) for each in frame.geometry] == [2, 2]
+    assert (on_lattice(np.ones((1, 1), np.uint8), 8).geom_type == "MultiPolygon").all()
+
+
+# -- values, no data, areas ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "i1", "u1", "i2", ">i2", "u2", ">u2", "i4", "u4", "i8", "u8"]
+)
+def test_any_integers_are_classes(dtype: str) -> None:
+    kind = np.dtype(dtype)
+    low, high = (0, 1) if kind == np.bool_ else (np.iinfo(kind).min, np.iinfo(kind).max)
+    high = min(high, np.iinfo(np.int64).max)
+    frame = polygons(np.array([[low, high], [high, high]]).astype(kind), rows=1, nodata=None)
+    assert dict(zip(frame.class_id, frame.area_m2, strict=True)) == {low: 100, high: 300}
+
+
+def test_classes_past_the_range_of_vector_files_are_refused() -> None:
+    values = np.array([[2**64 - 1, 1]], np.uint64)
+    with pytest.raises(UserError, match="class 18446744073709551615 is larger than 9223"):
+        polygonize(class_map(values, nodata=1))
+    frame = polygonize(class_map(values, nodata=2**64 - 1))
+    assert list(frame.class_id) == [1]
+
+
+@pytest.mark.parametrize("nodata", [-9999.0, 1e30, float("nan"), 0.5])
+def test_a_nodata_value_that_no_pixel_can_have_hides_nothing(nodata: float) -> None:
+    labels = class_map(np.array([[0, 1]], np.uint8), nodata=None)
+    labels.encoding["_FillValue"] = nodata
+    assert sorted(polygonize(labels).class_id) == [0, 1]
+
+
+def test_a_geographic_map_has_areas_on_the_ellipsoid() -> None:
+    values = np.array([[1, 1, 1, 1], [1, 2, 2, 1], [1, 1, 1, 1]], np.uint8)
+    west, south, east, north = 11.0, 40.0, 31.0, 64.0
+    frame = polygons(values, transform=from_bounds(west, south, east, north, 4, 3), crs="EPSG:4326")
+    geod = Geod(ellps="WGS84")
+    for geometry, area in zip(frame.geometry, frame.area_m2, strict=True):
+        # Parallels are no geodesics; in short steps they nearly are.
+        expected = geod.geometry_area_perimeter(shapely.segmentize(geometry, 0.002))[0]
+        assert area == pytest.approx(expected, rel=1e-7)
+
+
+def test_areas_on_the_ellipsoid_add_up_to_the_whole_earth() -> None:
+    values = np.random.default_rng(0).integers(1, 4, (30, 60)).astype(np.uint8)
+    frame = polygons(values, transform=from_bounds(-180, -90, 180, 90, 60, 30), crs="EPSG:4326")
+    assert frame.area_m2.sum() == pytest.approx(510_065_621_724_088.4, rel=1e-9)  # WGS 84
+
+
+@pytest.mark.parametrize(
+    ("crs", "metres"),
+    [(UTM, 1.0), ("EPSG:2263", 1200 / 3937), ('LOCAL_CS["field",UNIT["metre",1]]', 1.0), (None, 1)],
+)
+def test_planar_areas_are_in_square_metres(crs: str | None, metres: float) -> None:
+    frame = polygons(np.ones((3, 2), np.uint8), crs=crs)
+    assert frame.area_m2[0] == pytest.approx(600 * metres**2, rel=1e-9)
+
+
+def test_without_a_transform_areas_are_in_pixels() -> None:
+    frame = polygons(np.ones((3, 2), np.uint8), transform=None, crs=None)
+    assert frame.area_m2[0] == 6
+    assert frame.crs is None
+    assert frame.total_bounds.tolist() == [0, 0, 2, 3]
+
+
+def test_classes_have_their_names_and_others_their_number() -> None:
+    labels = class_map(np.array([[1, 2]], np.uint8))
+    labels.attrs |= {
+        "flag_values": [1],
+        "category_names": ["open water"],
+        "category_colors": ["#0000ff"],
+    }
+    assert list(polygonize(labels).class_name) == ["open water", "class 2"]
+
+
+# -- lazy arrays and streams -----------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=20)
+@given(rasters(), heights)
+def test_a_chunked_array_gives_the_same_and_computes_each_chunk_once(
+    values: NDArray[np.uint8], side: int
+) -> None:
+    computed = []
+
+    def block(part: NDArray[np.uint8], block_info: Any = None) -> NDArray[np.uint8]:
+        computed.append(block_info[0]["chunk-location"])
+        return part
+
+    lazy = da.from_array(values, chunks=side).map_blocks(block, dtype=np.uint8, meta=values[:0, :0])
+    computed.clear()
+    frame = polygonize(class_map(lazy))
+    assert frame.geometry.to_wkb().tolist() == polygons(values).geometry.to_wkb().tolist()
+    assert sorted(computed) == sorted(np.ndindex(lazy.numblocks))
+
+
+def test_a_region_is_handed_out_in_the_strip_after_its_last_row() -> None:
+    values = np.repeat(np.arange(1, 6), 4)[:, None].astype(np.uint8) * np.ones((1, 3), np.uint8)
+    with strips_of(2, 3):
+        batches = list(stream.stream(map_of_array(class_map(values)), 4))
+    assert [(rows, list(each.values)) for rows, each in batches if each.values.size] == [
+        (6, [1]),
+        (10, [2]),
+        (14, [3]),
+        (18, [4]),
+        (20, [5]),
+    ]
+
+
+def test_what_is_held_does_not_grow_with_the_map() -> None:
+    tile = np.random.default_rng(0).integers(1, 4, (20, 50)).astype(np.uint8)
+    held = []
+    regions = OpenRegions(50, 4, 0)
+    for row in range(0, 2000, 20):
+        strip = trace(np.concatenate([tile[-1:], tile])[row == 0 :], None, row, 2000)
+        regions.add(strip, np.empty((strip.values.size, 0)))
+        held.append(regions._store._points.size)
+    assert max(held) < 2 * max(held[:10])
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+FORMATS = ["gpkg", "fgb", "parquet", "geojson"]
+
+
+@pytest.fixture
+def values() -> NDArray[np.uint8]:
+    coarse = np.random.default_rng(3).integers(0, 4, (12, 10))
+    values = np.kron(coarse, np.ones((5, 7))).astype(np.uint8)
+    return np.where(values == 0, 255, values)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, values: NDArray[np.uint8]) -> Path:
+    labels = class_map(values, nodata=255)
+    labels.attrs |= {
+        "flag_values": [1, 2, 3],
+        "category_names": ["water", "föhren & fichten", "<bare>"],
+        "category_colors": ["#0000ff", "#00ff00", "#808080"],
+    }
+    write_raster(labels, tmp_path / "map.tif")
+    return tmp_path / "map.tif"
+
+
+def read(path: Path) -> gpd.GeoDataFrame:
+    if path.suffix == ".parquet":
+        return gpd.read_parquet(path)
+    return gpd.read_file(path, layer=path.stem)
+
+
+def in_order(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return frame.loc[frame.geometry.to_wkb().sort_values().index].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("ending", ["gpkg", "fgb", "parquet"])
+def test_a_file_holds_what_the_frame_holds(scene: Path, ending: str, connectivity: Any) -> None:
+    path = scene.with_name(f"map.{ending}")
+    polygonize_file(scene, path, connectivity=connectivity)
+    with rasterio.open(scene) as dataset:
+        expected = class_map(dataset.read(1), nodata=255)
+    expected.attrs |= {
+        "flag_values": [1, 2, 3],
+        "category_names": ["water", "föhren & fichten", "<bare>"],
+        "category_colors": ["#0000ff", "#00ff00", "#808080"],
+    }
+    frame, found = polygonize(expected, connectivity=connectivity), read(path)
+    if ending == "fgb":  # its spatial index orders the features
+        frame, found = in_order(frame), in_order(found)
+    assert list(found.columns) == ["class_id", "class_name", "area_m2", "geometry"]
+    assert found.crs.to_epsg() == 32633
+    for column in ("class_id", "class_name", "area_m2"):
+        assert list(found[column]) == list(frame[column])
+    assert list(found.geometry.to_wkb()) == list(frame.geometry.to_wkb())
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_map_without_data_gives_a_file_without_features(tmp_path: Path, ending: str) -> None:
+    write_raster(class_map(np.full((4, 5), 255, np.uint8), nodata=255), tmp_path / "map.tif")
+    polygonize_file(tmp_path / "map.tif", tmp_path / f"out.{ending}")
+    assert len(read(tmp_path / f"out.{ending}")) == 0
+
+
+@pytest.mark.parametrize("ending", ["gpkg", "fgb", "parquet"])
+def test_a_map_without_a_coordinate_system_gives_a_file_without_one(
+    tmp_path: Path, ending: str
+) -> None:
+    write_raster(class_map(np.ones((4, 5), np.uint8), None, None), tmp_path / "map.tif")
+    polygonize_file(tmp_path / "map.tif", tmp_path / f"out.{ending}")
+    frame = read(tmp_path / f"out.{ending}")
+    assert frame.crs is None or "undefined" in frame.crs.name.lower()
+    assert list(frame.area_m2) == [20]
+
+
+def test_geojson_is_wgs_84_with_the_right_hand_rule(scene: Path) -> None:
+    path = scene.with_name("map.geojson")
+    polygonize_file(scene, path)
+    text = json.loads(path.read_text())
+    assert "crs" not in text
+    native = gpd.read_file(scene_polygons(scene), layer="native")
+    to_degrees = Transformer.from_crs(UTM, "EPSG:4326", always_xy=True)
+    for feature, geometry in zip(text["features"], native.geometry, strict=True):
+        found = shape(feature["geometry"])
+        expected = shapely.transform(geometry, to_degrees.transform, interleaved=False)
+        assert shapely.hausdorff_distance(found, expected) < 1e-6
+        assert shapely.is_ccw(found.exterior)
+        assert not any(shapely.is_ccw(ring) for ring in found.interiors)
+
+
+def scene_polygons(scene: Path) -> Path:
+    path = scene.with_name("native.gpkg")
+    polygonize_file(scene, path)
+    return path
+
+
+def test_geojson_is_cut_at_the_antimeridian(tmp_path: Path) -> None:
+    across = Affine(100_000, 0, 600_000, 0, -100_000, 5_000_000)  # UTM zone 1 begins at 180 W
+    labels = class_map(np.ones((1, 4), np.uint8), across @ Affine.translation(-6, 0), "EPSG:32601")
+    write_raster(labels, tmp_path / "map.tif")
+    polygonize_file(tmp_path / "map.tif", tmp_path / "map.geojson")
+    geometry = read(tmp_path / "map.geojson").geometry[0]
+    assert geometry.geom_type == "MultiPolygon"
+    assert max(part.bounds[2] - part.bounds[0] for part in geometry.geoms) < 10
+
+
+def test_a_file_can_be_reprojected_and_keeps_the_areas_of_the_map(scene: Path) -> None:
+    native, moved = read(scene_polygons(scene)), scene.with_name("moved.parquet")
+    polygonize_file(scene, moved, crs="EPSG:3035")
+    frame = read(moved)
+    assert frame.crs.to_epsg() == 3035
+    assert list(frame.area_m2) == list(native.area_m2)
+    expected = native.to_crs(3035).geometry
+    assert shapely.hausdorff_distance(expected.values, frame.geometry.values).max() < 1e-6
+    assert shapely.coverage_is_valid(frame.geometry.values)
+
+
+def test_a_geopackage_has_its_layer_index_version_and_style(scene: Path) -> None:
+    path = scene_polygons(scene)
+    assert pyogrio.list_layers(path)[0].tolist() == ["native", "Polygon"]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (10200,)
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        assert "rtree_native_geom" in tables or "rtree_native_geometry" in tables
+        styles = database.execute(
+            "SELECT f_table_name, useAsDefault, styleQML FROM layer_styles"
+        ).fetchall()
+    ((table, default, qml),) = styles
+    assert (table, default) == ("native", 1)
+    renderer = ET.fromstring(qml).find("renderer-v2")  # noqa: S314  (written a moment ago)
+    assert renderer is not None
+    assert renderer.attrib["attr"] == "class_id"
+    colors = {
+        symbol.attrib["name"]: symbol.find("layer/Option/Option[@name='color']").attrib["value"]
+        for symbol in renderer.iter("symbol")
+    }
+    categories = {
+        each.attrib["value"]: (each.attrib["label"], colors[each.attrib["symbol"]])
+        for each in renderer.iter("category")
+    }
+    assert categories == {
+        "1": ("water", "0,0,255,255"),
+        "2": ("föhren & fichten", "0,255,0,255"),
+        "3": ("<bare>", "128,128,128,255"),
+    }
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_two_writes_give_the_same_bytes_whatever_the_strips(scene: Path, ending: str) -> None:
+    path = scene.with_name(f"map.{ending}")
+    found = []
+    for rows in (1000, 7, 1):
+        with strips_of(rows, 70):
+            polygonize_file(scene, path, overwrite=True)
+        found.append(path.read_bytes())
+    assert found[0] == found[1] == found[2]
+
+
+def test_writing_a_geopackage_leaves_gdal_as_it_was(scene: Path) -> None:
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2001-01-01T00:00:00Z"})
+    try:
+        scene_polygons(scene)
+        assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") == "2001-01-01T00:00:00Z"
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def test_geoparquet_rows_carry_their_boxes(scene: Path) -> None:
+    path = scene.with_name("map.parquet")
+    polygonize_file(scene, path)
+    whole = gpd.read_parquet(path)
+    boxes = pq.read_table(path, columns=["bbox"]).column("bbox").to_pylist()
+    assert [tuple(each.values()) for each in boxes] == [each.bounds for each in whole.geometry]
+    metadata = json.loads(pq.read_schema(path).metadata[b"geo"])
+    assert metadata["version"] == "1.1.0"
+    assert metadata["columns"]["geometry"]["covering"]["bbox"]["xmin"] == ["bbox", "xmin"]
+    box = (500_000, 4_999_900, 500_100, 5_000_000)
+    inside = whole[shapely.intersects(whole.envelope.values, shapely.box(*box))]
+    assert 0 < len(inside) < len(whole)
+    assert list(gpd.read_parquet(path, bbox=box).area_m2) == list(inside.area_m2)
+
+
+# -- confidence ------------------------------------------------------------------------------------
+
+
+@examples
+@given(rasters(), connectivities, heights, st.integers(0, 2**32 - 1))
+def test_mean_confidence_is_the_mean_over_the_pixels_that_have_it(
+    values: NDArray[np.uint8], connectivity: int, rows: int, seed: int
+) -> None:
+    belief = np.random.default_rng(seed).random(values.shape)
+    belief[belief < 0.2] = np.nan
+    source = map_of_array(class_map(values, Affine(1, 0, 0, 0, -1, 0), None))
+    with strips_of(rows, values.shape[1]):
+        batches = [p for _, p in stream.stream(source, connectivity, lambda box: belief[box])]
+    features = Features(source.grid, (), shapely.GeometryType.MULTIPOLYGON)
+    found = np.concatenate([features.attributes(each)["mean_confidence"] for each in batches])
+    frame = on_lattice(values, connectivity)
+    for geometry, mean in zip(frame.geometry, found, strict=True):
+        inside = belief[pixels_in(geometry, values.shape)]
+        expected = inside[~np.isnan(inside)]
+        assert mean == pytest.approx(
+            expected.mean() if expected.size else np.nan, abs=1e-6, nan_ok=True
+        )
+
+
+def write_band(path: Path, values: NDArray[Any], **profile: Any) -> Path:
+    bands = values if values.ndim == 3 else values[None]
+    profile = {"crs": UTM, "transform": NORTH_UP, "dtype": bands.dtype} | profile
+    with rasterio.open(
+        path, "w", "GTiff", bands.shape[2], bands.shape[1], bands.shape[0], **profile
+    ) as dataset:
+        dataset.write(bands)
+    return path
+
+
+def test_confidence_in_steps_is_read_with_its_scale(scene: Path, values: NDArray[np.uint8]) -> None:
+    steps = np.where(values == 255, 255, values * 40).astype(np.uint8)
+    path = write_band(scene.with_name("confidence.tif"), steps, nodata=255)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (1 / 254,)
+    polygonize_file(scene, scene.with_name("map.fgb"), confidence=path)
+    frame = read(scene.with_name("map.fgb"))
+    expected = (frame.class_id * 40 / 254).to_numpy()
+    assert frame.mean_confidence.to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_regions_without_any_confidence_have_none(scene: Path, values: NDArray[np.uint8]) -> None:
+    belief = np.where(values == 2, -1, 0.5).astype(np.float32)
+    path = write_band(scene.with_name("confidence.tif"), belief, nodata=-1)
+    polygonize_file(scene, scene.with_name("map.parquet"), confidence=path)
+    frame = read(scene.with_name("map.parquet"))
+    assert frame.mean_confidence[frame.class_id == 2].isna().all()
+    assert (frame.mean_confidence[frame.class_id != 2] == 0.5).all()
+
+
+def test_confidence_on_another_grid_is_refused(scene: Path, values: NDArray[np.uint8]) -> None:
+    path = write_band(scene.with_name("confidence.tif"), values[1:])
+    with pytest.raises(
+        UserError, match=r"confidence.tif does not lie on the grid of the class map"
+    ):
+        polygonize_file(scene, scene.with_name("map.gpkg"), confidence=path)
+
+
+# -- what is read ----------------------------------------------------------------------------------
+
+
+def test_a_band_is_chosen_by_name_or_number(tmp_path: Path) -> None:
+    bands = np.array([[[1, 1]], [[1, 2]]], np.uint8)
+    path = write_band(tmp_path / "map.tif", bands)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("height", "cover")
+    for band, count in ((1, 1), (2, 2), ("cover", 2)):
+        polygonize_file(path, tmp_path / "out.parquet", band=band, overwrite=True)
+        assert len(read(tmp_path / "out.parquet")) == count
+    with pytest.raises(UserError, match="has 2 bands, a class map is one; choose it with --band"):
+        polygonize_file(path, tmp_path / "out.gpkg")
+    with pytest.raises(UserError, match="has no band 'slope'; its bands are: 1 height, 2 cover"):
+        polygonize_file(path, tmp_path / "out.gpkg", band="slope")
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_masked_pixels_are_in_no_polygon(tmp_path: Path, tiled: bool) -> None:
+    values = np.random.default_rng(0).integers(0, 3, (600, 40)).astype(np.int32)
+    mask = np.random.default_rng(1).random((600, 40)) < 0.9
+    layout = {"tiled": True, "blockxsize": 16, "blockysize": 48} if tiled else {}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write_band(tmp_path / "map.tif", values, **layout)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(mask)
+    polygonize_file(path, tmp_path / "map.parquet")
+    expected = polygons(np.where(mask, values, 9), nodata=9)
+    found = read(tmp_path / "map.parquet")
+    assert list(found.geometry.to_wkb()) == list(expected.geometry.to_wkb())
+    assert set(found.class_id) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (xr.DataArray(np.ones((2, 2), np.float32), dims=("y", "x")), "holds integers, not float32"),
+        (
+            xr.DataArray(np.ones((2, 2), np.uint8), dims=("lat", "lon")),
+            r"dimensions \('lat', 'lon'",
+        ),
+        (xr.DataArray(np.ones((2, 2, 2), np.uint8), dims=("band", "y", "x")), "give one band"),
+        (xr.DataArray(np.ones((0, 2), np.uint8), dims=("y", "x")), "the class map is empty"),
+    ],
+)
+def test_arrays_that_are_no_class_maps_are_refused(labels: xr.DataArray, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        polygonize(labels)
+
+
+def test_an_array_of_one_band_is_a_class_map() -> None:
+    labels = xr.DataArray(np.ones((1, 2, 2), np.uint8), dims=("band", "y", "x"))
+    assert len(polygonize(labels)) == 1
+
+
+def test_unknown_connectivity_is_refused() -> None:
+    with pytest.raises(UserError, match="connectivity 6 is unknown; choose 4 or 8"):
+        polygonize(class_map(np.ones((2, 2), np.uint8)), connectivity=6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("map.shp", "shapefiles cut names to 10 letters .* let the name end in .gpkg"),
+        ("map.kml", r"ends in \.kml, .* one of \.gpkg, \.fgb, \.parquet, \.geojson"),
+        ("map", "ends in nothing"),
+    ],
+)
+def test_unknown_endings_are_refused(scene: Path, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        refuse_unknown_format(name)
+    with pytest.raises(UserError, match=message):
+        polygonize_file(scene, scene.with_name(name))
+    refuse_unknown_format("MAP.GPKG")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("map.geojson", {}, "does not say where it lies, which GeoJSON needs"),
+        ("map.gpkg", {"crs": "EPSG:4326"}, "does not say where it lies, which crs needs"),
+    ],
+)
+def test_maps_without_a_place_are_not_reprojected(
+    tmp_path: Path, name: str, options: dict[str, str], message: str
+) -> None:
+    write_raster(class_map(np.ones((4, 5), np.uint8), None, None), tmp_path / "nowhere.tif")
+    with pytest.raises(UserError, match=message):
+        polygonize_file(tmp_path / "nowhere.tif", tmp_path / name, **options)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "crs", "message"),
+    [
+        ("map.geojson", "EPSG:3035", "GeoJSON is in WGS 84 always, not in EPSG:3035"),
+        ("map.gpkg", "EPSG:0", "coordinate system 'EPSG:0' is unknown"),
+        # The gnomonic projection shows less than one hemisphere; this one is centred elsewhere.
+        ("map.gpkg", "+proj=gnom +lat_0=-60 +lon_0=-160", "the map reaches beyond where"),
+    ],
+)
+def test_coordinate_systems_that_cannot_be_written_are_refused(
+    scene: Path, name: str, crs: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        polygonize_file(scene, scene.with_name(name), crs=crs)
+    assert not scene.with_name(name).exists()
+
+
+def test_geojson_may_be_asked_for_in_wgs_84(scene: Path) -> None:
+    for name, crs in (("one.geojson", None), ("two.geojson", "EPSG:4326")):
+        polygonize_file(scene, scene.with_name(name), crs=crs)
+    one, two = (read(scene.with_name(name)) for name in ("one.geojson", "two.geojson"))
+    assert list(one.geometry.to_wkb()) == list(two.geometry.to_wkb())
+
+
+def test_files_that_are_no_class_maps_are_refused(tmp_path: Path) -> None:
+    path = write_band(tmp_path / "map.tif", np.ones((4, 4), np.float32))
+    with pytest.raises(UserError, match=r"a class map holds integers, not float32; round"):
+        polygonize_file(path, tmp_path / "map.gpkg")
+    with pytest.raises(UserError, match="there is no file"):
+        polygonize_file(tmp_path / "other.tif", tmp_path / "map.gpkg")
+
+
+# -- nothing, the old file or the complete new one -------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_an_existing_file_is_replaced_only_when_asked(scene: Path, ending: str) -> None:
+    path = scene.with_name(f"map.{ending}")
+    path.write_text("old")
+    with pytest.raises(UserError, match="exists; add --overwrite"):
+        polygonize_file(scene, path)
+    assert path.read_text() == "old"
+    polygonize_file(scene, path, overwrite=True)
+    assert len(read(path))
+
+
+def test_an_input_is_never_overwritten(scene: Path) -> None:
+    source = scene.with_name("map.gpkg")
+    source.write_bytes(scene.read_bytes())
+    before = source.read_bytes()
+    with pytest.raises(UserError, match="is an input as well"):
+        polygonize_file(source, source, overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_a_folder_that_does_not_exist_is_refused(scene: Path) -> None:
+    with pytest.raises(UserError, match="cannot write into"):
+        polygonize_file(scene, scene.with_name("missing") / "map.gpkg")
+
+
+class Stop(Exception):  # noqa: N818  (an event, not an error)
+    pass
+
+
+@pytest.mark.parametrize("failure", [Stop, KeyboardInterrupt])
+@pytest.mark.parametrize("ending", FORMATS)
+def test_the_old_file_survives_a_failure_while_writing(
+    scene: Path, ending: str, failure: type[BaseException]
+) -> None:
+    path = scene.with_name(f"map.{ending}")
+    polygonize_file(scene, path)
+    before, files = path.read_bytes(), sorted(scene.parent.iterdir())
+
+    def fail(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] > 30:
+            raise failure
+
+    with pytest.raises(failure), strips_of(10, 70):
+        polygonize_file(scene, path, overwrite=True, on_progress=fail)
+    assert path.read_bytes() == before
+    assert sorted(scene.parent.iterdir()) == files
+
+
+def test_a_damaged_map_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (2000, 50)).astype(np.uint8)
+    path = write_band(tmp_path / "map.tif", values, compress="deflate")
+    with rasterio.open(path) as dataset:
+        offset = int(dataset.get_tag_item("BLOCK_OFFSET_0_9", "TIFF", bidx=1))
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"cannot read .*map.tif: .*copy it again"):
+        polygonize_file(path, tmp_path / "map.gpkg")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_progress_counts_rows(scene: Path) -> None:
+    events: list[dict[str, Any]] = []
+    path = scene.with_name("map.gpkg")
+    with strips_of(25, 70):
+        polygonize_file(scene, path, on_progress=events.append)
+    assert events[0] == {"event": "start", "total": 60, "unit": "row", "done": 0}
+    assert [each["done"] for each in events[1:-1]] == [25, 50, 60]
+    assert events[-1]["event"] == "done"
+    assert events[-1]["outputs"] == {"polygons": str(path)}
