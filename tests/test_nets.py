@@ -97,13 +97,16 @@ def test_every_width_of_the_unet_is_one_halving(widths: tuple[int, ...]) -> None
     assert net.stride == measure_reach(net, bands=1).stride == 2 ** len(widths)
 
 
-def test_the_finest_skip_is_used_when_asked_for() -> None:
-    torch.manual_seed(0)
-    net = nets.build("unet", in_channels=1, classes=2, widths=(4, 4), skip_p1=True).eval()
+@pytest.mark.parametrize(
+    ("option", "layer"), [("skip_p1", "project"), ("skip_full", "project_full")]
+)
+def test_the_finest_skips_are_used_when_asked_for(option: str, layer: str) -> None:
+    options = {"in_channels": 1, "classes": 2, "widths": (4, 4), option: True}
+    net = nets.build("unet", **options).eval()
     image = torch.randn(1, 1, 8, 8)
     with torch.no_grad():
         before = net(image)
-        net.project.bias.add_(1.0)
+        net.get_parameter(f"{layer}.bias").add_(1.0)
         assert not torch.allclose(net(image), before)
 
 

@@ -15,7 +15,7 @@ parameters. Order and widths of the layers are those of the first author's publi
     d4      64 @  36      + p3
     d3      32 @  72      + p2
     d2      32 @ 144      (+ p1 through a 1 x 1 convolution, `skip_p1`)
-    d1      32 @ 288
+    d1      32 @ 288      (+ the first block before pooling, 1 x 1 convolution, `skip_full`)
     logits   7 @ 288
 """
 
@@ -47,6 +47,10 @@ class UNet(nn.Module):
         far: the total stride is ``2 ** len(widths)``.
     skip_p1 : bool
         Whether the finest encoder output is added too, projected to the decoder's width.
+    skip_full : bool
+        Whether the first block's output before pooling, which is as fine as the image, is added
+        before the head, projected likewise. Not in the paper: for objects of one pixel, and where
+        the spectrum of a pixel tells its class.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class UNet(nn.Module):
         classes: int,
         widths: Sequence[int] = (16, 32, 64, 128, 256),
         skip_p1: bool = False,
+        skip_full: bool = False,
     ) -> None:
         super().__init__()
         _refuse_senseless(in_channels, classes, widths)
@@ -71,6 +76,7 @@ class UNet(nn.Module):
         outputs = (*widths[-2:0:-1], widths[1], widths[1])
         self.decoder = nn.ModuleList(map(decoder_step, (widths[-1], *outputs[:-1]), outputs))
         self.project = nn.Conv2d(widths[0], widths[1], 1) if skip_p1 else None
+        self.project_full = nn.Conv2d(widths[0], widths[1], 1) if skip_full else None
         self.head = nn.Sequential(
             nn.Conv2d(widths[1], widths[1], 3, padding=1),
             nn.ELU(),
@@ -80,21 +86,19 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, classes, h, w) of images (B, in_channels, h, w)."""
-        features, skips = image, []
+        features, blocks, pooled = image, [], []
         for block in self.encoder:
-            features = self.pool(block(features))
-            skips.append(features)
-        for step, skip in zip(self.decoder, (*self._added(skips), None), strict=True):
+            blocks.append(block(features))
+            features = self.pool(blocks[-1])
+            pooled.append(features)
+        p1 = None if self.project is None else self.project(pooled[0])
+        full = None if self.project_full is None else self.project_full(blocks[0])
+        for step, skip in zip(self.decoder, (*pooled[-2:0:-1], p1, full), strict=True):
             features = step(features)
             if skip is not None:
                 features = features + skip
         logits: Tensor = self.head(features)
         return logits
-
-    def _added(self, skips: list[Tensor]) -> list[Tensor | None]:
-        """What is added behind each decoder step but the last, from coarse to fine."""
-        finest = None if self.project is None else self.project(skips[0])
-        return [*skips[-2:0:-1], finest]
 
 
 def m46_block(inputs: int, width: int) -> nn.Sequential:
