@@ -6,7 +6,7 @@ Files are read decimated, so a picture of a raster of any size takes the memory 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -66,7 +66,14 @@ class _ClassMap:
         return slice(0, self.grid.shape[0]), slice(0, self.grid.shape[1])
 
 
-def preview(image: StrPath, class_map: StrPath, polygons: StrPath, out: StrPath) -> None:
+def preview(
+    image: StrPath,
+    class_map: StrPath,
+    polygons: StrPath,
+    out: StrPath,
+    *,
+    bands: Sequence[int] = (),
+) -> None:
     """Draw image, class map and polygons side by side.
 
     The image is stretched from its 2nd to its 98th percentile. The polygons are drawn over the
@@ -76,24 +83,29 @@ def preview(image: StrPath, class_map: StrPath, polygons: StrPath, out: StrPath)
     Parameters
     ----------
     image : path-like
-        A raster. Bands named red, green and blue are shown, else the first three, or one in grey.
+        A raster.
     class_map : path-like
         The class map of that image, on the same grid.
     polygons : path-like
         The polygons of that map: a vector file with the column ``class_id``.
     out : path-like
         A PNG of 1800 x 700 pixels; a file of that name is replaced.
+    bands : sequence of int
+        Numbers, from 1, of the bands to show as red, green and blue. By default those of these
+        names, else the first three, or one in grey.
 
     Raises
     ------
     UserError
-        When image and map differ in size.
+        When image and map differ in size, or a band is not there.
     """
     shown = _read_class_map(class_map)
     with _opened(image) as dataset:
         _check_same_size(dataset, shown, image, class_map)
+        _check_bands(dataset, bands)
         detail = _most_varied(shown)
-        pictures = [_picture(dataset, box) for box in (shown.whole, detail)]
+        numbers = list(bands) or _visible_bands(dataset)
+        pictures = [_picture(dataset, numbers, box) for box in (shown.whole, detail)]
     whole, close = _stretch(*pictures)
     figure = Figure(figsize=(18, 7), dpi=100)
     left, middle, right = (
@@ -145,14 +157,20 @@ def _check_same_size(dataset: Any, shown: _ClassMap, image: StrPath, class_map: 
         )
 
 
+def _check_bands(dataset: Any, bands: Sequence[int]) -> None:
+    if bands and (len(bands) != 3 or not set(bands) <= set(dataset.indexes)):
+        raise UserError(
+            f"bands {tuple(bands)} cannot be shown; give three numbers from 1 to {dataset.count}"
+        )
+
+
 def _decimated(shape: tuple[int, int]) -> tuple[int, int]:
     step = max(*shape, PANEL) / PANEL
     return ceil(shape[0] / step), ceil(shape[1] / step)
 
 
-def _picture(dataset: Any, box: Box) -> NDArray[np.float32]:
+def _picture(dataset: Any, numbers: list[int], box: Box) -> NDArray[np.float32]:
     """Three bands of a box, NaN where there are no data: (rows, columns, 3)."""
-    numbers = _visible_bands(dataset)
     pixels = dataset.read(
         numbers,
         window=Window.from_slices(*box),

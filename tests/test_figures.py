@@ -49,9 +49,10 @@ def write_polygons(path, boxes, transform=NORTH_UP, crs=UTM, as_crs=None):
     (frame.to_crs(as_crs) if as_crs else frame).to_file(path)
 
 
-def draw(folder, polygons="classes.gpkg"):
+def draw(folder, polygons="classes.gpkg", **options):
     out = folder / "preview.png"
-    figures.preview(folder / "scene.tif", folder / "classes.tif", folder / polygons, out)
+    inputs = (folder / "scene.tif", folder / "classes.tif", folder / polygons)
+    figures.preview(*inputs, out, **options)
     with rasterio.open(out) as dataset:
         return dataset.read()[:3]
 
@@ -136,6 +137,17 @@ def test_bands_named_red_green_and_blue_are_shown_wherever_they_are(tmp_path):
     middle = panel[:, 200:300, 200:300]
     assert np.all(middle[0] > middle[1] + 50)
     np.testing.assert_array_equal(middle[1], middle[2])
+
+
+def test_the_bands_to_show_can_be_chosen(tmp_path):
+    pixels = np.repeat(grey(), 4, axis=0)
+    pixels[3, :, 50:150] = 250
+    write_scene(tmp_path, pixels, halves())
+    write_polygons(tmp_path / "classes.gpkg", [(1, 0, 200, 100, 200)])
+    middle = draw(tmp_path, bands=(1, 4, 2))[:, *PANELS[0]].astype(int)[:, 200:300, 200:300]
+    assert np.all(middle[1] > middle[0] + 50)
+    with pytest.raises(UserError, match=r"bands \(1, 2, 5\) cannot be shown; .* from 1 to 4"):
+        draw(tmp_path, bands=(1, 2, 5))
 
 
 def test_pixels_without_data_are_not_painted(tmp_path):
