@@ -28,7 +28,7 @@ LEAST_COMPRESSION = 4  # class maps are a fourth of their pixels or less, tempor
 
 
 def check_target(target: Path, sources: Iterable[str]) -> None:
-    """Refuse an output that cannot be written, or that is one of the inputs.
+    """Refuse an output that cannot be written, or that is one of the files of the input.
 
     Raises
     ------
@@ -38,7 +38,9 @@ def check_target(target: Path, sources: Iterable[str]) -> None:
         raise UserError(f"{target} is a folder; name a file in it, e.g. {target / 'map.tif'}")
     for source in sources:
         if target.exists() and Path(source).exists() and target.samefile(source):
-            raise UserError(f"output {target} is the input itself; choose another name")
+            raise UserError(
+                f"output {target} is the input itself or a part of it; choose another name"
+            )
     folder = target.parent
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; make it first: mkdir -p {folder}")

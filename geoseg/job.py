@@ -36,7 +36,15 @@ from geoseg.loader import Part
 from geoseg.plan import BLOCK, Blend, Block, Tiling
 from geoseg.polygons import polygonize_file, refuse_unknown_format
 from geoseg.prediction import scene_of
-from geoseg.raster import Layout, class_layout, grid_of, open_raster, open_stack, to_cog
+from geoseg.raster import (
+    Layout,
+    class_layout,
+    files_of,
+    grid_of,
+    open_raster,
+    open_stack,
+    to_cog,
+)
 from geoseg.raster.write import publish, refuse_existing
 from geoseg.segmenter import Segmenter, load
 from geoseg.store import BlockStore, belongs_to
@@ -167,7 +175,7 @@ def predict_file(
     emit = on_progress or _ignore
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [fspath(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
-    _check_targets(targets, sources)
+    _check_targets(targets, [file for source in sources for file in files_of(source)])
     segmenter = model if isinstance(model, Segmenter) else load(model)
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
@@ -416,7 +424,7 @@ def source_facts(path: str) -> dict[str, Any]:
 def _check_targets(targets: Targets, sources: Sequence[str]) -> None:
     for path in targets.all.values():
         check_target(path, sources)
-    if len(set(targets.all.values())) < len(targets.all):
+    if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
         raise UserError(f"two outputs have the name of one file, {targets.classes}; rename one")
     for path in targets.rasters.values():
         if path.suffix.lower() not in (".tif", ".tiff"):

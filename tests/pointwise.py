@@ -6,16 +6,20 @@ for whole pixel values, whatever its order; biases of 1/1024 keep any two scores
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import rasterio
 import torch
 from affine import Affine
 from numpy.typing import NDArray
 from torch import nn
 
+from geoseg.errors import UserError
 from geoseg.raster.read import unlocated_is_fine
 from geoseg.segmenter import Segmenter
 
@@ -94,3 +98,13 @@ def read(path: Path, band: int | None = 1) -> NDArray[Any]:
 def leftovers(folder: Path) -> set[str]:
     """Names of all files and folders, hidden ones as well."""
     return {str(each.relative_to(folder)) for each in folder.rglob("*")}
+
+
+@contextmanager
+def refused(message: str, folder: Path) -> Iterator[None]:
+    """Expect the user's mistake told in one line, and a folder that nothing was written into."""
+    before = leftovers(folder)
+    with pytest.raises(UserError, match=message) as caught:
+        yield
+    assert "\n" not in str(caught.value)
+    assert leftovers(folder) == before

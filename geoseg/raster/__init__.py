@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from geoseg.raster.grid import Grid, grid_of, pixel_size
-from geoseg.raster.read import open_dataset, open_raster, open_stack
+from geoseg.raster.read import files_of, open_dataset, open_raster, open_stack
 from geoseg.raster.sidecar import class_table
 from geoseg.raster.write import Layout, class_layout, to_cog, write_raster
 
@@ -12,6 +12,7 @@ __all__ = [
     "Layout",
     "class_layout",
     "class_table",
+    "files_of",
     "grid_of",
     "open_dataset",
     "open_raster",

@@ -26,7 +26,7 @@ from xarray.core import indexing
 from geoseg.errors import UserError
 from geoseg.raster.grid import Grid
 
-__all__ = ["open_dataset", "open_raster", "open_stack", "reading", "unlocated_is_fine"]
+__all__ = ["files_of", "open_dataset", "open_raster", "open_stack", "reading", "unlocated_is_fine"]
 
 HANDLES_PER_THREAD = (
     16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
@@ -182,6 +182,18 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
             return rasterio.open(path, sharing=False)
     except RasterioError as error:
         raise UserError(_why_not(path, error)) from error
+
+
+def files_of(path: str) -> list[str]:
+    """A raster, its sidecars, and the files that a virtual raster reads.
+
+    Raises
+    ------
+    UserError
+        When it is not there or GDAL cannot open it.
+    """
+    with open_dataset(path) as dataset:
+        return [path, *dataset.files]
 
 
 @contextmanager
@@ -384,7 +396,7 @@ def _band_number(band: str | int, names: Sequence[str], path: str) -> int:
     wanted = str(band).strip().casefold()
     if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
         return int(wanted)
-    if wanted in names:
+    if wanted and wanted in names:
         return names.index(wanted) + 1
     listed = ", ".join(f"{i} {name}".strip() for i, name in enumerate(names, 1))
     raise UserError(f"{path} has no band {band!r}; its bands are: {listed}")
