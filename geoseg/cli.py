@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -269,20 +269,16 @@ def _listed(outputs: Mapping[str, Path]) -> str:
 @click.argument("dst", type=click.Path(path_type=Path))
 @click.option("--connectivity", type=click.Choice(["4", "8"]), default="4", show_default=True)
 @click.option("--crs", help="Reproject the polygons to this coordinate system.")
+@click.option("--band", help="Number or name of the band that is the class map, if several.")
+@click.option("--confidence", type=click.Path(path_type=Path), help="Raster to average by polygon.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @progress_option
-def polygonize(
-    classmap: str, dst: Path, connectivity: str, crs: str | None, overwrite: bool, progress: str
-) -> None:
+def polygonize(classmap: str, dst: Path, connectivity: str, progress: str, **options: Any) -> None:
     """Make polygons of a class map: .gpkg, .fgb, .parquet or .geojson by the ending of DST."""
+    joined: Literal[4, 8] = 8 if connectivity == "8" else 4
     with running(progress) as console:
         geoseg.polygonize_file(
-            classmap,
-            dst,
-            connectivity=int(connectivity),  # type: ignore[arg-type]
-            crs=crs,
-            overwrite=overwrite,
-            on_progress=console.event,
+            classmap, dst, connectivity=joined, on_progress=console.event, **options
         )
         console.message(f"wrote {dst}")
 

@@ -68,7 +68,7 @@ def predict(
     stride : int, optional
         Pixels between blended windows; by default half a window.
     batch_size : int, optional
-        Windows run together.
+        Windows run together on a GPU; a processor takes one after the other.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, or several separated by commas.
     precision : {"auto", "fp32", "bf16", "fp16"}

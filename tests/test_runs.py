@@ -1,0 +1,388 @@
+"""Runs of files: stopped, taken up again, refused; the same bytes whatever happened on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from pointwise import random_pixels, write
+from toys import segmenter_of
+
+import geoseg
+from geoseg import job, nets
+from geoseg.errors import UserError
+from geoseg.job import predict_file
+from geoseg.segmenter import Segmenter
+
+OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
+SMALL = 200_000  # bytes: blocks of a few windows
+OUTPUTS = ("map.tif", "map.tif.aux.xml", "map.gpkg", "sure.tif", "scores.tif")
+
+
+@pytest.fixture(scope="module")
+def model() -> Segmenter:
+    return segmenter_of(nets.build("unet", **OPTIONS), architecture="unet", options=OPTIONS)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return write(tmp_path / "scene.tif", random_pixels((3, 300, 260)).astype(np.uint8), nodata=0)
+
+
+def run(scene: Path, folder: Path, model: Any, **options: Any) -> job.Result:
+    folder.mkdir(exist_ok=True)
+    settings = {
+        "polygons": folder / "map.gpkg",
+        "confidence": folder / "sure.tif",
+        "scores": folder / "scores.tif",
+        "memory": SMALL,
+    }
+    return predict_file(scene, folder / "map.tif", model, **(settings | options))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+class Interrupted(Exception):  # noqa: N818  (it stands for no error)
+    """Stands for whatever ends a run."""
+
+
+def stop_after(count: int) -> Any:
+    def report(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == count:
+            raise Interrupted
+
+    return report
+
+
+@pytest.fixture
+def undisturbed(scene: Path, tmp_path: Path, model: Segmenter) -> dict[str, bytes]:
+    run(scene, tmp_path / "whole", model)
+    return contents(tmp_path / "whole")
+
+
+def test_an_interrupted_run_goes_on_and_ends_in_the_same_bytes(
+    scene: Path, tmp_path: Path, model: Segmenter, undisturbed: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "parts"
+    for count in (1, 4):
+        with pytest.raises(Interrupted):
+            run(scene, folder, model, on_progress=stop_after(count))
+        assert not contents(folder)
+    result = run(scene, folder, model)
+    assert result.blocks > 6
+    assert result.computed == result.blocks - 4
+    assert contents(folder) == undisturbed
+    assert sorted(undisturbed) == sorted(OUTPUTS)
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("step", ["to_cog", "polygonize_file", "publish"])
+def test_a_run_that_ends_while_it_is_assembled_goes_on_without_computing(
+    scene: Path,
+    tmp_path: Path,
+    model: Segmenter,
+    undisturbed: dict[str, bytes],
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+    real = getattr(job, step)
+
+    def once(*args: Any, **kwargs: Any) -> None:
+        calls.append(1)
+        if len(calls) == (2 if step == "publish" else 1):
+            raise Interrupted
+        real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, step, once)
+        with pytest.raises(Interrupted):
+            run(scene, tmp_path / "parts", model)
+    assert run(scene, tmp_path / "parts", model).computed == 0
+    assert contents(tmp_path / "parts") == undisturbed
+
+
+def _touch(scene: Path) -> None:
+    with rasterio.open(scene, "r+") as file:
+        pixels = file.read()
+        pixels[:, 5, 5] += 1
+        file.write(pixels)
+
+
+@pytest.mark.parametrize("change", ["input", "model", "bands", "window", "gsd", "restart"])
+def test_what_differs_never_continues_an_old_run(
+    scene: Path, tmp_path: Path, model: Segmenter, change: str
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(2))
+    options: dict[str, Any] = {
+        "bands": {"bands": [3, 2, 1]},
+        "window": {"window": 128},
+        "gsd": {"gsd": 17.0},
+        "restart": {"restart": True},
+    }.get(change, {})
+    if change == "input":
+        _touch(scene)
+    other = segmenter_of(nets.build("unet", **OPTIONS), seed=5) if change == "model" else model
+    result = run(scene, tmp_path / "map", other, **options)
+    assert result.computed == result.blocks
+    run(scene, tmp_path / "fresh", other, **options)
+    assert contents(tmp_path / "map") == contents(tmp_path / "fresh")
+
+
+def test_outputs_that_exist_are_kept_unless_they_may_be_replaced(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    run(scene, tmp_path / "map", model)
+    before = contents(tmp_path / "map")
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        run(scene, tmp_path / "map", model)
+    other = segmenter_of(nets.build("unet", **OPTIONS), seed=5)
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", other, overwrite=True, on_progress=stop_after(2))
+    assert contents(tmp_path / "map") == before
+    run(scene, tmp_path / "map", other, overwrite=True)
+    assert contents(tmp_path / "map").keys() == before.keys()
+    assert contents(tmp_path / "map") != before
+
+
+@pytest.mark.parametrize("memory", [30_000, 600_000, 4_000_000_000])
+def test_bytes_do_not_depend_on_the_size_of_blocks(
+    scene: Path, tmp_path: Path, model: Segmenter, undisturbed: dict[str, bytes], memory: int
+) -> None:
+    run(scene, tmp_path / "other", model, memory=memory)
+    assert contents(tmp_path / "other") == undisturbed
+
+
+# ---- through the command line ----------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path: Path, model: Segmenter) -> Path:
+    model.save(tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "geoseg", *map(str, words)]
+
+
+def call(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), capture_output=True, text=True, check=False)
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_stopped_goes_on_where_it_was(
+    scene: Path, tmp_path: Path, saved: Path, number: signal.Signals
+) -> None:
+    words = ["predict", scene, tmp_path / "map.tif", "-m", saved, "--memory", SMALL]
+    words += ["--progress", "json", "--polygons", tmp_path / "map.fgb"]
+    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while json.loads(process.stdout.readline()).get("done", 0) < 2:
+        pass
+    asked = time.monotonic()
+    process.send_signal(number)
+    process.communicate()
+    assert time.monotonic() - asked < 10  # a hang would never end; the promise of 2 s is measured
+    expected = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+    assert process.returncode == expected
+    assert not (tmp_path / "map.tif").exists()
+    again = call(*words)
+    assert again.returncode == 0, again.stderr
+    start = events(again.stdout)[0]
+    assert start["done"] >= 2
+    fresh = call(*[tmp_path / "new.tif" if w == tmp_path / "map.tif" else w for w in words[:-2]])
+    assert fresh.returncode == 0, fresh.stderr
+    assert (tmp_path / "new.tif").read_bytes() == (tmp_path / "map.tif").read_bytes()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_json_lines_are_all_there_is_on_standard_output(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    done = call("predict", scene, tmp_path / "m.tif", "-m", saved, "--progress", "json")
+    assert done.returncode == 0
+    found = events(done.stdout)
+    assert found[0]["event"] == "start"
+    assert {"total", "unit"} <= set(found[0])
+    steps = [event for event in found if event["event"] == "progress"]
+    assert steps[-1]["done"] == steps[-1]["total"]
+    assert {"mpx_per_s", "eta_s"} <= set(steps[0])
+    (last,) = [event for event in found if event["event"] == "done"]
+    assert last["outputs"]["classes"] == str(tmp_path / "m.tif")
+    assert last["seconds"] > 0
+
+
+def test_a_mistake_is_one_line_and_status_two(scene: Path, tmp_path: Path, saved: Path) -> None:
+    done = call("predict", tmp_path / "none.tif", tmp_path / "m.tif", "-m", saved)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("geoseg: there is no file")
+    assert done.stderr.count("\n") == 1
+    told = call("predict", scene, tmp_path / "m.tif", "-m", "x", "--progress", "json")
+    (error,) = events(told.stdout)
+    assert (error["event"], error["kind"], told.returncode) == ("error", "user", 2)
+
+
+def test_a_bug_ends_in_status_one_and_a_traceback(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    import torch
+
+    with torch.no_grad():
+        broken = segmenter_of(nets.build("unet", **OPTIONS), architecture="unet", options=OPTIONS)
+        next(broken.net.parameters()).fill_(torch.nan)
+    broken.save(tmp_path / "broken.safetensors")
+    done = call("predict", scene, tmp_path / "m.tif", "-m", tmp_path / "broken.safetensors")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "scores that are not numbers" in done.stderr
+    assert not (tmp_path / "m.tif").exists()
+
+
+def test_many_scenes_are_classified_and_the_broken_one_is_told_at_the_end(
+    tmp_path: Path, saved: Path
+) -> None:
+    (tmp_path / "scenes").mkdir()
+    for i in range(3):
+        pixels = random_pixels((3, 60, 70), seed=i).astype(np.uint8)
+        write(tmp_path / "scenes" / f"s{i}.tif", pixels)
+    (tmp_path / "scenes" / "s1.tif").write_bytes(b"II*\0 no raster at all")
+    out = tmp_path / "maps"
+    done = call("predict", f"{tmp_path}/scenes/*.tif", out, "-m", saved, "--polygons", ".gpkg")
+    assert done.returncode == 2
+    assert "s1.tif failed:" in done.stderr.splitlines()[-1]
+    names = {path.name for path in out.iterdir()}
+    assert names == {"s0.tif", "s0.tif.aux.xml", "s0.gpkg", "s2.tif", "s2.tif.aux.xml", "s2.gpkg"}
+    one = geoseg.predict(geoseg.open_raster(tmp_path / "scenes" / "s2.tif"), str(saved))
+    with rasterio.open(out / "s2.tif") as file:
+        np.testing.assert_array_equal(file.read(1), one)
+
+
+def test_scenes_that_would_get_one_name_are_refused(tmp_path: Path, saved: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "s.tif", random_pixels((3, 9, 9)).astype(np.uint8))
+    done = call("predict", tmp_path / "a", tmp_path / "b", tmp_path / "maps", "-m", saved)
+    assert done.returncode == 2
+    assert "would both become" in done.stderr
+
+
+def test_bands_in_separate_files_are_one_scene(tmp_path: Path, saved: Path) -> None:
+    pixels = random_pixels((3, 64, 80)).astype(np.uint8)
+    paths = [
+        write(tmp_path / f"{name}.tif", pixels[i : i + 1])
+        for i, name in enumerate(("red", "green", "blue"))
+    ]
+    whole = write(tmp_path / "rgb.tif", pixels)
+    done = call("predict", "--stack", *reversed(paths), tmp_path / "stack.tif", "-m", saved)
+    assert done.returncode == 0, done.stderr
+    call("predict", whole, tmp_path / "whole.tif", "-m", saved)
+    maps = [rasterio.open(tmp_path / name).read(1) for name in ("stack.tif", "whole.tif")]
+    np.testing.assert_array_equal(*maps)
+
+
+@pytest.mark.parametrize("crs", [None, "EPSG:4326"])
+def test_a_box_gives_the_pixels_that_touch_it(
+    scene: Path, tmp_path: Path, model: Segmenter, crs: str | None
+) -> None:
+    from rasterio.warp import transform_bounds
+
+    box = 500_305.0, 5_598_001.0, 501_299.0, 5_599_499.0
+    given = box if crs is None else transform_bounds("EPSG:32633", crs, *box)
+    predict_file(scene, tmp_path / "part.tif", model, bbox=given, bbox_crs=crs)
+    with rasterio.open(scene) as whole, rasterio.open(tmp_path / "part.tif") as part:
+        column, row = ~whole.transform @ (part.transform.c, part.transform.f)
+        assert abs(column - round(column)) < 1e-6
+        assert abs(row - round(row)) < 1e-6
+        near = 10 if crs is None else 60  # a box in degrees leans in UTM, so it holds more
+        found = np.array(part.bounds)
+        slack = (np.array(box) - found) * [1, 1, -1, -1]
+        assert ((slack >= 0) & (slack <= near)).all()
+        window = np.s_[
+            :, round(row) : round(row) + part.height, round(column) : round(column) + part.width
+        ]
+        expected = geoseg.predict(geoseg.open_raster(scene)[window], model)
+        np.testing.assert_array_equal(part.read(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bbox": (0, 0, 1, 1)}, "lies outside the image; give its coordinates in EPSG:32633"),
+        ({"bbox": (5, 0, 1, 1)}, "is empty; give west south east north"),
+        ({"bbox": (0, 0, 1, 1), "bbox_crs": "nonsense"}, "coordinate system 'nonsense' is unknown"),
+        ({"co": {"RES": "5"}}, "would move the map off the image's grid"),
+        ({"polygons": "map.shp"}, "shapefiles cut names"),
+        ({"scores": "scores.png"}, "let it end in .tif"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    scene: Path, tmp_path: Path, model: Segmenter, options: dict[str, Any], message: str
+) -> None:
+    here = {k: tmp_path / v if k in ("polygons", "scores") else v for k, v in options.items()}
+    with pytest.raises(UserError, match=message):
+        predict_file(scene, tmp_path / "map.tif", model, **here)
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_creation_options_are_passed_on(scene: Path, tmp_path: Path, model: Segmenter) -> None:
+    predict_file(scene, tmp_path / "map.tif", model, co={"compress": "LZW"})
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert file.compression.name == "lzw"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--memory", "lots"], "'lots' is no size; write e.g. 4GB"),
+        (["--halo", "wide"], "neither a number nor auto"),
+        (["--co", "ZSTD"], "must look like KEY=VALUE"),
+    ],
+)
+def test_words_that_are_no_values_are_refused(
+    scene: Path, tmp_path: Path, saved: Path, words: list[str], message: str
+) -> None:
+    done = call("predict", scene, tmp_path / "m.tif", "-m", saved, *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["train", "--help"]])
+def test_help_needs_no_heavy_library(words: list[str]) -> None:
+    probe = (
+        "import sys; from click.testing import CliRunner; from geoseg.cli import main; "
+        f"assert CliRunner().invoke(main, {words}).exit_code == 0; "
+        "print([m for m in ('torch', 'xarray', 'dask', 'rasterio', 'numba') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_geoseg_is_light_and_every_public_name_is_there() -> None:
+    probe = (
+        "import sys, geoseg; heavy = {'torch', 'xarray', 'dask', 'numpy'} & set(sys.modules); "
+        "assert not heavy, heavy; import xarray, numpy; "
+        "assert xarray.DataArray(numpy.zeros(3)).geoseg; "
+        "[getattr(geoseg, name) for name in geoseg.__all__]; print(callable(geoseg.predict))"
+    )
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "True"
