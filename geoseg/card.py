@@ -26,6 +26,8 @@ MAX_BYTES = 1_000_000  # a card is a few kilobytes; a header that claims more is
 MAX_BANDS = 1_000
 MAX_REACH = 1_000_000  # pixels; a window or halo beyond it is no network's
 
+_SPDX = re.compile(r"[\w.+-]+")  # what STAC takes for the identifier of a licence
+
 Metadata = Mapping[str, Any]
 
 
@@ -106,6 +108,10 @@ class Card:
             raise UserError(f"halo {self.halo} must be 0 to {MAX_REACH} pixels, or None")
         if self.gsd is not None and not 0 < self.gsd < float("inf"):
             raise UserError(f"ground sample distance {self.gsd} m must be positive")
+        if self.gsd_range and not 0 < self.gsd_range[0] <= self.gsd_range[1] < float("inf"):
+            raise UserError(f"ground sample distances {self.gsd_range} m must be positive, rising")
+        if not all(isfinite(value) for pair in self.value_range for value in pair):
+            raise UserError(f"value ranges {self.value_range} must be finite numbers")
         if self.nodata not in ("all", "any"):
             raise UserError(f"no-data policy {self.nodata!r} must be 'all' or 'any'")
 
@@ -123,11 +129,12 @@ def card_to_json(card: Card) -> str:
         "datetime": None,
         "start_datetime": "2000-01-01T00:00:00Z",  # STAC wants a span; a card claims none
         "end_datetime": "2100-01-01T00:00:00Z",
-        "description": card.description,
-        "license": card.licence,
+        **({"description": card.description} if card.description else {}),  # STAC: never empty
+        "license": card.licence if _SPDX.fullmatch(card.licence) else "other",
+        "bands": _stac_bands(card),  # MLM wants them here, STAC 1.1 only beside those of an asset
         "mlm:name": card.name,
         "mlm:architecture": card.architecture or "unknown",
-        "mlm:framework": "pytorch",
+        "mlm:framework": "PyTorch",
         "mlm:tasks": ["semantic-segmentation"],
         "mlm:input": [_mlm_input(card, shape)],
         "mlm:output": [_mlm_output(card, shape)],
@@ -139,6 +146,7 @@ def card_to_json(card: Card) -> str:
         "geoseg:gsd_range": list(card.gsd_range) if card.gsd_range else None,
         "geoseg:value_range": [list(pair) for pair in card.value_range],
         "geoseg:nodata": card.nodata,
+        "geoseg:licence": card.licence,
         "geoseg:training": dict(card.training),
         "geoseg:metrics": dict(card.metrics),
     }
@@ -186,7 +194,7 @@ def _mlm_output(card: Card, shape: Sequence[int]) -> dict[str, Any]:
             {
                 "value": each.value,
                 "name": _slug(each.name),
-                "title": each.name,
+                "description": each.name,
                 "color_hint": each.color[1:].upper(),
             }
             for each in card.classes
@@ -200,7 +208,12 @@ def _asset(card: Card) -> dict[str, Any]:
         "type": "application/octet-stream",
         "roles": ["mlm:model", "mlm:weights"],
         "mlm:artifact_type": "safetensors.torch.save_file",
+        "bands": _stac_bands(card),
     }
+
+
+def _stac_bands(card: Card) -> list[dict[str, str]]:
+    return [{"name": band} for band in card.bands]
 
 
 def _slug(name: str) -> str:
@@ -227,7 +240,14 @@ def card_from_json(text: str) -> Card:
         return _card(json.loads(text)["properties"])
     except UserError as error:
         raise UserError(f"the model card is not usable: {error}") from error
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise UserError(
             f"the model card cannot be read ({type(error).__name__}: {error}); export the model "
             "again with geoseg"
@@ -240,7 +260,7 @@ def _card(facts: Metadata) -> Card:
     halo, gsd, span = facts["geoseg:halo"], facts["geoseg:gsd"], facts["geoseg:gsd_range"]
     return Card(
         name=str(facts["mlm:name"]),
-        description=str(facts["description"]),
+        description=str(facts.get("description", "")),
         architecture=str(facts["geoseg:architecture"]["name"]),
         options=_mapping(facts["geoseg:architecture"]["options"]),
         classes=as_classes(_class(each) for each in result["classification:classes"]),
@@ -254,7 +274,7 @@ def _card(facts: Metadata) -> Card:
         gsd=None if gsd is None else float(gsd),
         gsd_range=None if span is None else (float(span[0]), float(span[1])),
         nodata=facts["geoseg:nodata"],
-        licence=str(facts["license"]),
+        licence=str(facts.get("geoseg:licence") or facts["license"]),
         training=_mapping(facts["geoseg:training"]),
         metrics=_mapping(facts["geoseg:metrics"]),
     )
@@ -275,7 +295,8 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _class(each: Metadata) -> ClassInfo:
     color = "#" + str(each["color_hint"]).lower()
-    return ClassInfo(int(each["value"]), str(each.get("title") or each["name"]), color)
+    name = each.get("description") or each.get("title") or each["name"]
+    return ClassInfo(int(each["value"]), str(name), color)
 
 
 def describe(card: Card) -> str:
