@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from geoseg import nets
 from geoseg.devices import find_devices
 from geoseg.errors import UserError
-from geoseg.loader import Batch, batches
+from geoseg.loader import IGNORE, Batch, batches
 from geoseg.segmenter import Segmenter
 from geoseg.train import checkpoint, report
 from geoseg.train.augment import jitter, random_symmetries
@@ -168,9 +168,10 @@ def _augmented(run: Run, batch: Batch, rng: np.random.Generator) -> tuple[Tensor
     assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
     device = run.model.device
     values, valid = run.model.normalise(batch.pixels.to(device), batch.nodata)
-    moved = jitter(values, rng, run.settings.gain, run.settings.offset)
-    moved = moved.where(valid[:, None], 0)  # missing stays missing
-    values, labels = random_symmetries(moved, batch.labels.to(device), rng)
+    labels = batch.labels.to(device).where(valid, IGNORE)
+    values = jitter(values, rng, run.settings.gain, run.settings.offset)
+    values = values.where(valid[:, None], 0)  # missing stays missing
+    values, labels = random_symmetries(values, labels, rng)
     return values.contiguous(memory_format=torch.channels_last), labels
 
 

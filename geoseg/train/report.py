@@ -21,7 +21,7 @@ __all__ = ["markdown_table", "score_maps", "score_windows", "scores"]
 
 
 def score_maps(model: Segmenter, scenes: Sequence[Scene], device: str = "auto") -> ConfusionMatrix:
-    """Score the maps that a user of the model gets, pixel by pixel.
+    """Score the maps that a user of the model gets, where the image has data.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def score_maps(model: Segmenter, scenes: Sequence[Scene], device: str = "auto") 
     matrix = ConfusionMatrix(len(card.classes))
     for scene in scenes:
         image = scene.image.assign_attrs(long_name=card.bands)
-        values = predict(image, model, gsd="native", device=device).values
-        whole = slice(0, scene.shape[0]), slice(0, scene.shape[1])
-        matrix.update(scene.read_labels(whole), _indices(values, card))
+        found = _indices(predict(image, model, gsd="native", device=device).values, card)
+        truth = scene.read_labels((slice(0, scene.shape[0]), slice(0, scene.shape[1])))
+        matrix.update(np.where(found == IGNORE, IGNORE, truth), found)
     return matrix
 
 
@@ -67,8 +67,9 @@ def score_windows(
     matrix = ConfusionMatrix(len(model.card.classes))
     for found in batches(_grid(scenes, size), batch):
         assert found.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
+        _, valid = model.normalise(found.pixels, found.nodata)
         scores = model.logits(found.pixels, found.nodata)
-        matrix.update(found.labels.numpy(), scores.argmax(1).cpu().numpy())
+        matrix.update(found.labels.where(valid, IGNORE), scores.argmax(1).cpu())
     return matrix
 
 
