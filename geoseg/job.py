@@ -45,7 +45,7 @@ from geoseg.raster import (
     open_stack,
     to_cog,
 )
-from geoseg.raster.write import publish, refuse_existing
+from geoseg.raster.write import creation_options, publish, refuse_existing
 from geoseg.segmenter import Segmenter, load
 from geoseg.store import BlockStore, belongs_to
 
@@ -158,7 +158,7 @@ def predict_file(
     restart : bool
         Whether to forget an interrupted run instead of going on with it.
     co : mapping of str to str, optional
-        Creation options of GDAL's COG driver.
+        Creation options of GDAL's COG driver that change neither grid nor pixels.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``.
 
@@ -176,6 +176,7 @@ def predict_file(
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [fspath(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     _check_targets(targets, [file for source in sources for file in files_of(source)])
+    options = creation_options(co or {})
     segmenter = model if isinstance(model, Segmenter) else load(model)
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
@@ -186,7 +187,7 @@ def predict_file(
     _say_where(image, sources[0])
     check_values(scene.image, segmenter.card)
     check_disk(targets.classes.parent, sum(_raw_bytes(task, name) for name in targets.rasters))
-    run = Run(task, targets, sources, dict(co or {}), bbox)
+    run = Run(task, targets, sources, options, bbox)
     if restart:
         shutil.rmtree(run.folder, ignore_errors=True)
     if not belongs_to(run.folder, run.fingerprint):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,10 +26,38 @@ from geoseg.raster.read import unlocated_is_fine
 from geoseg.raster.sidecar import CLASSES_TAG, class_table, classes_tag, pam_xml
 from geoseg.windows import Box, tiles
 
-__all__ = ["Layout", "class_layout", "publish", "refuse_existing", "to_cog", "write_raster"]
+__all__ = [
+    "Layout",
+    "class_layout",
+    "creation_options",
+    "publish",
+    "refuse_existing",
+    "to_cog",
+    "write_raster",
+]
 
 TILE = 512  # the COG driver's own block size; GDAL's tools and browsers read it in one request
 PIECE = (TILE, 16 * TILE)  # what is assembled at a time: whole tiles, 4 MB a byte band
+
+# Creation options of GDAL's COG driver that change neither grid nor pixels, and their values; see
+# https://gdal.org/en/stable/drivers/raster/cog.html, "Creation Options".
+_LOSSLESS = "NONE|LZW|DEFLATE|ZSTD|LZMA"
+_CREATION_OPTIONS = {
+    "COMPRESS": _LOSSLESS,
+    "LEVEL": "[0-9]{1,2}",
+    "PREDICTOR": "YES|NO|STANDARD",
+    "BLOCKSIZE": "128|256|512|1024|2048|4096",
+    "BIGTIFF": "YES|NO|IF_NEEDED|IF_SAFER",
+    "GEOTIFF_VERSION": "AUTO|1.0|1.1",
+    "NUM_THREADS": "ALL_CPUS|[0-9]{1,4}",
+    "OVERVIEWS": "AUTO|NONE|IGNORE_EXISTING",
+    "OVERVIEW_COUNT": "[0-9]{1,2}",
+    "OVERVIEW_COMPRESS": f"AUTO|{_LOSSLESS}",
+    "OVERVIEW_PREDICTOR": "YES|NO|STANDARD",
+    "OVERVIEW_RESAMPLING": "NEAREST|MODE",
+    "SPARSE_OK": "YES|NO|TRUE|FALSE",
+    "STATISTICS": "AUTO|YES|NO",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +112,7 @@ def to_cog(
     read : callable
         Gives the pixels of a box, shape (band, rows, columns), as they are stored.
     options : mapping of str to str, optional
-        Creation options of GDAL's COG driver over ours, e.g. ``{"COMPRESS": "ZSTD"}``.
+        Creation options of GDAL's COG driver over ours, as `creation_options` gives them.
     """
     plain = path.with_name(f"{path.name}.plain.tif")
     counts = _write_plain(plain, layout, read)
@@ -156,28 +185,44 @@ def _copy_as_cog(plain: Path, path: Path, layout: Layout, options: Mapping[str, 
         "NUM_THREADS": "ALL_CPUS",
     }
     with unlocated_is_fine():
-        rasterio.shutil.copy(plain, path, driver="COG", **(ours | _checked(options)))
+        rasterio.shutil.copy(plain, path, driver="COG", **{**ours, **options})
 
 
-def _checked(options: Mapping[str, str]) -> dict[str, str]:
-    upper = {key.upper(): value for key, value in options.items()}
-    blocking = {"TILING_SCHEME", "TARGET_SRS", "RES", "EXTENT"} & set(upper)
-    if blocking:
-        raise UserError(
-            f"creation option {sorted(blocking)[0]} would move the map off the image's grid; "
-            "reproject the finished map with gdalwarp"
-        )
+def creation_options(options: Mapping[str, str]) -> dict[str, str]:
+    """Options of GDAL's COG driver, in capitals.
+
+    Parameters
+    ----------
+    options : mapping of str to str
+        E.g. ``{"COMPRESS": "ZSTD"}``.
+
+    Raises
+    ------
+    UserError
+        When an option is unknown, or would change the grid or the pixels of a map.
+    """
+    upper = {str(key).upper(): str(value).upper() for key, value in options.items()}
+    for key, value in upper.items():
+        known = _CREATION_OPTIONS.get(key)
+        if known is None:
+            raise UserError(
+                f"creation option {key} is unknown, or would change grid or pixels of the map; "
+                f"choose from {', '.join(_CREATION_OPTIONS)}"
+            )
+        if not re.fullmatch(known, value):
+            raise UserError(f"creation option {key}={value} must be {known.replace('|', ', ')}")
     return upper
 
 
 def publish(path: Path, target: Path) -> None:
     """Put a finished file and its sidecar in place of what is there."""
-    sidecar, final = Path(f"{path}.aux.xml"), Path(f"{target}.aux.xml")
-    if not sidecar.exists():
-        final.unlink(missing_ok=True)  # the old file's class names must not describe the new one
+    for ending in ("aux.xml", "ovr", "msk"):
+        # What lies beside the old file must not describe the new one.
+        Path(f"{target}.{ending}").unlink(missing_ok=True)
     replace(path, target)
+    sidecar = Path(f"{path}.aux.xml")
     if sidecar.exists():
-        replace(sidecar, final)
+        replace(sidecar, f"{target}.aux.xml")
 
 
 def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
