@@ -256,14 +256,17 @@ def _draw_polygons(axes: Axes, path: StrPath, box: Box, shown: _ClassMap) -> Non
 def _read_polygons(path: StrPath, box: Box, grid: Grid) -> tuple[list[Outline], list[int]]:
     """Outlines in (column, row) of the raster, and the class of each."""
     to_map = grid.transform or rasterio.Affine.identity()
-    bounds = _bounds(box, grid, pyogrio.read_info(path)["crs"])
-    frame = pyogrio.read_dataframe(path, bbox=bounds, columns=["class_id"])
+    # The first layer: a GeoPackage keeps styles in another one.
+    bounds = _bounds(box, grid, pyogrio.read_info(path, layer=0)["crs"])
+    frame = pyogrio.read_dataframe(path, layer=0, bbox=bounds, columns=["class_id"])
     if frame.crs is not None and grid.crs is not None:
         frame = frame.to_crs(grid.crs)
     to_pixels = ~to_map
-    shapes = shapely.transform(
-        frame.geometry.to_numpy(), lambda xy: np.column_stack(to_pixels @ (xy[:, 0], xy[:, 1]))
-    )
+
+    def in_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(to_pixels @ (xy[:, 0], xy[:, 1]))
+
+    shapes = shapely.transform(frame.geometry.to_numpy(), in_pixels)
     parts, owner = shapely.get_parts(shapes, return_index=True)
     parts = shapely.orient_polygons(parts)  # holes stay empty when they run the other way round
     return [_as_outline(part) for part in parts], frame["class_id"].to_numpy()[owner].tolist()
@@ -352,7 +355,7 @@ def _add_legend(figure: Figure, shown: _ClassMap) -> None:
         for each in shown.classes
     ]
     handles = [
-        Patch(facecolor=color, edgecolor="black", label=f"{name} {share:.0%}")
+        Patch(facecolor=color, edgecolor="black", label=f"{name} {_percent(share)}")
         for name, color, share in entries
     ]
     if not known.all():
@@ -360,6 +363,10 @@ def _add_legend(figure: Figure, shown: _ClassMap) -> None:
     figure.legend(
         handles=handles, loc="lower center", ncols=min(len(handles), 9), frameon=False, fontsize=12
     )
+
+
+def _percent(share: float) -> str:
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
 def _save(figure: Figure, out: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_score_is_that_of_the_map_against_the_truth(finished):
 @needs_model
 def test_areas_are_those_of_the_polygons(finished):
     result, _ = finished
-    frame = gpd.read_file(result.outputs["polygons"])
+    frame = gpd.read_file(result.outputs["polygons"], layer="classes")
     by_name = frame.geometry.area.groupby(frame["class_name"]).sum() / 1e6
     for each in result.classes:
         assert each.km2 == pytest.approx(by_name[each.name])
