@@ -69,14 +69,13 @@ class Source:
             if not self.masked:
                 return np.asarray(dataset.read(numbers, window=window))
             values = dataset.read(numbers, window=window, out_dtype="float32")
-            missing = dataset.read_masks(numbers, window=window) == 0
+            if self.grid is None:  # warped pixels come with NaN already
+                values[dataset.read_masks(numbers, window=window) == 0] = np.nan
         scale, offset = (
             np.array([each[n - 1] for n in numbers], np.float32)[:, None, None]
             for each in (dataset.scales, dataset.offsets)
         )
-        values = values * scale + offset
-        values[missing] = np.nan
-        return np.asarray(values)
+        return np.asarray(values * scale + offset)
 
 
 class RasterArray(BackendArray):
@@ -153,7 +152,8 @@ def _open_handle(source: Source) -> rasterio.DatasetReader:
         height=rows,
         width=columns,
         resampling=Resampling.bilinear,
-        add_alpha=not _has_mask(dataset),  # so that pixels outside the file count as missing
+        dtype="float32",
+        nodata=np.nan,  # whatever says that pixels are missing, the end of the file included
     )
 
 
@@ -282,7 +282,7 @@ def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
     sources, labels = [], []
     for name, image in zip(names, images, strict=True):
         with open_dataset(name) as dataset:
-            warp = None if _grid(dataset) == grid else _target(grid, _grid(dataset), name)
+            warp = None if _grid(dataset) == grid else _target(grid, dataset, name)
         numbers = tuple(int(n) for n in image["band"].values)
         sources.append(Source(name, _version(name), numbers, True, warp))
         labels += _stack_names(image, name)
@@ -290,11 +290,16 @@ def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
     return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
 
 
-def _target(grid: Grid, own: Grid, name: str) -> Grid:
-    if grid.crs is None or own.crs is None:
+def _target(grid: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
+    if grid.crs is None or dataset.crs is None:
         raise UserError(
             f"{name} has another grid than the first file of the stack and one of them has no "
             "coordinate system; give both one, e.g. gdal_edit.py -a_srs EPSG:32633"
+        )
+    if len(set(map(str, dataset.nodatavals))) > 1 or not all(dataset.mask_flag_enums):
+        raise UserError(
+            f"{name} has another grid than the first file of the stack and marks missing pixels "
+            "in each band apart; give its bands as files of their own: gdal_translate -b 1"
         )
     return grid
 
@@ -421,14 +426,6 @@ def _band_name(dataset: rasterio.DatasetReader, number: int) -> str:
     color = dataset.colorinterp[number - 1]
     stated = {ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha}
     return str(color.name) if color in stated else ""
-
-
-def _has_mask(dataset: rasterio.DatasetReader) -> bool:
-    return any(
-        flag in flags
-        for flags in dataset.mask_flag_enums
-        for flag in (MaskFlags.per_dataset, MaskFlags.alpha, MaskFlags.nodata)
-    ) or any(not flags for flags in dataset.mask_flag_enums)
 
 
 def _needs_masking(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) -> bool:
