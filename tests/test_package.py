@@ -1,0 +1,113 @@
+"""The shape of the package: a module imports only from lower layers, and none in a circle."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import geoseg
+
+ROOT = Path(geoseg.__file__).parent
+
+# Layer of each module or folder of modules; those of one layer may import each other acyclically.
+LAYERS = {
+    "errors": 0,
+    "classes": 0,
+    "windows": 0,
+    "resample": 0,
+    "metrics": 0,
+    "console": 0,
+    "nets": 1,
+    "raster": 1,
+    "reach": 1,
+    "card": 1,
+    "charts": 1,
+    "landscape": 1,
+    "loader": 2,
+    "polygons": 2,
+    "figures": 2,
+    "segmenter": 3,
+    "bands": 3,
+    "plan": 3,
+    "devices": 3,
+    "exchange": 4,
+    "blocks": 4,
+    "store": 4,
+    "checks": 4,
+    "prediction": 4,
+    "job": 5,
+    "train": 5,
+    "evaluation": 5,
+    "doctor": 5,
+    "demo": 6,
+    "cli": 7,
+    "accessor": 7,
+    "__main__": 8,
+}
+# The package itself gives names to users by importing them when they are asked for; what imports it
+# (a version, a function of the public interface) must be in the upper half.
+PACKAGE = 5
+
+MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def unit_of(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def _is_for_types_only(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imports_of(path: Path) -> set[str]:
+    """Units of geoseg that a module imports when it runs, inside of functions as well."""
+    found: set[str] = set()
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.ImportFrom) and node.module == "geoseg":
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geoseg."):
+            found.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            names = [each.name.split(".") for each in node.names]
+            found |= {n[1] if len(n) > 1 else "" for n in names if n[0] == "geoseg"}
+        children = (c for c in ast.iter_child_nodes(node) if not _is_for_types_only(c))  # type: ignore[arg-type]
+        pending += children
+    return found
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {unit_of(path) for path in MODULES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
+    own = LAYERS[unit_of(path)]
+    for unit in imports_of(path) - {unit_of(path)}:
+        below = PACKAGE if unit == "" else LAYERS[unit]
+        assert below <= own, f"{path.name} (layer {own}) imports {unit or 'geoseg'} (layer {below})"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    needs: dict[str, set[str]] = {unit: set() for unit in LAYERS}
+    for path in MODULES:
+        needs[unit_of(path)] |= imports_of(path) - {unit_of(path), ""}
+    while needs:
+        free = {unit for unit, others in needs.items() if not others & needs.keys()}
+        assert free, f"a circle among {sorted(needs)}"
+        needs = {unit: others for unit, others in needs.items() if unit not in free}
+
+
+def test_networks_need_torch_alone() -> None:
+    allowed = {"torch", "geoseg", "__future__", "collections", "typing", "inspect", "math"}
+    for path in (ROOT / "nets").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules = {
+            (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        assert {name.split(".")[0] for name in modules} <= allowed
