@@ -1,4 +1,4 @@
-"""Real files: odd ones from the test suites of other libraries, and scenes for the shipped models."""
+"""Real files: odd ones of other libraries, and scenes for the shipped models."""
 
 from __future__ import annotations
 
