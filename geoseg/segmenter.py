@@ -288,7 +288,8 @@ def _find(model: str) -> str:
 def _refuse_other_shapes(card: Card, shapes: Mapping[str, tuple[int, ...]], path: str) -> None:
     """Refuse weights that are not the card's network, before any memory is spent on it."""
     with torch.device("meta"):
-        expected = nets.build(card.architecture, **card.options).state_dict()
+        net = nets.build(card.architecture, **card.options).eval()
+    expected = net.state_dict()
     differing = [
         name
         for name in sorted({*shapes, *expected})
@@ -298,4 +299,25 @@ def _refuse_other_shapes(card: Card, shapes: Mapping[str, tuple[int, ...]], path
         raise UserError(
             f"{path}: {len(differing)} weights, first {differing[0]}, are not those of "
             f"{card.architecture} with {dict(card.options)}; the file is damaged or mislabelled"
+        )
+    _refuse_other_channels(card, net, path)
+
+
+def _refuse_other_channels(card: Card, net: nn.Module, path: str) -> None:
+    """Refuse a card whose bands or classes are not as many as the channels of the network."""
+    pixels = torch.empty(1, len(card.bands), card.stride, card.stride, device="meta")
+    try:
+        scores = net(pixels)
+    except RuntimeError:  # from torch, in many lines
+        scores = pixels[..., :0]
+    if scores.shape[2:] != pixels.shape[2:]:
+        raise UserError(
+            f"{path}: the card names {len(card.bands)} bands and a stride of {card.stride}, which "
+            f"{card.architecture} with {dict(card.options)} does not take; the file is mislabelled"
+        )
+    classes = scores.shape[1]
+    if classes != len(card.classes):
+        raise UserError(
+            f"{path}: the card names {len(card.classes)} classes but {card.architecture} with "
+            f"{dict(card.options)} tells {classes} apart; the file is mislabelled"
         )

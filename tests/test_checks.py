@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,15 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from pointwise import map_of, pointwise, random_pixels, read, refused, write
+from safetensors.torch import save_file
 
 import geoseg
+from geoseg import nets
+from geoseg.card import card_to_json
 from geoseg.checks import check_disk, check_values
+from geoseg.classes import as_classes
 from geoseg.errors import UserError
+from geoseg.segmenter import Segmenter, load
 
 
 @pytest.fixture
@@ -330,3 +336,37 @@ def test_an_image_without_any_data_says_nothing_about_units(tmp_path: Path) -> N
     source = write(tmp_path / "scene.tif", np.zeros((3, 90, 90), np.uint8), nodata=0)
     geoseg.predict_file(source, tmp_path / "map.tif", pointwise(value_range=RANGE))
     assert (read(tmp_path / "map.tif") == 255).all()
+
+
+# Cards that do not fit the network they come with
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"bands": "abcd", "mean": [0.0] * 4, "std": [1.0] * 4}, "names 4 bands and a stride of 4"),
+        ({"classes": "abc"}, r"names 3 classes but unet .* tells 2 apart"),
+        ({"stride": 3}, "names 3 bands and a stride of 3"),
+        ({"stride": 6}, "names 3 bands and a stride of 6"),
+    ],
+)
+def test_a_model_whose_card_does_not_fit_its_network_is_refused(
+    facts: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    options = {"in_channels": 3, "classes": 2, "widths": [4, 4]}
+    net = nets.build("unet", **options)
+    honest = Segmenter(
+        net,
+        classes="ab",
+        bands="rgb",
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        architecture="unet",
+        options=options,
+    )
+    changed = {"classes": as_classes(facts["classes"])} if "classes" in facts else facts
+    liar = replace(honest.card, **changed)
+    state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    save_file(state, tmp_path / "liar.safetensors", {"geoseg": card_to_json(liar)})
+    with refused(message, tmp_path):
+        load(tmp_path / "liar.safetensors")
