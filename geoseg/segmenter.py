@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from geoseg import nets
@@ -203,7 +203,8 @@ class Segmenter:
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         _refuse_other_shapes(self.card, shapes, fspath(path))
         draft = Path(f"{fspath(path)}.part")
-        save_file(state, draft, metadata={METADATA_KEY: card_to_json(self.card)})
+        # Written by Python, for safetensors' own file could be read by its owner alone.
+        draft.write_bytes(save(state, metadata={METADATA_KEY: card_to_json(self.card)}))
         replace(draft, path)
 
 

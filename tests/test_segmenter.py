@@ -93,7 +93,7 @@ def test_an_old_file_survives_a_save_that_fails(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("geoseg.segmenter.save_file", full)
+    monkeypatch.setattr("geoseg.segmenter.save", full)
     with pytest.raises(OSError, match="No space left"):
         load(saved).save(saved)
     assert saved.read_bytes() == before
