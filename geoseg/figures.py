@@ -47,6 +47,8 @@ DETAIL = 320
 """Side in pixels of the part whose polygons are shown; with more of them outlines merge."""
 GAMMA = 0.8
 """Below 1: lightens woods and water, which are darker than most of a scene."""
+IN_A_ROW = 8
+"""Classes that the legend has room for side by side."""
 MISSING = "#f2f2f2"
 _MISSING_RGB = tuple(bytes.fromhex(MISSING[1:]))
 
@@ -360,9 +362,9 @@ def _add_legend(figure: Figure, shown: _ClassMap) -> None:
     ]
     if not known.all():
         handles.append(Patch(facecolor=MISSING, edgecolor="black", label="no data"))
-    figure.legend(
-        handles=handles, loc="lower center", ncols=min(len(handles), 9), frameon=False, fontsize=12
-    )
+    rows = ceil(len(handles) / IN_A_ROW)
+    columns = ceil(len(handles) / rows)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=12)
 
 
 def _percent(share: float) -> str:
