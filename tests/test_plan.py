@@ -139,7 +139,7 @@ def test_a_block_reads_all_windows_that_reach_into_it(plan: Plan) -> None:
 
 def test_a_window_that_leaves_no_core_is_refused_with_the_least_that_does() -> None:
     axis = Resampling(500, 500)
-    with pytest.raises(UserError, match="window 24 leaves no core once 11 .*at least 28"):
+    with pytest.raises(UserError, match=r"window 24 leaves no core once 11 .*at least 28"):
         make_plan((axis, axis), card(), Tiling(window=24))
     assert make_plan((axis, axis), card(), Tiling(window=28)).windows.size == (28, 28)
 
@@ -148,7 +148,7 @@ def test_a_network_without_halo_is_blended_unless_a_halo_is_given() -> None:
     axis = Resampling(500, 500)
     assert make_plan((axis, axis), card(None, 1), Tiling()).blend == "hann"
     assert make_plan((axis, axis), card(None, 1), Tiling(blend="crop", halo=8)).blend == "crop"
-    with pytest.raises(UserError, match="looks at its whole window.*--halo 64"):
+    with pytest.raises(UserError, match=r"looks at its whole window.*--halo 64"):
         make_plan((axis, axis), card(None, 1), Tiling(blend="crop"))
 
 

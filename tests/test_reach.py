@@ -63,7 +63,7 @@ def test_the_network_itself_is_left_as_it_was() -> None:
 
 
 def test_a_network_for_other_bands_is_refused() -> None:
-    with pytest.raises(UserError, match="does not take 5 bands .*as many bands as"):
+    with pytest.raises(UserError, match=r"does not take 5 bands .*as many bands as"):
         measure_reach(TwoLayers(), 5)
 
 
@@ -77,5 +77,5 @@ def test_a_network_that_gives_several_tensors_is_refused() -> None:
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x, x
 
-    with pytest.raises(UserError, match="gives tuple .*one tensor"):
+    with pytest.raises(UserError, match=r"gives tuple .*one tensor"):
         measure_reach(Twice(), 3)

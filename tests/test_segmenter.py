@@ -81,7 +81,7 @@ def test_a_wrapped_module_cannot_be_saved_and_says_what_to_do(tmp_path: Path) ->
 
 
 def test_a_model_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(UserError, match="there is no model 'nonsense'.*geoseg model list"):
+    with pytest.raises(UserError, match=r"there is no model 'nonsense'.*geoseg model list"):
         load("nonsense")
 
 
@@ -145,7 +145,7 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(
 
 
 def test_class_and_band_numbers_must_fit() -> None:
-    with pytest.raises(UserError, match="3 bands .* 2 means"):
+    with pytest.raises(UserError, match=r"3 bands .* 2 means"):
         Segmenter(TwoLayers(), classes="abcd", bands=("r", "g", "b"), mean=(0, 0), std=(1, 1, 1))
     with pytest.raises(UserError, match="each std positive"):
         Segmenter(TwoLayers(), classes="abcd", bands="rgb", mean=(0, 0, 0), std=(1, 0, 1))
