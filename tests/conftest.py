@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before torch is imported: threads that wait for each other spin, and tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No test asserts a time, and machines that run the tests may be busy.
+settings.register_profile("geoseg", deadline=None)
+settings.load_profile("geoseg")
 
 
 @pytest.fixture(scope="session")

@@ -327,7 +327,7 @@ def test_a_box_gives_the_pixels_that_touch_it(
         ({"bbox": (0, 0, 1, 1)}, "lies outside the image; give its coordinates in EPSG:32633"),
         ({"bbox": (5, 0, 1, 1)}, "is empty; give west south east north"),
         ({"bbox": (0, 0, 1, 1), "bbox_crs": "nonsense"}, "coordinate system 'nonsense' is unknown"),
-        ({"co": {"RES": "5"}}, "would move the map off the image's grid"),
+        ({"co": {"RES": "5"}}, "RES is unknown, or would change grid or pixels of the map"),
         ({"polygons": "map.shp"}, "shapefiles cut names"),
         ({"scores": "scores.png"}, "let it end in .tif"),
     ],
