@@ -69,12 +69,11 @@ def measure_reach(net: nn.Module, bands: int) -> Reach:
     with torch.no_grad():
         _refuse_other_sizes(probe, bands)
         halo = _halo(probe, bands)
-        strides = [
-            s for s in STRIDES if halo is not None and _is_equivariant(probe, bands, halo, s)
-        ]
-        if halo is None or not strides:
-            return Reach(None, _accepted_stride(probe, bands))
-        return Reach(halo, strides[0])
+        if halo is not None:
+            for stride in STRIDES:
+                if _is_equivariant(probe, bands, halo, stride):
+                    return Reach(halo, stride)
+        return Reach(None, _accepted_stride(probe, bands))
 
 
 def _refuse_other_sizes(probe: nn.Module, bands: int) -> None:

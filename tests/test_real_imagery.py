@@ -52,3 +52,19 @@ def test_shipped_models_know_more_than_the_commonest_class(
         majority.update(true, np.full(true.shape, commonest))
     assert matrix.accuracy() > majority.accuracy()
     assert matrix.miou() > majority.miou() + 0.1
+
+
+def test_a_map_compares_with_the_published_labels_as_they_are(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    folder = data_folder / "korea_sentinel2"
+    name = "202412_patchN_7.tif"
+    geoseg.predict_file(
+        folder / "images" / name, tmp_path / "map.tif", "sentinel2-landcover", bands=[1, 2, 3]
+    )
+    result = geoseg.evaluate(tmp_path / "map.tif", folder / "labels" / name)
+    assert [each.value for each in result.classes] == [10, 30, 50, 70, 100]
+    with rasterio.open(folder / "labels" / name) as file:
+        known = np.isin(file.read(1), [10, 30, 50, 70, 100]).sum()
+    assert result.matrix.support().sum() == known
+    assert result.matrix.miou() > 0.3

@@ -100,6 +100,15 @@ def test_bands_come_in_the_stated_order_and_codes_become_classes(folder: Path) -
         np.testing.assert_array_equal(scene.read_labels(whole(scene)), classes)
 
 
+def test_a_class_may_have_the_value_that_its_labels_have(folder: Path) -> None:
+    land = {"name": "land", "value": 2, "codes": [1, 2]}
+    describe(folder, classes=[land, {"name": "water", "value": 7, "codes": [7]}])
+    data = read_dataset(folder)
+    assert [each.value for each in data.classes] == [2, 7]
+    found = np.unique(data.training[0].read_labels(whole(data.training[0])))
+    assert set(found) == {0, 1, IGNORE}  # what is learnt stays an index
+
+
 def test_codes_of_no_class_are_told_once_with_their_pixels(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -146,6 +155,10 @@ def test_text_that_is_no_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
         ({"classes": [{"name": "sea", "codes": ["a"]}]}, r"'sea': codes \['a'\] must be whole"),
         ({"classes": [{"name": "sea", "codes": []}]}, r"'sea': codes \[\] must be whole"),
         ({"classes": [{"name": n, "codes": [1]} for n in "ab"]}, r"code 1 is listed by two"),
+        (
+            {"classes": [{"name": n, "value": 3, "codes": [ord(n)]} for n in "ab"]},
+            r"class values \[3, 3\] are not distinct",
+        ),
         ({"split": {"by": "z"}}, r"by is 'z'; choose x, y or name"),
         ({"split": {"by": "x", "held_out": [5, 1]}}, r"\[5, 1\] must be two rising numbers"),
         ({"split": {"by": "x", "held_out": [1, "b"]}}, r"must be two rising numbers"),

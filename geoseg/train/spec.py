@@ -12,6 +12,7 @@ For example::
     bands: {blue: 1, green: 2, red: 3}                       # name: number in the file
     classes:
       - {name: forest, color: "#1b5e34", codes: [70]}        # codes of the label rasters
+      - {name: field, value: 50, codes: [50, 51]}            # value in the map; counted from 0
     split:                         # by place; optional
       by: x                        # x or y of pixel centres, in map units, or name
       pattern: '_(\d+)$'           # with `by: name`: the number of a file, its first group
@@ -183,11 +184,12 @@ def _as_class(index: int, stated: Any) -> tuple[ClassInfo, tuple[int, ...]]:
     fields = Fields(stated, f"class {index + 1}")
     name = fields.take("name", str)
     color = fields.take("color", str, PALETTE[index % len(PALETTE)])
+    value = fields.take("value", int, index)
     codes = tuple(fields.take("codes", list))
     fields.finish()
     if not codes or not all(type(code) is int for code in codes):
         raise UserError(f"class {name!r}: codes {list(codes)} must be whole numbers, one at least")
-    return ClassInfo(index, name, color), codes
+    return ClassInfo(value, name, color), codes
 
 
 def _refuse_shared_codes(spec: Spec) -> None:
