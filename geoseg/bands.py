@@ -10,6 +10,8 @@ import xarray as xr
 
 from geoseg.card import Card
 from geoseg.errors import UserError
+from geoseg.raster.grid import require_image
+from geoseg.raster.read import find_band
 
 __all__ = ["band_names", "choose_bands"]
 
@@ -69,11 +71,7 @@ def choose_bands(
     UserError
         When bands are missing, with both lists.
     """
-    if image.ndim != 3:
-        raise UserError(
-            f"an image has the dimensions (band, y, x), this one {image.dims}; "
-            "use image.expand_dims('band') for a single band"
-        )
+    require_image(image)
     names = band_names(image)
     if bands is not None:
         if len(bands) != len(card.bands):
@@ -81,22 +79,18 @@ def choose_bands(
                 f"{len(bands)} bands are named ({', '.join(map(str, bands))}) but {card.name} "
                 f"takes {len(card.bands)}: {', '.join(card.bands)}"
             )
-        return image[[_place(band, image, names) for band in bands]]
+        numbers = _numbers(image)
+        return image[[find_band(band, numbers, names, "the image") for band in bands]]
     places = _match(names, card)
     return image if places == list(range(image.shape[0])) else image[places]
 
 
-def _place(band: str | int, image: xr.DataArray, names: Sequence[str]) -> int:
-    wanted = str(band).strip().casefold()
-    folded = [name.casefold() for name in names]
-    if wanted in folded and wanted:
-        return folded.index(wanted)
-    numbers = [str(n) for n in image.coords["band"].values] if "band" in image.coords else []
-    if wanted in numbers:
-        return numbers.index(wanted)  # the file's own number, also after alpha was left out
-    if not numbers and wanted.isdecimal() and 1 <= int(wanted) <= len(names):
-        return int(wanted) - 1
-    raise UserError(f"the image has no band {band!r}; its bands are {_listed(names)}")
+def _numbers(image: xr.DataArray) -> list[int]:
+    """The file's own numbers where they are known, also after alpha was left out; else from 1."""
+    dim = image.dims[0]
+    if dim in image.coords and image.coords[dim].dtype.kind in "iu":
+        return [int(number) for number in image.coords[dim].values]
+    return list(range(1, image.shape[0] + 1))
 
 
 def _match(names: Sequence[str], card: Card) -> list[int]:

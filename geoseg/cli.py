@@ -24,7 +24,28 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class OneLine(click.Group):
+    """Commands whose mistakes of usage are told like all others: in one line."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            status = super().main(*args, **{**options, "standalone_mode": False})
+        except click.ClickException as error:
+            context = getattr(error, "ctx", None)
+            hint = f"; see {context.command_path} --help" if context else ""
+            as_json = "--progress=json" in sys.argv or {"--progress", "json"} <= set(sys.argv)
+            with Console("json" if as_json else "none") as console:
+                console.error(f"{error.format_message().rstrip('.')}{hint}", "user")
+            sys.exit(2)
+        except click.Abort:
+            sys.exit(130)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(
+    cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(geoseg.__version__, prog_name="geoseg")
 def main() -> None:
     """Georeferenced imagery in, class maps and polygons out."""
@@ -42,23 +63,31 @@ def progress_option(command: Command) -> Command:
 
 
 @contextmanager
-def running(mode: str) -> Iterator[Console]:
-    """Run a command: mistakes end in one line and status 2, bugs in a traceback and status 1."""
-    with Console(mode) as console, _ending(console):
+def running(mode: str, stopped: str = "nothing was written") -> Iterator[Console]:
+    """Run a command: mistakes end in one line and status 2, bugs in a traceback and status 1.
+
+    Parameters
+    ----------
+    mode : str
+        As for `Console`.
+    stopped : str
+        What to say when a signal stops it.
+    """
+    with Console(mode) as console, _ending(console, stopped):
         yield console
 
 
 @contextmanager
-def _ending(console: Console) -> Iterator[None]:
+def _ending(console: Console, stopped: str) -> Iterator[None]:
     try:
         with stop_on_signals():
             yield
     except UserError as error:
         console.error(str(error), "user")
         sys.exit(2)
-    except Stopped as stopped:
-        console.error("stopped; the same command goes on from here", "user")
-        console.leave(stopped.status)
+    except Stopped as signal:
+        console.error(f"stopped; {stopped}", "user")
+        console.leave(signal.status)
     except Exception as error:
         console.error(f"{type(error).__name__}: {error}", "internal")
         traceback.print_exc()
@@ -124,7 +153,7 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
 @progress_option
 def predict(paths: tuple[str, ...], stack: bool, progress: str, **options: Any) -> None:
     """Classify rasters: SRC is a file, several, a folder or a pattern; then DST is a folder."""
-    with running(progress) as console:
+    with running(progress, "the same command goes on from here") as console:
         if len(paths) < 2:
             raise UserError(f"only {paths[0]} is given; name the source, then the map to write")
         *given, dst = paths
@@ -161,7 +190,7 @@ def _expand(given: Sequence[str]) -> list[str]:
             found += [str(p) for p in files]
             if not files:
                 raise UserError(f"folder {each} holds no rasters ({', '.join(RASTER_ENDINGS)})")
-        elif any(sign in each for sign in "*?[") and not path.exists():
+        elif _is_pattern(each):
             files = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
             found += [str(p) for p in files]
             if not files:
@@ -171,8 +200,14 @@ def _expand(given: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _is_pattern(word: str) -> bool:
+    """Whether a word stands for several files; signed addresses hold question marks, too."""
+    remote = "://" in word or word.startswith("/vsi")
+    return not remote and any(sign in word for sign in "*?[") and not Path(word).exists()
+
+
 def _means_folder(given: Sequence[str], dst: str) -> bool:
-    several = len(given) > 1 or Path(given[0]).is_dir() or any(s in given[0] for s in "*?[")
+    several = len(given) > 1 or Path(given[0]).is_dir() or _is_pattern(given[0])
     return several or dst.endswith(("/", "\\")) or Path(dst).is_dir()
 
 
@@ -199,17 +234,22 @@ def _predict_all(
         name.mkdir(parents=True, exist_ok=True)
     console.event({"event": "start", "total": len(sources), "unit": "scene"})
     failed: dict[str, Exception] = {}
+    there = 0
     for done, source in enumerate(sources):
         own = {**arguments, **{k: v for k, v in targets[source].items() if k != "dst"}}
         report = _part_of_batch(console, source, done, len(sources))
         try:
-            geoseg.predict_file(
-                source, targets[source]["dst"], segmenter, **own, on_progress=report
+            result = geoseg.predict_file(
+                source, targets[source]["dst"], segmenter, **own, skip_done=True, on_progress=report
             )
+            there += result.computed == 0
         except Exception as error:
             failed[source] = error
+            if not isinstance(error, UserError):
+                traceback.print_exc()
         console.event({"event": "progress", "done": done + 1, "total": len(sources)})
-    console.message(f"wrote {len(sources) - len(failed)} of {len(sources)} maps into {folder}")
+    kept = f"; {there} of them were there already" if there else ""
+    console.message(f"{len(sources) - len(failed)} of {len(sources)} maps are in {folder}{kept}")
     console.event({"event": "done", "outputs": {"folder": str(folder)}, "failed": len(failed)})
     if failed:
         _tell_failures(console, failed)
@@ -301,13 +341,20 @@ def evaluate(
     progress: str,
 ) -> None:
     """Score a class map against a labelled raster of the same place."""
+    from geoseg.evaluation import refuse_report
+
     with running(progress) as console:
         if model and classes:
             raise UserError("--model and --classes both name the classes; give one of them")
+        if report is not None:
+            refuse_report(report, overwrite)
+        console.event({"event": "start", "total": 1, "unit": "map"})
         named = geoseg.load(model).card.classes if model else classes
         evaluation = geoseg.evaluate(predicted, truth, classes=named)
         if report is not None:
             evaluation.write_report(report, overwrite=overwrite)
+        outputs = {} if report is None else {"report": str(report)}
+        console.event({"event": "done", "outputs": outputs, **evaluation.to_dict()})
         console.result(evaluation.table())
 
 
@@ -331,7 +378,7 @@ def train(
     """Train a model from labelled rasters."""
     from geoseg.train import train_files
 
-    with running(progress) as console:
+    with running(progress, "--resume goes on from the last checkpoint") as console:
         train_files(
             recipe,
             data,
@@ -341,6 +388,7 @@ def train(
             device=device,
             on_progress=console.event,
         )
+        console.event({"event": "done", "outputs": {"model": str(out)}})
         console.message(f"wrote {out}")
 
 
@@ -389,11 +437,10 @@ def model_export(model: str, dst: Path) -> None:
 @click.option("--card", required=True, type=click.Path(path_type=Path), help="Card as JSON.")
 def model_import(weights: Path, dst: Path, card: Path) -> None:
     """Join plain .safetensors weights with a card into a model file."""
-    from geoseg.exchange import import_weights
+    from geoseg.exchange import import_weights, refuse_existing_model
 
     with running("none") as console:
-        if dst.exists():
-            raise UserError(f"{dst} exists; choose another name")
+        refuse_existing_model(dst)
         import_weights(weights, card).save(dst)
         console.message(f"wrote {dst}")
 
@@ -407,7 +454,7 @@ def doctor(as_json: bool) -> None:
     with running("none") as console:
         facts = examine()
         console.result(json.dumps(facts) if as_json else describe(facts))
-    sys.exit(0 if facts["ok"] else 1)
+    sys.exit(0 if facts["ok"] else 2)
 
 
 @main.command()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import queue
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 
 import torch
 
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
 
-__all__ = ["DevicePool", "find_devices", "find_precision"]
+__all__ = ["DevicePool", "find_devices", "find_precision", "pool_for"]
 
+KINDS = ("cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -39,8 +41,10 @@ def _find(name: str) -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"device {name!r} is unknown; choose auto, cpu, cuda or cuda:N") from error
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in KINDS:
+        raise UserError(f"device {name!r} is unknown; choose auto, cpu, cuda, cuda:N or mps")
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise UserError(
@@ -86,7 +90,18 @@ class DevicePool:
             self._free.put(segmenter)
 
 
-@lru_cache(maxsize=2)  # a process works with one model, or goes from one to the next
+POOLS = 2  # kept: a process works with one model, or goes from one to the next
+_pools: OrderedDict[tuple[object, ...], DevicePool] = OrderedDict()
+_building = threading.Lock()
+
+
 def pool_for(segmenter: Segmenter, devices: str, precision: str) -> DevicePool:
-    """The pool of this process for a model."""
-    return DevicePool(segmenter, devices, precision)
+    """The pool of this process for a model, made anew when its weights have changed."""
+    key = (segmenter, segmenter.state, devices, precision)
+    with _building:
+        if key not in _pools:
+            _pools[key] = DevicePool(segmenter, devices, precision)
+            while len(_pools) > POOLS:
+                _pools.popitem(last=False)
+        _pools.move_to_end(key)
+        return _pools[key]

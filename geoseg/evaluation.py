@@ -28,7 +28,7 @@ from geoseg.metrics import IGNORE, ConfusionMatrix
 from geoseg.raster import class_table, open_dataset, open_raster
 from geoseg.windows import Box, tiles
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "refuse_report"]
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Evaluation:
             When the folder holds anything but an earlier report that may be replaced.
         """
         target = Path(folder)
-        _refuse_folder(target, overwrite)
+        refuse_report(target, overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.part")
         shutil.rmtree(draft, ignore_errors=True)
@@ -130,8 +130,7 @@ class Evaluation:
             draw_differences(_differences(self), draft / "differences.png")
             (draft / REPORT).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
             (draft / "index.html").write_text(_page(self), encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(draft, target)
+            _swap(draft, target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -314,7 +313,23 @@ def _differences(evaluation: Evaluation) -> NDArray[np.uint8]:
     return np.where(known, (index[found] != index[true]).astype(np.uint8), np.uint8(2))
 
 
-def _refuse_folder(folder: Path, overwrite: bool) -> None:
+def _swap(draft: Path, target: Path) -> None:
+    """Put a folder in the place of another, which is there until the new one is."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(draft, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_report(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds anything but an earlier report that may be replaced.
+
+    Raises
+    ------
+    UserError
+    """
     if not folder.exists():
         return
     is_report = folder.is_dir() and ((folder / REPORT).is_file() or not any(folder.iterdir()))

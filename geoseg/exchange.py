@@ -16,7 +16,7 @@ from geoseg.card import card_from_json, card_to_json
 from geoseg.errors import UserError
 from geoseg.segmenter import METADATA_KEY, Segmenter
 
-__all__ = ["export_model", "import_weights"]
+__all__ = ["export_model", "import_weights", "refuse_existing_model"]
 
 
 def export_model(segmenter: Segmenter, path: str | PathLike[str]) -> None:
@@ -40,14 +40,26 @@ def export_model(segmenter: Segmenter, path: str | PathLike[str]) -> None:
     writers = {".onnx": _write_onnx, ".pt2": _write_pt2}
     if target.suffix not in writers:
         raise UserError(f"{target} must end in .onnx or .pt2, the formats models are exported to")
-    if target.exists():
-        raise UserError(f"{target} exists; choose another name")
+    refuse_existing_model(target)
     draft = target.with_name(f".{target.name}.part{target.suffix}")
     try:
         writers[target.suffix](segmenter, draft)
         replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def refuse_existing_model(target: Path) -> None:
+    """Refuse a file that is there, or whose folder is not.
+
+    Raises
+    ------
+    UserError
+    """
+    if target.exists():
+        raise UserError(f"{target} exists; choose another name")
+    if not target.parent.is_dir():
+        raise UserError(f"there is no folder {target.parent}; make it first")
 
 
 def _example(segmenter: Segmenter) -> tuple[torch.Tensor]:

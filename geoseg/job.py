@@ -7,56 +7,40 @@ there and ends in the same bytes; the folder goes when the result is in place.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isqrt
-from os import PathLike, fspath, stat
+from math import isqrt, prod
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
-from rasterio.warp import transform_bounds
 
-import geoseg
 from geoseg.blocks import Output, Running, Task, dtype_of, make_task, run_block
 from geoseg.checks import check_disk, check_target, check_values
 from geoseg.errors import UserError
 from geoseg.loader import Part
 from geoseg.plan import BLOCK, Blend, Block, Tiling
-from geoseg.polygons import polygonize_file, refuse_unknown_format
+from geoseg.polygons import polygonize_file, refuse_open_elsewhere, refuse_unknown_format
 from geoseg.prediction import scene_of
-from geoseg.raster import (
-    Layout,
-    class_layout,
-    files_of,
-    grid_of,
-    open_raster,
-    open_stack,
-    to_cog,
-)
+from geoseg.progress import Emit, Progress, ignore
+from geoseg.raster import clip, files_of, grid_of, open_raster, open_stack, to_cog
 from geoseg.raster.write import creation_options, publish, refuse_existing
+from geoseg.runs import QUANTA, Run, Targets
 from geoseg.segmenter import Segmenter, load
-from geoseg.store import BlockStore, belongs_to
+from geoseg.store import BlockStore, belongs_to, forget, locked
+from geoseg.windows import box_shape
 
 __all__ = ["Result", "predict_file"]
 
 log = logging.getLogger(__name__)
 
-Event = dict[str, Any]
-"""What happens, as the command line prints it with ``--progress json``."""
-
-QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no data
 MEMORY = 4_000_000_000  # bytes that blocks may take unless told otherwise
 
 
@@ -77,32 +61,6 @@ class Result:
     seconds: float
     blocks: int
     computed: int
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Where the results of a run go."""
-
-    classes: Path
-    scores: Path | None
-    confidence: Path | None
-    polygons: Path | None
-
-    @property
-    def rasters(self) -> dict[Output, Path]:
-        """Raster outputs by what they hold; the class map comes first."""
-        named: dict[Output, Path | None] = {
-            "classes": self.classes,
-            "scores": self.scores,
-            "confidence": self.confidence,
-        }
-        return {name: path for name, path in named.items() if path is not None}
-
-    @property
-    def all(self) -> dict[str, Path]:
-        """Every output by name."""
-        named: dict[str, Path] = {str(name): path for name, path in self.rasters.items()}
-        return named if self.polygons is None else named | {"polygons": self.polygons}
 
 
 def predict_file(
@@ -128,7 +86,8 @@ def predict_file(
     overwrite: bool = False,
     restart: bool = False,
     co: Mapping[str, str] | None = None,
-    on_progress: Callable[[Event], object] | None = None,
+    skip_done: bool = False,
+    on_progress: Emit | None = None,
 ) -> Result:
     """Classify a raster file of any size into a class map and polygons.
 
@@ -159,6 +118,9 @@ def predict_file(
         Whether to forget an interrupted run instead of going on with it.
     co : mapping of str to str, optional
         Creation options of GDAL's COG driver that change neither grid nor pixels.
+    skip_done : bool
+        Return at once when the outputs are there already, made by this very call from input that
+        has not changed since: what a batch wants that is taken up again.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``.
 
@@ -172,99 +134,30 @@ def predict_file(
         When anything is wrong with input, model, options or outputs, before any work is done.
     """
     started = time.monotonic()
-    emit = on_progress or _ignore
+    emit = on_progress or ignore
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [fspath(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
-    _check_targets(targets, [file for source in sources for file in files_of(source)])
+    _check_targets(targets, sources)
     options = creation_options(co or {})
     segmenter = model if isinstance(model, Segmenter) else load(model)
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd)
-    tiling = Tiling(window, halo, blend, stride, _block_side(memory, image, segmenter))
+    tiling = Tiling(window, halo, blend, stride, _block_side(memory, segmenter))
     running = Running(device, precision, batch_size)
     task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running)
+    run = Run(task, targets, sources, options, bbox)
+    if skip_done and run.is_done():
+        return Result(targets.all, 0.0, len(list(task.plan.blocks())), 0)
     _say_where(image, sources[0])
     check_values(scene.image, segmenter.card)
-    check_disk(targets.classes.parent, sum(_raw_bytes(task, name) for name in targets.rasters))
-    run = Run(task, targets, sources, options, bbox)
-    if restart:
-        shutil.rmtree(run.folder, ignore_errors=True)
-    if not belongs_to(run.folder, run.fingerprint):
-        for path in targets.all.values():
-            refuse_existing(path, overwrite)
-    computed = _classify(run, emit)
-    _finish(run, computed.store)
+    _check_disks(run)
+    with locked(run.folder):
+        computed = _resume(run, emit, overwrite, restart)
     seconds = time.monotonic() - started
     outputs = {name: str(path) for name, path in targets.all.items()}
     emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3)})
     return Result(targets.all, seconds, computed.total, computed.count)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One call of `predict_file`, checked and planned."""
-
-    task: Task
-    targets: Targets
-    sources: Sequence[str]
-    options: Mapping[str, str]
-    bbox: tuple[float, float, float, float] | None
-
-    @property
-    def folder(self) -> Path:
-        """Where finished blocks and drafts are kept, on the disk of the output."""
-        name = self.targets.classes.name
-        short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
-        return self.targets.classes.with_name(f".{short}.geoseg")
-
-    @property
-    def fingerprint(self) -> str:
-        """Names everything that the bytes of the result depend on, and the blocks of the plan."""
-        facts = {
-            "geoseg": geoseg.__version__,
-            "sources": [source_facts(path) for path in self.sources],
-            "model": self.task.segmenter.digest,
-            "bands": [str(band) for band in self.task.scene.image.coords["band"].values],
-            "zoom": self.task.scene.zoom,
-            "bbox": self.bbox,
-            "plan": repr(self.task.plan),
-            "batch": self.task.batch_size,
-            "device": self.task.running.device,
-            "precision": self.task.running.precision,
-            "outputs": {name: path.name for name, path in self.targets.all.items()},
-            "options": dict(self.options),
-        }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """What the outputs say about where they come from; the same wherever they are made."""
-        card, plan = self.task.segmenter.card, self.task.plan
-        return {
-            "GEOSEG_VERSION": geoseg.__version__,
-            "GEOSEG_MODEL": card.name,
-            "GEOSEG_MODEL_DIGEST": self.task.segmenter.digest,
-            "GEOSEG_OPTIONS": json.dumps(
-                {
-                    "bands": [str(b) for b in self.task.scene.image.coords["band"].values],
-                    "blend": plan.blend,
-                    "window": plan.windows.size,
-                    "stride": plan.windows.stride,
-                    "zoom": self.task.scene.zoom,
-                    "precision": self.task.running.precision,
-                }
-            ),
-        }
-
-    def layout(self, output: Output) -> Layout:
-        """How an output is written."""
-        card = self.task.segmenter.card
-        grid = grid_of(self.task.scene.image)
-        if output == "classes":
-            return class_layout(grid, card.classes, self.tags)
-        names = tuple(each.name for each in card.classes) if output == "scores" else (output,)
-        return Layout(grid, "uint8", 255, names, scale=1 / QUANTA, tags=self.tags)
 
 
 @dataclass(frozen=True)
@@ -276,7 +169,29 @@ class Computed:
     count: int
 
 
-def _classify(run: Run, emit: Callable[[Event], object]) -> Computed:
+PUBLISHING = "publishing"
+
+
+def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
+    """Begin the run, or go on where it was stopped."""
+    publishing = run.folder / PUBLISHING
+    goes_on = belongs_to(run.folder, run.fingerprint) and not restart
+    if not (goes_on and publishing.exists()):  # else what is there is our own
+        for path in run.targets.all.values():
+            refuse_existing(path, overwrite)
+    if not goes_on:
+        publishing.unlink(missing_ok=True)
+        if forget(run.folder) and not restart:
+            log.warning(
+                "an unfinished run of another input, model or option lay in %s; starting over",
+                run.folder,
+            )
+    computed = _classify(run, emit)
+    _finish(run, computed.store, publishing)
+    return computed
+
+
+def _classify(run: Run, emit: Emit) -> Computed:
     """Compute the blocks that the store does not hold, reading one ahead."""
     layouts = {name: run.layout(name) for name in run.targets.rasters}
     layers = {
@@ -286,11 +201,11 @@ def _classify(run: Run, emit: Callable[[Event], object]) -> Computed:
     store = BlockStore(run.folder, run.fingerprint, run.task.plan, layers)
     done = store.done()
     missing = [block for block in run.task.plan.blocks() if not done[block.row, block.column]]
-    progress = Progress(run.task, emit, done.size - len(missing), done.size)
+    progress = Progress(emit, done.size, "block", done.size - len(missing))
     for block, part in _read_ahead(run.task, missing):
         pixels = run_block(run.task, block, part)
         store.write(block, {name: _stored(name, values) for name, values in pixels.items()})
-        progress.step(block)
+        progress.step(1, prod(box_shape(run.task.plan.output(block))))
     return Computed(store, done.size, len(missing))
 
 
@@ -317,37 +232,13 @@ def _stored(output: Output, values: NDArray[Any]) -> NDArray[Any]:
     return stored if stored.ndim == 3 else stored[None]
 
 
-class Progress:
-    """Events about blocks done, speed and time left."""
-
-    def __init__(self, task: Task, emit: Callable[[Event], object], done: int, total: int) -> None:
-        self._task, self._emit, self._done, self._total = task, emit, done, total
-        self._started, self._pixels, self._fresh = time.monotonic(), 0, 0
-        emit({"event": "start", "total": total, "unit": "block", "done": done})
-
-    def step(self, block: Block) -> None:
-        """One more block is kept."""
-        rows, columns = self._task.plan.output(block)
-        self._pixels += (rows.stop - rows.start) * (columns.stop - columns.start)
-        self._done, self._fresh = self._done + 1, self._fresh + 1
-        seconds = max(time.monotonic() - self._started, 1e-6)
-        self._emit(
-            {
-                "event": "progress",
-                "done": self._done,
-                "total": self._total,
-                "mpx_per_s": round(self._pixels / 1e6 / seconds, 3),
-                "eta_s": round(seconds / self._fresh * (self._total - self._done), 1),
-            }
-        )
-
-
-def _finish(run: Run, store: BlockStore) -> None:
-    """Assemble the outputs as drafts in the run's folder, then put all of them in place."""
-    # Each in a folder of its own, under its final name: a GeoPackage's layer is named after it.
-    drafts = {name: run.folder / name / path.name for name, path in run.targets.all.items()}
+def _finish(run: Run, store: BlockStore, publishing: Path) -> None:
+    """Assemble the outputs as drafts, each on its own disk, then put all of them in place."""
+    if not store.done().all():
+        raise RuntimeError(f"{store.folder} lacks blocks that were written to it")
+    drafts = {name: run.draft(name) for name in run.targets.all}
     for draft in drafts.values():
-        draft.parent.mkdir(exist_ok=True)
+        draft.parent.mkdir(parents=True, exist_ok=True)
     for output in run.targets.rasters:
         to_cog(drafts[output], run.layout(output), _reader(store, output), run.options)
     if run.targets.polygons is not None:
@@ -355,8 +246,13 @@ def _finish(run: Run, store: BlockStore) -> None:
         polygonize_file(
             drafts["classes"], drafts["polygons"], confidence=confidence, overwrite=True
         )
+        refuse_open_elsewhere(run.targets.polygons)
+    publishing.touch()
     for name, path in run.targets.all.items():
         publish(drafts[name], path)
+    for folder in {draft.parents[1] for draft in drafts.values()}:
+        if folder != store.folder:
+            shutil.rmtree(folder, ignore_errors=True)
     store.remove()
 
 
@@ -364,67 +260,12 @@ def _reader(store: BlockStore, name: str) -> Callable[[tuple[slice, slice]], NDA
     return lambda box: store.read(name, box)
 
 
-def clip(
-    image: xr.DataArray, bbox: tuple[float, float, float, float], crs: str | None
-) -> xr.DataArray:
-    """The pixels of an image that touch a box.
-
-    Parameters
-    ----------
-    image : DataArray, dims (band, y, x)
-    bbox : tuple of float
-        West, south, east, north.
-    crs : str, optional
-        Coordinate system of `bbox`; by default the image's.
-
-    Raises
-    ------
-    UserError
-        When the image does not say where it lies, or the box misses it.
-    """
-    grid = grid_of(image)
-    if grid.transform is None or (crs is not None and grid.crs is None):
-        raise UserError("the image does not say where it lies, so no box can be cut out of it")
-    west, south, east, north = bbox
-    if not (west < east and south < north):
-        raise UserError(f"box {bbox} is empty; give west south east north, in this order")
-    if crs is not None:
-        west, south, east, north = transform_bounds(_crs(crs), grid.crs, *bbox)
-    corners = [(west, south), (west, north), (east, south), (east, north)]
-    places = np.array([~grid.transform @ corner for corner in corners])
-    left, top = np.floor(places.min(0)).astype(int).clip(0)
-    right, bottom = np.minimum(np.ceil(places.max(0)).astype(int), grid.shape[::-1])
-    if left >= right or top >= bottom:
-        raise UserError(f"box {bbox} lies outside the image; give its coordinates in {grid.crs}")
-    moved = grid.transform @ Affine.translation(left, top)
-    part: xr.DataArray = image[:, top:bottom, left:right].rio.write_transform(moved)
-    return part
-
-
-def _crs(text: str) -> CRS:
-    try:
-        return CRS.from_user_input(text)
-    except CRSError as error:
-        raise UserError(f"coordinate system {text!r} is unknown; write e.g. EPSG:4326") from error
-
-
-def source_facts(path: str) -> dict[str, Any]:
-    """What tells one input from another: size, time of change, and a hash of both ends."""
-    try:
-        facts = stat(path)
-    except OSError:
-        return {"name": path}  # not a local file; its name is all there is without reading it
-    sha = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        sha.update(file.read(65536))
-        file.seek(max(facts.st_size - 65536, 0))
-        sha.update(file.read(65536))
-    return {"size": facts.st_size, "changed": facts.st_mtime_ns, "ends": sha.hexdigest()}
-
-
 def _check_targets(targets: Targets, sources: Sequence[str]) -> None:
+    if not sources:
+        raise UserError("no source is given; name a raster, or several that are bands of one scene")
+    files = [file for source in sources for file in files_of(source)]
     for path in targets.all.values():
-        check_target(path, sources)
+        check_target(path, files)
     if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
         raise UserError(f"two outputs have the name of one file, {targets.classes}; rename one")
     for path in targets.rasters.values():
@@ -432,6 +273,16 @@ def _check_targets(targets: Targets, sources: Sequence[str]) -> None:
             raise UserError(f"{path} is a GeoTIFF whatever its name; let it end in .tif")
     if targets.polygons is not None:
         refuse_unknown_format(targets.polygons)
+        refuse_open_elsewhere(targets.polygons)
+
+
+def _check_disks(run: Run) -> None:
+    """Refuse to begin when a disk is too small for what goes there."""
+    needed: dict[Path, int] = {}
+    for output, path in run.targets.rasters.items():
+        needed[path.parent] = needed.get(path.parent, 0) + _raw_bytes(run.task, output)
+    for folder, size in needed.items():
+        check_disk(folder, size)
 
 
 def _already_chosen(
@@ -443,8 +294,10 @@ def _already_chosen(
     return [int(number) for number in image.coords["band"].values]
 
 
-def _block_side(memory: int, image: xr.DataArray, segmenter: Segmenter) -> int:
+def _block_side(memory: int, segmenter: Segmenter) -> int:
     """Side of a block so that the pixels in flight, a block at work and one ahead, fit."""
+    if memory < 1:
+        raise UserError(f"memory {memory} must be a number of bytes, e.g. 4GB")
     channels = len(segmenter.card.bands) * 8 + len(segmenter.card.classes) * 4
     return max(min(BLOCK, isqrt(memory // (4 * channels))), 1)
 
@@ -466,7 +319,3 @@ def _raw_bytes(task: Task, output: Output) -> int:
 
 def _path(path: str | PathLike[str] | None) -> Path | None:
     return None if path is None else Path(path)
-
-
-def _ignore(event: Event) -> None:
-    """Nobody asked for progress."""

@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.errors import UserError
+from geoseg.metrics import IGNORE
+from geoseg.raster.grid import require_image
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
 
 __all__ = ["IGNORE", "Batch", "Part", "Scene", "batches", "is_missing"]
-
-IGNORE = 255
-"""Label of pixels that take no part in training or scoring."""
 
 _TENSOR_TYPES = {np.dtype(name) for name in ("uint8", "int16", "float32")}
 
@@ -137,11 +136,7 @@ class Scene:
     zoom: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 3:
-            raise UserError(
-                f"an image has the dimensions (band, y, x), this one {self.image.dims}; "
-                "use image.expand_dims('band') for a single band"
-            )
+        require_image(self.image)
         if self.image.dtype.kind not in "uif":
             raise UserError(
                 f"pixels of type {self.image.dtype} cannot be classified; give integers or floats"

@@ -127,8 +127,9 @@ class ConfusionMatrix:
 
     def kappa(self) -> float:
         """Agreement beyond chance (Cohen 1960)."""
-        total = self.counts.sum()
-        chance = float(_ratio((self.support() * self.predicted()).sum(), total * total))
+        # As floats, for products of two counts soon pass what an integer holds.
+        true, given = self.support().astype(np.float64), self.predicted().astype(np.float64)
+        chance = float(_ratio((true * given).sum(), true.sum() ** 2))
         return float(_ratio(self.accuracy() - chance, 1 - chance))
 
     def to_dict(self) -> dict[str, Any]:

@@ -223,14 +223,15 @@ def _compute(
 def _described(data: Any, task: Task, output: Output) -> xr.DataArray:
     """The result with the image's grid, no-data value, and what its values mean."""
     card, image = task.segmenter.card, task.scene.image
-    kept = {name: image.coords[name] for name in ("y", "x", "spatial_ref") if name in image.coords}
+    mapping = image.rio.grid_mapping
+    kept = {name: image.coords[name] for name in ("y", "x", mapping) if name in image.coords}
     names = [each.name for each in card.classes]
     dims: tuple[str, ...] = ("y", "x")
     if output == "scores":
         dims, kept = ("class", *dims), kept | {"class": names}
     labels = xr.DataArray(data, dims=dims, coords=kept, name=output, attrs=_attrs(card, output))
     described: xr.DataArray = labels.rio.write_nodata(missing_value(card, output))
-    return described
+    return described.rio.write_grid_mapping(mapping) if mapping in kept else described
 
 
 def _attrs(card: Card, output: Output) -> dict[str, Any]:

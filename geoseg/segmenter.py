@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from os import PathLike, fspath, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from geoseg.card import Card, card_from_json, card_to_json
 from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 from geoseg.reach import measure_reach
+from geoseg.windows import reflect
 
 __all__ = ["Segmenter", "load", "shipped_models"]
 
@@ -118,7 +118,15 @@ class Segmenter:
         names = ", ".join(each.name for each in self.card.classes)
         return f"Segmenter({self.card.name!r}: {', '.join(self.card.bands)} -> {names})"
 
-    @cached_property
+    @property
+    def state(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever weights of the network are changed or replaced."""
+        tensors = self.net.state_dict(keep_vars=True).values()
+        return tuple(
+            (each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors
+        )
+
+    @property
     def digest(self) -> str:
         """SHA-256 over card and weights, in hexadecimal: the same model has the same digest."""
         sha = hashlib.sha256(card_to_json(self.card).encode())
@@ -177,7 +185,11 @@ class Segmenter:
         rows, columns = values.shape[2:]
         padded = _pad_to_multiple(values, self.card.stride)
         lower = self.precision != "fp32"
-        with torch.autocast(self.device.type, _DTYPES[self.precision], enabled=lower):
+        with (
+            torch.autocast(self.device.type, _DTYPES[self.precision], enabled=lower),
+            # Else a GPU rounds float32 to 10 bits, and as it sees fit for each size of batch.
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=lower),
+        ):
             scores: Tensor = self.net(padded.contiguous(memory_format=torch.channels_last))
         if scores.shape[1] != len(self.card.classes):
             raise UserError(
@@ -218,15 +230,9 @@ def _pad_to_multiple(values: Tensor, stride: int) -> Tensor:
     for dim in (2, 3):
         length = values.shape[dim]
         if length % stride:
-            positions = torch.arange(-(-length // stride) * stride, device=values.device)
-            values = values.index_select(dim, _mirrored(positions, length))
+            places = torch.from_numpy(reflect(slice(0, -(-length // stride) * stride), length))
+            values = values.index_select(dim, places.to(values.device))
     return values
-
-
-def _mirrored(positions: Tensor, length: int) -> Tensor:
-    period = max(2 * (length - 1), 1)
-    folded = positions % period
-    return torch.where(folded < length, folded, period - folded)
 
 
 def shipped_models() -> dict[str, Path]:

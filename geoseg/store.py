@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from geoseg.errors import UserError
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape
 
-__all__ = ["BlockStore"]
+__all__ = ["BlockStore", "belongs_to", "forget", "locked"]
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks of the last one
@@ -65,8 +68,8 @@ class BlockStore:
         self._strip = lru_cache(CACHED)(self._read_strip)
 
     def _begin(self, fingerprint: str) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
+        forget(self.folder)
         group = zarr.open_group(self.folder / "blocks.zarr", mode="w")
         rows, columns = (max(sizes) for sizes in self._plan.chunks)
         strip = min(STRIP, rows)
@@ -135,6 +138,46 @@ class BlockStore:
 
 
 RUN = "run.json"
+LOCK = "lock"
+
+
+def forget(folder: Path) -> bool:
+    """Empty the folder of a run, but for its lock; tells whether a run was there."""
+    facts = folder / RUN
+    was_there = facts.exists()
+    facts.unlink(missing_ok=True)  # first: a folder that is half emptied is no run
+    for old in folder.glob("*"):
+        if old.is_dir():
+            shutil.rmtree(old)
+    return was_there
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes away from the folder of a run, which is made if it is not there.
+
+    The lock belongs to the process, so that of one that died is gone with it.
+
+    Raises
+    ------
+    UserError
+        When another run holds it.
+    """
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"another run is writing the same output ({folder} is locked); wait for its end, or "
+            "choose another name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        if {path.name for path in folder.glob("*")} <= {LOCK}:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def belongs_to(folder: Path, fingerprint: str) -> bool:

@@ -107,6 +107,12 @@ def test_numbers_are_those_of_the_file_where_the_image_keeps_them() -> None:
         choose_bands(image, card_of("a", "b"), [1, 3])
 
 
+def test_a_number_is_a_number_though_a_band_is_called_so() -> None:
+    image = image_of(("3", "2", "1"))
+    for bands in ([1, 2, 3], ["1", "2", "3"]):
+        assert chosen(image, card_of("red", "green", "blue"), bands) == [0, 1, 2]
+
+
 def test_asking_goes_over_names() -> None:
     image = image_of(("red", "green", "blue"))
     assert chosen(image, card_of("red", "green", "blue"), ["blue", "Green ", 1]) == [2, 1, 0]

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from click.testing import CliRunner
 
 import geoseg
 from geoseg.classes import as_classes
+from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.evaluation import evaluate
 from geoseg.metrics import ConfusionMatrix
@@ -143,6 +145,14 @@ def test_the_report_is_whole_and_replaced_only_when_asked(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="holds other things than a report"):
         result.write_report(tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_report_in_the_way_is_told_before_anything_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    words = ["evaluate", "none.tif", "none.tif", "--report", str(tmp_path)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "holds other things than a report" in done.stderr
 
 
 def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:

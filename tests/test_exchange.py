@@ -62,6 +62,8 @@ def test_other_endings_and_existing_files_are_refused(model: Segmenter, tmp_path
     with pytest.raises(UserError, match=r"model\.pt2 exists"):
         export_model(model, tmp_path / "model.pt2")
     assert (tmp_path / "model.pt2").read_text() == "mine"
+    with pytest.raises(UserError, match=r"there is no folder .*none; make it first"):
+        export_model(model, tmp_path / "none" / "model.pt2")
 
 
 def test_a_failed_export_leaves_nothing_behind(

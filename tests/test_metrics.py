@@ -91,6 +91,13 @@ def test_kappa_is_agreement_beyond_chance() -> None:
     assert matrix.kappa() == pytest.approx((0.7 - 0.5) / (1 - 0.5))
 
 
+def test_kappa_of_ten_thousand_million_pixels_is_that_of_ten() -> None:
+    small, large = ConfusionMatrix(2), ConfusionMatrix(2)
+    small.counts[:, :2] = [[4, 1], [1, 4]]
+    large.counts[:, :2] = small.counts[:, :2] * 1_000_000_000
+    assert large.kappa() == pytest.approx(small.kappa()) == pytest.approx(0.6)
+
+
 def test_a_class_that_never_occurs_has_no_score_and_no_part_in_the_mean() -> None:
     matrix = matrix_of([0, 0, 1], [0, 0, 1])
     assert np.isnan(matrix.iou()[2])

@@ -651,7 +651,7 @@ def test_a_band_is_chosen_by_name_or_number(tmp_path: Path) -> None:
         assert len(read(tmp_path / "out.parquet")) == count
     with pytest.raises(UserError, match="has 2 bands, a class map is one; choose it with --band"):
         polygonize_file(path, tmp_path / "out.gpkg")
-    with pytest.raises(UserError, match="has no band 'slope'; its bands are: 1 height, 2 cover"):
+    with pytest.raises(UserError, match="has no band 'slope'; its bands are 1 height, 2 cover"):
         polygonize_file(path, tmp_path / "out.gpkg", band="slope")
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import count, pairwise
+from typing import Any
 
 import dask
 import numpy as np
@@ -16,8 +21,9 @@ from hypothesis import strategies as st
 from toys import Hourglass, Pooled, TwoLayers, random_image, segmenter_of, whole_image_scores
 
 import geoseg
-from geoseg import nets
+from geoseg import nets, prediction
 from geoseg.blocks import Running, make_task, run_block
+from geoseg.devices import DevicePool, pool_for
 from geoseg.errors import UserError
 from geoseg.plan import Tiling
 from geoseg.prediction import scene_of
@@ -32,6 +38,21 @@ MODELS: dict[str, Callable[[], Segmenter]] = {
     **{name: (lambda name=name: load(name)) for name in shipped_models()},  # type: ignore[misc]
 }
 SIZES = [(1, 1), (1, 97), (2, 3), (33, 64), (130, 31), (257, 311), (700, 900)]
+
+
+@contextmanager
+def blocks_of(side: int) -> Iterator[None]:
+    """Graphs of several blocks, though the images are small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "Tiling", partial(Tiling, block=side))
+        yield
+
+
+def predict_by_blocks(image: xr.DataArray, model: Segmenter, **options: Any) -> xr.DataArray:
+    with blocks_of(64):
+        labels = geoseg.predict(image, model, window=64, **options)
+    assert min(labels.data.numblocks[-2:]) > 1
+    return labels
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -64,21 +85,20 @@ def test_cropped_windows_equal_one_forward_pass_over_the_whole_image(
 
 
 @given(
-    shape=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    shape=st.tuples(st.integers(130, 220), st.integers(130, 220)),
     chunks=st.tuples(st.integers(1, 3), st.integers(5, 220), st.integers(5, 220)),
-    batch=st.integers(1, 5),
     block=st.integers(1, 300),
     seed=st.integers(0, 9),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_map_depends_on_neither_chunks_nor_batches_nor_blocks(
-    shape: tuple[int, int], chunks: tuple[int, int, int], batch: int, block: int, seed: int
+def test_the_map_depends_on_neither_chunks_nor_blocks(
+    shape: tuple[int, int], chunks: tuple[int, int, int], block: int, seed: int
 ) -> None:
     model = MODELS["hourglass"]()
     image = random_image(shape, seed, nodata=0)
     expected = geoseg.predict(image, model).values
     chunked = image.chunk(dict(zip(("band", "y", "x"), chunks, strict=True)))
-    np.testing.assert_array_equal(geoseg.predict(chunked, model, batch_size=batch), expected)
+    np.testing.assert_array_equal(predict_by_blocks(chunked, model), expected)
     np.testing.assert_array_equal(_by_blocks(image, model, block), expected)
 
 
@@ -99,7 +119,7 @@ def test_the_map_does_not_depend_on_the_scheduler(scheduler: str) -> None:
     model = MODELS["hourglass"]()
     image = random_image((150, 170), nodata=0)
     with dask.config.set(scheduler=scheduler):
-        labels = geoseg.predict(image.chunk({"y": 40, "x": 60}), model).values
+        labels = predict_by_blocks(image.chunk({"y": 40, "x": 60}), model).values
     np.testing.assert_array_equal(labels, geoseg.predict(image, model).values)
 
 
@@ -218,7 +238,7 @@ def test_nothing_is_read_before_the_result_is_asked_for() -> None:
 
     image = random_image((200, 200)).chunk({"y": 50, "x": 50})
     watched = image.copy(data=image.data.map_blocks(chunk, dtype="uint8", meta=np.array((), "u1")))
-    labels = geoseg.predict(watched, MODELS["two layers"]())
+    labels = predict_by_blocks(watched, MODELS["two layers"]())
     assert not reads
     labels.compute()
     assert len(reads) == 16  # every chunk once, though blocks overlap
@@ -296,9 +316,67 @@ def test_confidence_and_entropy_follow_from_the_scores() -> None:
 def test_two_devices_give_the_same_map_as_one() -> None:
     model = MODELS["hourglass"]()
     image = random_image((300, 260), nodata=0).chunk({"y": 64})
-    expected = geoseg.predict(image, model, window=32).values
-    found = geoseg.predict(image, model, window=32, device="cpu,cpu").values
+    expected = predict_by_blocks(image, model).values
+    # The first two blocks hold their devices until both have one.
+    together, lend, turns = threading.Barrier(2, timeout=60), DevicePool.lend, count()
+
+    @contextmanager
+    def watched(pool: DevicePool) -> Iterator[Segmenter]:
+        with lend(pool) as segmenter:
+            if next(turns) < 2:
+                together.wait()
+            yield segmenter
+
+    with pytest.MonkeyPatch.context() as patch, blocks_of(64):
+        patch.setattr(DevicePool, "lend", watched)
+        labels = geoseg.predict(image, model, window=64, device="cpu,cpu")
+        found = labels.values
+    assert next(turns) > 2
     np.testing.assert_array_equal(found, expected)
+
+
+def test_threads_that_begin_together_share_one_pool() -> None:
+    model, begin = MODELS["hourglass"](), threading.Barrier(4)
+
+    def ask(_: int) -> DevicePool:
+        begin.wait()
+        return pool_for(model, "cpu", "fp32")
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(ask, range(4)))) == 1
+
+
+def test_a_network_that_learnt_since_gives_its_new_map_and_has_a_new_digest() -> None:
+    model = MODELS["hourglass"]()
+    image = random_image((60, 70))
+    geoseg.predict(image, model).compute()
+    before = model.digest
+    with torch.no_grad():
+        for weights in model.net.parameters():
+            weights.neg_()
+    same = Segmenter.from_card(model.net, model.card)
+    np.testing.assert_array_equal(geoseg.predict(image, model), geoseg.predict(image, same))
+    assert model.digest == same.digest != before
+
+
+@pytest.mark.parametrize(
+    ("dims", "remedy"),
+    [
+        (("band", "latitude", "longitude"), r"image\.rename\(latitude='y', longitude='x'\)"),
+        (("y", "x", "band"), r"image\.transpose\(\.\.\., 'y', 'x'\)"),
+    ],
+)
+def test_an_image_of_other_dimensions_is_refused(dims: tuple[str, ...], remedy: str) -> None:
+    image = xr.DataArray(np.zeros((3, 20, 3), np.uint8), dims=dims)
+    with pytest.raises(UserError, match=remedy):
+        geoseg.predict(image, MODELS["two layers"]())
+
+
+def test_the_map_keeps_a_coordinate_system_of_any_name() -> None:
+    image = random_image((40, 50)).rio.write_crs(32633, grid_mapping_name="crs")
+    labels = geoseg.predict(image, MODELS["two layers"]())
+    assert labels.rio.crs == image.rio.crs
+    assert "crs" in labels.coords
 
 
 def test_lower_precision_changes_few_pixels_and_is_asked_for() -> None:

@@ -328,6 +328,35 @@ def test_a_raster_that_is_opened_and_written_has_the_same_grid_and_pixels(
         )
 
 
+@pytest.mark.parametrize(
+    "computed",
+    [
+        lambda labels: labels.where(labels != 3),
+        lambda labels: labels.astype("int16") - 1,
+        lambda labels: labels.astype("int32") * 1000,
+    ],
+)
+def test_what_was_computed_from_a_map_is_written_as_numbers(computed: Any, tmp_path: Path) -> None:
+    labels = xr.DataArray(
+        np.arange(12, dtype=np.uint8).reshape(3, 4) % 4,
+        dims=("y", "x"),
+        attrs={"flag_values": [0, 1, 2, 3], "category_names": ["a", "b", "c", "d"]},
+    ).rio.write_transform(Affine(10, 0, 0, 0, -10, 0))
+    write_raster(computed(labels), tmp_path / "numbers.tif")
+    with rasterio.open(tmp_path / "numbers.tif") as file:
+        np.testing.assert_array_equal(file.read(1), computed(labels).values)
+    assert class_table(tmp_path / "numbers.tif") == ()
+
+
+def test_flags_of_the_cf_conventions_are_classes() -> None:
+    attrs = {"flag_values": np.array([1, 4], np.int8), "flag_meanings": "open_water land"}
+    labels = xr.DataArray(np.ones((2, 2), np.uint8), dims=("y", "x"), attrs=attrs)
+    assert [(c.value, c.name) for c in class_table(labels)] == [(1, "open_water"), (4, "land")]
+    assert list(geoseg.polygonize(labels)["class_name"]) == ["open_water"]
+    labels.attrs["flag_meanings"] = "one too many"
+    assert class_table(labels) == ()
+
+
 def test_an_existing_file_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / "map.tif").write_bytes(b"mine")
     with refused("map.tif exists; add --overwrite", tmp_path):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from pointwise import random_pixels, write
 from toys import segmenter_of
 
@@ -386,3 +390,207 @@ def test_importing_geoseg_is_light_and_every_public_name_is_there() -> None:
         [sys.executable, "-c", probe], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.strip() == "True"
+
+
+# ---- what else may happen to a run -----------------------------------------------------------
+
+
+def test_a_second_run_to_the_same_output_is_refused_while_the_first_goes_on(
+    scene: Path, tmp_path: Path, model: Segmenter, undisturbed: dict[str, bytes]
+) -> None:
+    refusals = []
+
+    def meanwhile(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 3:
+            with pytest.raises(UserError, match=r"another run is writing the same output") as error:
+                run(scene, tmp_path / "map", model, restart=True)
+            refusals.append(error)
+
+    run(scene, tmp_path / "map", model, on_progress=meanwhile)
+    assert len(refusals) == 1
+    assert contents(tmp_path / "map") == undisturbed
+
+
+def test_a_run_that_lost_blocks_is_an_error_and_no_map(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    def lose(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == event["total"]:
+            (mark, *_) = (tmp_path / "map").glob(".map.tif.geoseg/blocks.zarr/done/c/*/*")
+            mark.unlink()
+
+    with pytest.raises(RuntimeError, match="lacks blocks"):
+        run(scene, tmp_path / "map", model, on_progress=lose)
+    assert not contents(tmp_path / "map")
+    assert run(scene, tmp_path / "map", model).computed == 1
+
+
+def test_outputs_on_another_disk_are_put_in_place_as_well(
+    scene: Path, tmp_path: Path, model: Segmenter, undisturbed: dict[str, bytes]
+) -> None:
+    shared = Path("/dev/shm")  # noqa: S108  (only to have a second file system)
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system only")
+    with tempfile.TemporaryDirectory(dir=shared) as elsewhere:
+        run(scene, tmp_path / "map", model, polygons=Path(elsewhere) / "map.gpkg")
+        assert contents(Path(elsewhere)) == {"map.gpkg": undisturbed["map.gpkg"]}
+        assert [path.name for path in Path(elsewhere).iterdir()] == ["map.gpkg"]
+
+
+def test_polygons_may_be_asked_for_when_a_run_is_taken_up_again(
+    scene: Path, tmp_path: Path, model: Segmenter, undisturbed: dict[str, bytes]
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, polygons=None, on_progress=stop_after(3))
+    result = run(scene, tmp_path / "map", model)
+    assert result.computed == result.blocks - 3
+    assert contents(tmp_path / "map") == undisturbed
+
+
+def test_blocks_that_are_thrown_away_are_told_about(
+    scene: Path, tmp_path: Path, model: Segmenter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(3))
+    run(scene, tmp_path / "map", model, bands=[3, 2, 1])
+    assert "an unfinished run of another input, model or option" in caplog.text
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(3))
+    (tmp_path / "map" / "map.tif").write_bytes(b"somebody else's")
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        run(scene, tmp_path / "map", model)
+    assert (tmp_path / "map" / "map.tif").read_bytes() == b"somebody else's"
+
+
+def test_files_behind_a_virtual_raster_are_input_too(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    virtual = tmp_path / "scene.vrt"
+    rasterio.shutil.copy(scene, virtual, driver="VRT")
+    with pytest.raises(Interrupted):
+        run(virtual, tmp_path / "map", model, on_progress=stop_after(3))
+    _touch(scene)
+    result = run(virtual, tmp_path / "map", model)
+    assert result.computed == result.blocks
+
+
+def test_statistics_that_a_viewer_leaves_beside_the_input_change_nothing(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(3))
+    Path(f"{scene}.aux.xml").write_text("<PAMDataset></PAMDataset>")
+    result = run(scene, tmp_path / "map", model)
+    assert result.computed == result.blocks - 3
+
+
+def test_a_geopackage_that_is_open_elsewhere_is_not_replaced(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    folder = tmp_path / "map"
+    run(scene, folder, model)
+    before = contents(folder)
+    with closing(sqlite3.connect(folder / "map.gpkg")) as viewer:
+        viewer.execute("PRAGMA journal_mode=WAL")
+        viewer.execute("CREATE TABLE notes (text)")
+        viewer.commit()
+        with pytest.raises(UserError, match=r"map\.gpkg is open in another program .*close the"):
+            run(scene, folder, model, overwrite=True)
+        with pytest.raises(UserError, match=r"map\.gpkg is open in another program .*close the"):
+            geoseg.polygonize_file(folder / "map.tif", folder / "map.gpkg", overwrite=True)
+        assert (folder / "map.tif").read_bytes() == before["map.tif"]
+        assert viewer.execute("SELECT count(*) FROM notes").fetchone() == (0,)
+    run(scene, folder, model, overwrite=True)
+    assert contents(folder) == before
+
+
+def test_the_outputs_say_what_they_were_made_of(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    run(scene, tmp_path / "map", model)
+    with rasterio.open(tmp_path / "map" / "map.tif") as file:
+        tags = file.tags()
+    (source,) = json.loads(tags["GEOSEG_SOURCES"])
+    assert (source["name"], source["size"]) == ("scene.tif", scene.stat().st_size)
+    assert tags["GEOSEG_MODEL_DIGEST"] == model.digest
+    assert json.loads(tags["GEOSEG_OPTIONS"])["bands"] == ["1", "2", "3"]
+
+
+def test_a_batch_that_is_taken_up_again_leaves_finished_scenes_alone(
+    tmp_path: Path, saved: Path
+) -> None:
+    (tmp_path / "scenes").mkdir()
+    for i in range(3):
+        pixels = random_pixels((3, 60, 70), seed=i).astype(np.uint8)
+        write(tmp_path / "scenes" / f"s{i}.tif", pixels)
+    words = ["predict", tmp_path / "scenes", tmp_path / "maps", "-m", saved]
+    words += ["--polygons", ".fgb"]
+    assert call(*words).returncode == 0
+    before = contents(tmp_path / "maps")
+    changed = {p: p.stat().st_mtime_ns for p in (tmp_path / "maps").iterdir()}
+    (tmp_path / "maps" / "s2.fgb").unlink()
+    write(tmp_path / "scenes" / "s1.tif", random_pixels((3, 60, 70), seed=9).astype(np.uint8))
+    again = call(*words)
+    # The first is as it was, the second was made of other pixels, the third lacks its polygons.
+    assert again.returncode == 2
+    assert "s1.tif exists; add --overwrite" in again.stderr
+    assert "1 of 3 maps are in" in again.stderr
+    first = tmp_path / "maps" / "s0.tif"
+    assert first.stat().st_mtime_ns == changed[first]
+    forced = call(*words, "--overwrite")
+    assert forced.returncode == 0, forced.stderr
+    assert contents(tmp_path / "maps").keys() == before.keys()
+    assert (tmp_path / "maps" / "s2.fgb").read_bytes() == before["s2.fgb"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["predict", "a.tif"], "geoseg: Missing option '--model' / '-m'; see geoseg predict"),
+        (["predict", "--memroy", "1"], "geoseg: No such option '--memroy'"),
+        (["no-such"], "geoseg: No such command 'no-such'; see geoseg"),
+        (["predict", "a", "b", "-m", "x", "--memory", "much"], "geoseg: Invalid value for"),
+    ],
+)
+def test_a_mistake_of_usage_is_one_line_too(words: list[str], line: str) -> None:
+    done = call(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(line), done.stderr
+    assert done.stderr.count("\n") == 1
+    told = call(*words, "--progress", "json")
+    assert events(told.stdout)[-1]["kind"] == "user"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory": -1}, r"memory -1 must be a number of bytes"),
+        ({"device": "meta"}, r"device 'meta' is unknown; choose auto"),
+    ],
+)
+def test_numbers_and_devices_that_cannot_be_are_refused(
+    scene: Path, tmp_path: Path, model: Segmenter, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        predict_file(scene, tmp_path / "map.tif", model, **options)
+
+
+def test_no_source_at_all_is_refused(tmp_path: Path, model: Segmenter) -> None:
+    with pytest.raises(UserError, match="no source is given"):
+        predict_file([], tmp_path / "map.tif", model)
+
+
+def test_a_name_with_brackets_is_a_file_and_an_address_with_a_question_mark_no_pattern(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    odd = scene.rename(tmp_path / "scene[1].tif")
+    done = call("predict", odd, tmp_path / "map.tif", "-m", saved)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "map.tif").is_file()
+    done = call("predict", "/vsicurl/http://127.0.0.1:9/a.tif?s=1", tmp_path / "b.tif", "-m", saved)
+    assert "is not a raster that GDAL can open" in done.stderr

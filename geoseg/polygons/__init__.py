@@ -8,6 +8,6 @@ boundary in order, `features` gives it map coordinates, area and name, and `writ
 from __future__ import annotations
 
 from geoseg.polygons.convert import polygonize, polygonize_file
-from geoseg.polygons.write import refuse_unknown_format
+from geoseg.polygons.write import refuse_open_elsewhere, refuse_unknown_format
 
-__all__ = ["polygonize", "polygonize_file", "refuse_unknown_format"]
+__all__ = ["polygonize", "polygonize_file", "refuse_open_elsewhere", "refuse_unknown_format"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from os import PathLike, fspath, replace
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 from shapely import GeometryType
 
 from geoseg.errors import UserError
@@ -19,16 +18,15 @@ from geoseg.polygons.features import Features
 from geoseg.polygons.rings import Polygons
 from geoseg.polygons.source import ClassMap, map_of_array, open_confidence, open_map
 from geoseg.polygons.stream import stream
-from geoseg.polygons.write import Header, refuse_unknown_format, write
-from geoseg.raster.write import refuse_existing, working_folder
+from geoseg.polygons.write import Header, refuse_open_elsewhere, refuse_unknown_format, write
+from geoseg.progress import Emit, Progress, ignore
+from geoseg.raster import parse_crs
+from geoseg.raster.write import publish, refuse_existing, working_folder
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 __all__ = ["polygonize", "polygonize_file"]
-
-Event = dict[str, Any]
-"""What happens, as the command line prints it with ``--progress json``."""
 
 KINDS = {GeometryType.POLYGON: "Polygon", GeometryType.MULTIPOLYGON: "MultiPolygon"}
 """Geometry types as vector formats write them."""
@@ -89,7 +87,7 @@ def polygonize_file(
     confidence: str | PathLike[str] | None = None,
     crs: str | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[Event], object] | None = None,
+    on_progress: Emit | None = None,
 ) -> None:
     """Make polygons of a class map in a file, and write them to a file.
 
@@ -131,6 +129,7 @@ def polygonize_file(
     refuse_unknown_format(target)
     _refuse_same(target, (src, confidence))
     refuse_existing(target, overwrite)
+    refuse_open_elsewhere(target)
     kind = _kind(connectivity)
     with open_map(src, band) as source:
         beside = None if confidence is None else open_confidence(confidence, source.grid)
@@ -138,15 +137,20 @@ def polygonize_file(
         header = Header(
             target.stem, KINDS[kind], features.crs, source.classes, confidence is not None
         )
-        progress = _Progress(source, target, on_progress or _ignore)
-        batches = progress.over(stream(source, connectivity, beside))
-        with working_folder(target) as folder:
-            draft = folder / target.name
+        emit = on_progress or ignore
+        progress = Progress(emit, source.grid.shape[0], "row")
+        # Closed before the map is: the thread that traces ahead reads from it.
+        with closing(stream(source, connectivity, beside)) as traced, working_folder(target) as own:
+            batches = _counted(traced, progress, source.grid.shape[1])
             write(
-                draft, header, ((features.attributes(p), features.geometries(p)) for p in batches)
+                own / target.name,
+                header,
+                ((features.attributes(p), features.geometries(p)) for p in batches),
             )
-            replace(draft, target)
-        progress.done()
+            refuse_open_elsewhere(target)
+            publish(own / target.name, target)
+    outputs = {"polygons": fspath(target)}
+    emit({"event": "done", "outputs": outputs, "seconds": round(progress.seconds, 3)})
 
 
 def _kind(connectivity: int) -> GeometryType:
@@ -171,7 +175,7 @@ def _target_crs(wanted: str | None, source: ClassMap, target: Path) -> CRS | Non
             "needs; give it a coordinate system, e.g. gdal_edit.py -a_srs EPSG:32633, or write "
             ".gpkg as it is"
         )
-    crs = None if wanted is None else _parsed(wanted)
+    crs = None if wanted is None else CRS.from_user_input(parse_crs(wanted))
     if geojson and crs is not None:
         if crs.to_epsg() != 4326:
             raise UserError(f"GeoJSON is in WGS 84 always, not in {wanted}; leave crs out")
@@ -179,46 +183,12 @@ def _target_crs(wanted: str | None, source: ClassMap, target: Path) -> CRS | Non
     return crs
 
 
-def _parsed(crs: str) -> CRS:
-    try:
-        return CRS.from_user_input(crs)
-    except CRSError as error:
-        raise UserError(f"coordinate system {crs!r} is unknown; write e.g. EPSG:4326") from error
-
-
-class _Progress:
-    """Events about rows done, speed and time left."""
-
-    def __init__(self, source: ClassMap, target: Path, emit: Callable[[Event], object]) -> None:
-        self._shape, self._target, self._emit = source.grid.shape, target, emit
-        self._started = time.monotonic()
-        emit({"event": "start", "total": self._shape[0], "unit": "row", "done": 0})
-
-    def over(self, batches: Iterable[tuple[int, Polygons]]) -> Iterator[Polygons]:
-        """The polygons of each batch; tells about it once it is used."""
-        for rows, polygons in batches:
-            yield polygons
-            self._step(rows)
-
-    def _step(self, rows: int) -> None:
-        height, width = self._shape
-        seconds = max(time.monotonic() - self._started, 1e-6)
-        self._emit(
-            {
-                "event": "progress",
-                "done": rows,
-                "total": height,
-                "mpx_per_s": round(rows * width / 1e6 / seconds, 3),
-                "eta_s": round(seconds / rows * (height - rows), 1),
-            }
-        )
-
-    def done(self) -> None:
-        """The file is in place."""
-        seconds = round(time.monotonic() - self._started, 3)
-        outputs = {"polygons": fspath(self._target)}
-        self._emit({"event": "done", "outputs": outputs, "seconds": seconds})
-
-
-def _ignore(event: Event) -> None:
-    """Nobody asked for progress."""
+def _counted(
+    batches: Iterable[tuple[int, Polygons]], progress: Progress, width: int
+) -> Iterator[Polygons]:
+    """The polygons of each batch; tells about its rows once it is used."""
+    above = 0
+    for rows, polygons in batches:
+        yield polygons
+        progress.step(rows - above, (rows - above) * width)
+        above = rows

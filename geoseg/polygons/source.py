@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ import rasterio
 import xarray as xr
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
-from geoseg.raster import Grid, class_table, grid_of, open_raster
+from geoseg.raster import Grid, class_table, grid_of, open_dataset, open_raster
 from geoseg.raster.read import reading
 
 __all__ = ["ClassMap", "Rows", "map_of_array", "open_confidence", "open_map"]
@@ -107,7 +105,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
             "(band=1)"
         )
     number = int(image["band"].values[0])
-    with _quietly_opened(name) as dataset:
+    with open_dataset(name) as dataset:
         dtype = np.dtype(dataset.dtypes[number - 1])
         _refuse_floats(dtype, f"round {name} first, e.g. gdal_calc.py --type=Byte")
         flags = dataset.mask_flag_enums[number - 1]
@@ -116,7 +114,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
         yield ClassMap(
             grid_of(image),
             MISSING if masked else _in_range(nodata),
-            _class_table(name),
+            class_table(name),
             _blocks(_heights(dataset.height, dataset.block_shapes[number - 1][0])),
             lambda rows: _read(dataset, number, rows, nodata, masked),
         )
@@ -148,21 +146,6 @@ def open_confidence(path: str | PathLike[str], grid: Grid) -> Rows:
 def _refuse_floats(dtype: np.dtype[Any], remedy: str) -> None:
     if dtype.kind not in "biu":
         raise UserError(f"a class map holds integers, not {dtype}; {remedy}")
-
-
-@contextmanager
-def _quietly_opened(path: str) -> Iterator[rasterio.DatasetReader]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset = rasterio.open(path, sharing=False)
-    with dataset:
-        yield dataset
-
-
-def _class_table(path: str) -> tuple[ClassInfo, ...]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return class_table(path)
 
 
 def _read(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 def stream(
     source: ClassMap, connectivity: int, confidence: Rows | None = None
-) -> Iterator[tuple[int, Polygons]]:
+) -> Generator[tuple[int, Polygons], None, None]:
     """Polygons as soon as they are complete.
 
     Parameters
@@ -49,11 +50,12 @@ def stream(
     Polygons
     """
     regions = OpenRegions(source.grid.shape[1], connectivity, MEASURES if confidence else 0)
-    for done, strip, sums in _ahead(_strips(source, confidence)):
-        yield done, polygons_of(regions.add(strip, sums))
+    with closing(_ahead(_strips(source, confidence))) as strips:
+        for done, strip, sums in strips:
+            yield done, polygons_of(regions.add(strip, sums))
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
+def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items; the next is made in another thread while the caller uses one."""
     with ThreadPoolExecutor(1, "geoseg-trace") as worker:
         coming = worker.submit(next, items, None)

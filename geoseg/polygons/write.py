@@ -23,7 +23,7 @@ from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.polygons.style import qml
 
-__all__ = ["Header", "refuse_unknown_format", "write"]
+__all__ = ["Header", "refuse_open_elsewhere", "refuse_unknown_format", "write"]
 
 ROWS = 1 << 15
 """Features of a batch. The bytes of a file depend on it, so it must depend on nothing."""
@@ -91,6 +91,24 @@ def refuse_unknown_format(path: str | PathLike[str]) -> None:
             f"{fspath(path)} ends in {ending or 'nothing'}, which is no format written here; let "
             f"it end in one of {', '.join(FORMATS)}"
         )
+
+
+def refuse_open_elsewhere(path: str | PathLike[str]) -> None:
+    """Refuse to replace a GeoPackage that another program has open.
+
+    SQLite would apply the journal of the old file, which that program keeps, to the new one.
+
+    Raises
+    ------
+    UserError
+    """
+    for ending in ("-wal", "-journal"):
+        journal = Path(f"{fspath(path)}{ending}")
+        if journal.exists():
+            raise UserError(
+                f"{fspath(path)} is open in another program ({journal.name} is there); close the "
+                "layer in it, e.g. remove it from the QGIS project"
+            )
 
 
 def write(path: Path, header: Header, features: Iterable[Feature]) -> None:

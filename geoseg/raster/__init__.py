@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from geoseg.raster.clip import clip, parse_crs
 from geoseg.raster.grid import Grid, grid_of, pixel_size
 from geoseg.raster.read import files_of, open_dataset, open_raster, open_stack
 from geoseg.raster.sidecar import class_table
@@ -12,11 +13,13 @@ __all__ = [
     "Layout",
     "class_layout",
     "class_table",
+    "clip",
     "files_of",
     "grid_of",
     "open_dataset",
     "open_raster",
     "open_stack",
+    "parse_crs",
     "pixel_size",
     "to_cog",
     "write_raster",

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import UserError
 
-__all__ = ["Grid", "grid_of", "pixel_size"]
+__all__ = ["Grid", "grid_of", "pixel_size", "require_image"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,23 @@ def _axis(image: xr.DataArray, name: str, known: float | None) -> tuple[float, f
             f"around {spacing:g}); resample it to a regular grid first"
         )
     return centres[0] - spacing / 2, spacing
+
+
+def require_image(image: xr.DataArray) -> None:
+    """Refuse an array whose dimensions are not those of an image.
+
+    Raises
+    ------
+    UserError
+    """
+    if image.ndim == 3 and image.dims[1:] == ("y", "x"):
+        return
+    says = f"an image has the dimensions (band, y, x), this one {image.dims}; "
+    if image.ndim == 2:
+        raise UserError(says + "use image.expand_dims('band') for a single band")
+    if image.ndim == 3 and {"y", "x"} <= set(image.dims):
+        raise UserError(says + "use image.transpose(..., 'y', 'x')")
+    raise UserError(says + "rename them, e.g. image.rename(latitude='y', longitude='x')")
 
 
 def pixel_size(grid: Grid) -> tuple[float, float] | None:

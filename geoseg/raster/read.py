@@ -26,7 +26,15 @@ from xarray.core import indexing
 from geoseg.errors import UserError
 from geoseg.raster.grid import Grid
 
-__all__ = ["files_of", "open_dataset", "open_raster", "open_stack", "reading", "unlocated_is_fine"]
+__all__ = [
+    "files_of",
+    "find_band",
+    "open_dataset",
+    "open_raster",
+    "open_stack",
+    "reading",
+    "unlocated_is_fine",
+]
 
 HANDLES_PER_THREAD = (
     16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
@@ -393,18 +401,34 @@ def _band_numbers(
     if bands is None:
         kept = [n for n in dataset.indexes if not _is_alpha(dataset, n)]
         return tuple(kept or dataset.indexes)
-    names = [_band_name(dataset, n).casefold() for n in dataset.indexes]
-    return tuple(_band_number(band, names, name) for band in bands)
+    names = [_band_name(dataset, n) for n in dataset.indexes]
+    return tuple(dataset.indexes[find_band(band, dataset.indexes, names, name)] for band in bands)
 
 
-def _band_number(band: str | int, names: Sequence[str], path: str) -> int:
+def find_band(band: str | int, numbers: Sequence[int], names: Sequence[str], where: str) -> int:
+    """The place of a band that is given by its number or, where there is no such number, its name.
+
+    Parameters
+    ----------
+    band : str or int
+    numbers, names : sequence
+        Of the bands that there are.
+    where : str
+        How to call the image in a message.
+
+    Raises
+    ------
+    UserError
+        When there is no such band.
+    """
     wanted = str(band).strip().casefold()
-    if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
-        return int(wanted)
-    if wanted and wanted in names:
-        return names.index(wanted) + 1
-    listed = ", ".join(f"{i} {name}".strip() for i, name in enumerate(names, 1))
-    raise UserError(f"{path} has no band {band!r}; its bands are: {listed}")
+    listed = [str(number) for number in numbers]
+    folded = [name.casefold() for name in names]
+    for known in (listed, folded):
+        if wanted and wanted in known:
+            return known.index(wanted)
+    there = ", ".join(f"{n} {name}".strip() for n, name in zip(listed, names, strict=True))
+    raise UserError(f"{where} has no band {band!r}; its bands are {there}")
 
 
 def _is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:

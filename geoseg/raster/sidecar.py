@@ -13,9 +13,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import xarray as xr
 
-from geoseg.classes import ClassInfo
+from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
 from geoseg.raster.read import open_dataset
 
@@ -112,9 +113,16 @@ def class_table(source: str | PathLike[str] | xr.DataArray) -> tuple[ClassInfo, 
 
 
 def _from_attrs(labels: xr.DataArray) -> tuple[ClassInfo, ...]:
+    """Of geoseg's own attributes, or those of the CF conventions (1.11, section 3.5)."""
     attrs = labels.attrs
-    columns = [attrs.get(key, ()) for key in ("flag_values", "category_names", "category_colors")]
-    return tuple(ClassInfo(int(v), str(n), str(c)) for v, n, c in zip(*columns, strict=True))
+    values = np.atleast_1d(attrs.get("flag_values", ())).tolist()
+    names = attrs.get("category_names", str(attrs.get("flag_meanings", "")).split())
+    colors = attrs.get("category_colors", [PALETTE[i % len(PALETTE)] for i in range(len(values))])
+    if not len(values) == len(names) == len(colors):
+        return ()
+    return tuple(
+        ClassInfo(int(v), str(n), str(c)) for v, n, c in zip(values, names, colors, strict=True)
+    )
 
 
 def _from_pam(xml: bytes) -> tuple[ClassInfo, ...]:

@@ -215,14 +215,15 @@ def creation_options(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def publish(path: Path, target: Path) -> None:
-    """Put a finished file and its sidecar in place of what is there."""
-    for ending in ("aux.xml", "ovr", "msk"):
-        # What lies beside the old file must not describe the new one.
-        Path(f"{target}.{ending}").unlink(missing_ok=True)
+    """Put a finished file and its sidecar in place of what is there; both on one disk."""
     replace(path, target)
     sidecar = Path(f"{path}.aux.xml")
     if sidecar.exists():
         replace(sidecar, f"{target}.aux.xml")
+    else:
+        Path(f"{target}.aux.xml").unlink(missing_ok=True)
+    for ending in ("ovr", "msk"):  # of the old file, and wrong about the new one
+        Path(f"{target}.{ending}").unlink(missing_ok=True)
 
 
 def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
@@ -279,7 +280,8 @@ def working_folder(target: Path) -> Iterator[Path]:
 
 
 def _layout_of(labels: xr.DataArray) -> Layout:
-    classes = class_table(labels)
+    # What was computed from a map (a float, a difference) keeps its attributes but is no map.
+    classes = class_table(labels) if labels.dtype in ("uint8", "uint16") else ()
     nodata = labels.rio.nodata if labels.rio.nodata is not None else labels.rio.encoded_nodata
     dtype = str(labels.dtype)
     if labels.ndim == 2:

@@ -1,0 +1,58 @@
+"""What a long task tells of itself: events about what is done, how fast, and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Emit", "Event", "Progress", "ignore"]
+
+Event = dict[str, Any]
+"""What happens, as the command line prints it with ``--progress json``."""
+
+Emit = Callable[[Event], object]
+"""Who is told."""
+
+
+class Progress:
+    """Tells the begin of a task and every step of it.
+
+    Parameters
+    ----------
+    emit : callable
+    total : int
+        Units of work of the whole task.
+    unit : str
+    done : int
+        Units that need not be done any more.
+    """
+
+    def __init__(self, emit: Emit, total: int, unit: str, done: int = 0) -> None:
+        self._emit, self._total, self._already, self._done = emit, total, done, done
+        self._started, self._pixels = time.monotonic(), 0
+        emit({"event": "start", "total": total, "unit": unit, "done": done})
+
+    @property
+    def seconds(self) -> float:
+        """Since the begin."""
+        return time.monotonic() - self._started
+
+    def step(self, units: int, pixels: int) -> None:
+        """Tell that some more units are done, and how many pixels they were."""
+        self._done, self._pixels = self._done + units, self._pixels + pixels
+        seconds = max(self.seconds, 1e-6)
+        fresh = self._done - self._already
+        self._emit(
+            {
+                "event": "progress",
+                "done": self._done,
+                "total": self._total,
+                "mpx_per_s": round(self._pixels / 1e6 / seconds, 3),
+                "eta_s": round(seconds / fresh * (self._total - self._done), 1),
+            }
+        )
+
+
+def ignore(event: Event) -> None:
+    """Nobody asked for progress."""

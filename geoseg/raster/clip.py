@@ -1,0 +1,66 @@
+"""The part of an image under a box, and coordinate systems as users write them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.warp import transform_bounds
+
+from geoseg.errors import UserError
+from geoseg.raster.grid import grid_of
+
+__all__ = ["clip", "parse_crs"]
+
+
+def clip(
+    image: xr.DataArray, bbox: tuple[float, float, float, float], crs: str | None
+) -> xr.DataArray:
+    """The pixels of an image that touch a box.
+
+    Parameters
+    ----------
+    image : DataArray, dims (band, y, x)
+    bbox : tuple of float
+        West, south, east, north.
+    crs : str, optional
+        Coordinate system of `bbox`; by default the image's.
+
+    Raises
+    ------
+    UserError
+        When the image does not say where it lies, or the box misses it.
+    """
+    grid = grid_of(image)
+    if grid.transform is None or (crs is not None and grid.crs is None):
+        raise UserError("the image does not say where it lies, so no box can be cut out of it")
+    west, south, east, north = bbox
+    if not (west < east and south < north):
+        raise UserError(f"box {bbox} is empty; give west south east north, in this order")
+    if crs is not None:
+        west, south, east, north = transform_bounds(parse_crs(crs), grid.crs, *bbox)
+    corners = [(west, south), (west, north), (east, south), (east, north)]
+    places = np.array([~grid.transform @ corner for corner in corners])
+    left, top = np.floor(places.min(0)).astype(int).clip(0)
+    right, bottom = np.minimum(np.ceil(places.max(0)).astype(int), grid.shape[::-1])
+    if left >= right or top >= bottom:
+        raise UserError(f"box {bbox} lies outside the image; give its coordinates in {grid.crs}")
+    moved = grid.transform @ Affine.translation(left, top)
+    part: xr.DataArray = image[:, top:bottom, left:right].rio.write_transform(moved)
+    return part
+
+
+def parse_crs(text: str) -> CRS:
+    """The coordinate system that a user means.
+
+    Raises
+    ------
+    UserError
+        When it is unknown.
+    """
+    try:
+        return CRS.from_user_input(text)
+    except CRSError as error:
+        raise UserError(f"coordinate system {text!r} is unknown; write e.g. EPSG:4326") from error

@@ -1,0 +1,199 @@
+"""One run of files to files: what it is, where it keeps its blocks, what its outputs say of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import stat
+from pathlib import Path
+from typing import Any
+
+import geoseg
+from geoseg.blocks import Output, Task
+from geoseg.errors import UserError
+from geoseg.raster import Layout, class_layout, files_of, grid_of, open_dataset
+
+__all__ = ["QUANTA", "Run", "Targets"]
+
+QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no data
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where the results of a run go."""
+
+    classes: Path
+    scores: Path | None
+    confidence: Path | None
+    polygons: Path | None
+
+    @property
+    def rasters(self) -> dict[Output, Path]:
+        """Raster outputs by what they hold; the class map comes first."""
+        named: dict[Output, Path | None] = {
+            "classes": self.classes,
+            "scores": self.scores,
+            "confidence": self.confidence,
+        }
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
+    def all(self) -> dict[str, Path]:
+        """Every output by name."""
+        named: dict[str, Path] = {str(name): path for name, path in self.rasters.items()}
+        return named if self.polygons is None else named | {"polygons": self.polygons}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of `geoseg.predict_file`, checked and planned.
+
+    Parameters
+    ----------
+    task : Task
+    targets : Targets
+    sources : sequence of str
+        What was given as input.
+    options : mapping of str to str
+        Creation options of the rasters.
+    bbox : tuple of float or None
+    """
+
+    task: Task
+    targets: Targets
+    sources: Sequence[str]
+    options: Mapping[str, str]
+    bbox: tuple[float, float, float, float] | None
+
+    @property
+    def folder(self) -> Path:
+        """Where finished blocks and drafts are kept, on the disk of the class map."""
+        return _hidden(self.targets.classes)
+
+    def draft(self, name: str) -> Path:
+        """Where an output is made, on its own disk; under its name, which layers are named after.
+
+        Outputs beside the class map are made in the folder of the run.
+        """
+        target = self.targets.all[name]
+        beside = target.parent.resolve() == self.targets.classes.parent.resolve()
+        return (self.folder if beside else _hidden(target)) / name / target.name
+
+    @cached_property
+    def files(self) -> tuple[Mapping[str, Any], ...]:
+        """What tells the input from another: facts of every file that it is read from."""
+        paths = [file for source in self.sources for file in files_of(source)]
+        # Statistics that a viewer leaves beside an image do not make it another one.
+        return tuple(_facts(path) for path in dict.fromkeys(paths) if not _is_sidecar(path))
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the weights and the card of the model."""
+        return self.task.segmenter.digest
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names everything that the pixels of the blocks depend on, and how they are cut."""
+        image = self.task.scene.image
+        facts = {
+            "geoseg": geoseg.__version__,
+            "files": self.files,
+            "grid": repr(grid_of(image)),
+            "nodata": str(self.task.scene.nodata),
+            "model": self.digest,
+            "bands": [str(band) for band in image.coords["band"].values],
+            "zoom": self.task.scene.zoom,
+            "plan": repr(self.task.plan),
+            "batch": self.task.batch_size,
+            "device": self.task.running.device,
+            "precision": self.task.running.precision,
+            "outputs": self.task.outputs,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the outputs say about where they come from; the same wherever they are made."""
+        plan, scene = self.task.plan, self.task.scene
+        options = {
+            "bands": [str(b) for b in scene.image.coords["band"].values],
+            "bbox": self.bbox,
+            "blend": plan.blend,
+            "window": plan.windows.size,
+            "stride": plan.windows.stride,
+            "cut": plan.rows.cut,
+            "zoom": scene.zoom,
+            "precision": self.task.running.precision,
+            "creation": dict(self.options),
+        }
+        sources = [{k: v for k, v in each.items() if k != "changed"} for each in self.files]
+        return {
+            "GEOSEG_VERSION": geoseg.__version__,
+            "GEOSEG_SOURCES": json.dumps(sources),
+            "GEOSEG_MODEL": self.task.segmenter.card.name,
+            "GEOSEG_MODEL_DIGEST": self.digest,
+            "GEOSEG_OPTIONS": json.dumps(options),
+        }
+
+    def is_done(self) -> bool:
+        """Whether the outputs are there, made by this very call from input that is no newer."""
+        paths = self.targets.all.values()
+        if not all(path.is_file() for path in paths):
+            return False
+        made = min(path.stat().st_mtime_ns for path in paths)
+        if any(each.get("changed", 0) > made for each in self.files):
+            return False
+        tags = self.tags.items()
+        return all(tags <= _tags_of(path).items() for path in self.targets.rasters.values())
+
+    def layout(self, output: Output) -> Layout:
+        """How an output is written."""
+        card = self.task.segmenter.card
+        grid = grid_of(self.task.scene.image)
+        if output == "classes":
+            return class_layout(grid, card.classes, self.tags)
+        names = tuple(each.name for each in card.classes) if output == "scores" else (output,)
+        return Layout(grid, "uint8", 255, names, scale=1 / QUANTA, tags=self.tags)
+
+
+def _hidden(target: Path) -> Path:
+    """A folder beside an output that nobody looks at."""
+    name = target.name
+    short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
+    return target.with_name(f".{short}.geoseg")
+
+
+def _is_sidecar(path: str) -> bool:
+    return path.lower().endswith(".aux.xml")
+
+
+def _facts(path: str) -> dict[str, Any]:
+    """Name, size, time of change, and a hash of both ends of a file."""
+    name = Path(path).name
+    try:
+        facts = stat(path)
+        sha = hashlib.sha256()
+        with Path(path).open("rb") as file:
+            sha.update(file.read(65536))
+            file.seek(max(facts.st_size - 65536, 0))
+            sha.update(file.read(65536))
+    except OSError:
+        return {"name": path}  # not a local file; its name is all there is without reading it
+    return {
+        "name": name,
+        "size": facts.st_size,
+        "ends": sha.hexdigest(),
+        "changed": facts.st_mtime_ns,
+    }
+
+
+def _tags_of(path: Path) -> dict[str, str]:
+    """Metadata of a raster; none when the file is no raster."""
+    try:
+        with open_dataset(str(path)) as dataset:
+            return dict(dataset.tags())
+    except UserError:
+        return {}
