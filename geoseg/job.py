@@ -148,7 +148,7 @@ def predict_file(
     task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running)
     run = Run(task, targets, sources, options, bbox)
     if skip_done and run.is_done():
-        return Result(targets.all, 0.0, len(list(task.plan.blocks())), 0)
+        return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])
     check_values(scene.image, segmenter.card)
     _check_disks(run)
@@ -162,9 +162,8 @@ def predict_file(
 
 @dataclass(frozen=True)
 class Computed:
-    """The blocks of a run: where they are kept, how many there are, how many were new."""
+    """How many blocks a run has, and how many of them were new."""
 
-    store: BlockStore
     total: int
     count: int
 
@@ -175,30 +174,35 @@ PUBLISHING = "publishing"
 def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     """Begin the run, or go on where it was stopped."""
     publishing = run.folder / PUBLISHING
+    if publishing.exists() and not restart and run.is_done():  # stopped while it cleaned up
+        forget(run.folder)
+        return Computed(run.task.plan.count, 0)
     goes_on = belongs_to(run.folder, run.fingerprint) and not restart
     if not (goes_on and publishing.exists()):  # else what is there is our own
         for path in run.targets.all.values():
             refuse_existing(path, overwrite)
-    if not goes_on:
-        publishing.unlink(missing_ok=True)
-        if forget(run.folder) and not restart:
-            log.warning(
-                "an unfinished run of another input, model or option lay in %s; starting over",
-                run.folder,
-            )
-    computed = _classify(run, emit)
-    _finish(run, computed.store, publishing)
-    return computed
+    if not goes_on and forget(run.folder) and not restart:
+        log.warning(
+            "an unfinished run of another input, model or option lay in %s; starting over",
+            run.folder,
+        )
+    store = _store(run)
+    count = _classify(run, store, emit)
+    _finish(run, store, publishing)
+    return Computed(run.task.plan.count, count)
 
 
-def _classify(run: Run, emit: Emit) -> Computed:
-    """Compute the blocks that the store does not hold, reading one ahead."""
+def _store(run: Run) -> BlockStore:
     layouts = {name: run.layout(name) for name in run.targets.rasters}
     layers = {
         str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
         for name, layout in layouts.items()
     }
-    store = BlockStore(run.folder, run.fingerprint, run.task.plan, layers)
+    return BlockStore(run.folder, run.fingerprint, run.task.plan, layers)
+
+
+def _classify(run: Run, store: BlockStore, emit: Emit) -> int:
+    """Compute the blocks that the store does not hold, reading one ahead; returns their number."""
     done = store.done()
     missing = [block for block in run.task.plan.blocks() if not done[block.row, block.column]]
     progress = Progress(emit, done.size, "block", done.size - len(missing))
@@ -206,7 +210,7 @@ def _classify(run: Run, emit: Emit) -> Computed:
         pixels = run_block(run.task, block, part)
         store.write(block, {name: _stored(name, values) for name, values in pixels.items()})
         progress.step(1, prod(box_shape(run.task.plan.output(block))))
-    return Computed(store, done.size, len(missing))
+    return len(missing)
 
 
 def _read_ahead(task: Task, blocks: Sequence[Block]) -> Iterator[tuple[Block, Part]]:

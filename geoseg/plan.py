@@ -176,6 +176,11 @@ class Plan:
         return self.rows.count, self.columns.count
 
     @property
+    def count(self) -> int:
+        """Number of blocks."""
+        return self.rows.count * self.columns.count
+
+    @property
     def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Output rows of each row of blocks, output columns of each column of blocks."""
         rows, columns = (

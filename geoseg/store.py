@@ -134,6 +134,7 @@ class BlockStore:
 
     def remove(self) -> None:
         """Forget the run: its result is in place."""
+        forget(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -146,9 +147,11 @@ def forget(folder: Path) -> bool:
     facts = folder / RUN
     was_there = facts.exists()
     facts.unlink(missing_ok=True)  # first: a folder that is half emptied is no run
-    for old in folder.glob("*"):
+    for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first, marks last
         if old.is_dir():
             shutil.rmtree(old)
+        elif old.name != LOCK:
+            old.unlink()
     return was_there
 
 

@@ -117,6 +117,26 @@ def test_a_run_that_ends_while_it_is_assembled_goes_on_without_computing(
     assert contents(tmp_path / "parts") == undisturbed
 
 
+def test_a_run_that_ends_while_it_cleans_up_is_done(
+    scene: Path,
+    tmp_path: Path,
+    model: Segmenter,
+    undisturbed: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(job.BlockStore, "remove", _interrupt)
+        with pytest.raises(Interrupted):
+            run(scene, tmp_path / "map", model)
+    assert run(scene, tmp_path / "map", model).computed == 0
+    assert contents(tmp_path / "map") == undisturbed
+    assert [path.name for path in (tmp_path / "map").iterdir() if path.is_dir()] == []
+
+
+def _interrupt(*_: object) -> None:
+    raise Interrupted
+
+
 def _touch(scene: Path) -> None:
     with rasterio.open(scene, "r+") as file:
         pixels = file.read()
