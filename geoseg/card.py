@@ -221,6 +221,13 @@ def _slug(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z_-]+", "-", name).strip("-") or "unnamed"
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
 def card_from_json(text: str) -> Card:
     """Read a card; nothing in it is trusted.
 
@@ -237,7 +244,7 @@ def card_from_json(text: str) -> Card:
     if len(text) > MAX_BYTES:
         raise UserError(f"the model card has {len(text)} bytes, more than {MAX_BYTES}; not a card")
     try:
-        return _card(json.loads(text)["properties"])
+        return _card(json.loads(text, parse_float=_finite, parse_constant=_finite)["properties"])
     except UserError as error:
         raise UserError(f"the model card is not usable: {error}") from error
     except (

@@ -257,6 +257,16 @@ def test_a_card_with_any_field_replaced_is_read_or_refused(key: str, value: Any)
     assert card_from_json(card_to_json(card)) == card
 
 
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_numbers_that_are_not_finite_are_refused_anywhere(number: str) -> None:
+    text = card_to_json(small_card()).replace(
+        '"geoseg:metrics": {', f'"geoseg:metrics": {{"a": {number}, '
+    )
+    assert number in text
+    with pytest.raises(UserError, match=f"{number} is no finite number"):
+        card_from_json(text)
+
+
 @pytest.mark.parametrize(
     ("facts", "message"),
     [

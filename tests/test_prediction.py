@@ -81,7 +81,10 @@ def test_cropped_windows_equal_one_forward_pass_over_the_whole_image(
     labels = geoseg.predict(image, model, window=window).values
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     values = np.array([each.value for each in model.card.classes])
-    np.testing.assert_array_equal(labels, values[expected.argmax(0)])
+    second, first = np.sort(expected, axis=0)[-2:]
+    clear = first - second > 2e-5  # nearer scores may change places when sums are rounded otherwise
+    np.testing.assert_array_equal(labels[clear], values[expected.argmax(0)][clear])
+    assert clear.mean() > 0.999
 
 
 @given(

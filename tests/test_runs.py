@@ -572,7 +572,7 @@ def test_a_batch_that_is_taken_up_again_leaves_finished_scenes_alone(
     ("words", "line"),
     [
         (["predict", "a.tif"], "geoseg: Missing option '--model' / '-m'; see geoseg predict"),
-        (["predict", "--memroy", "1"], "geoseg: No such option '--memroy'"),
+        (["predict", "--memroy", "1"], "geoseg: No such option"),
         (["no-such"], "geoseg: No such command 'no-such'; see geoseg"),
         (["predict", "a", "b", "-m", "x", "--memory", "much"], "geoseg: Invalid value for"),
     ],
