@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike, fspath, replace
 from pathlib import Path
 from typing import Any
@@ -187,8 +188,7 @@ class Segmenter:
         lower = self.precision != "fp32"
         with (
             torch.autocast(self.device.type, _DTYPES[self.precision], enabled=lower),
-            # Else a GPU rounds float32 to 10 bits, and as it sees fit for each size of batch.
-            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=lower),
+            _whole_floats(self.device),
         ):
             scores: Tensor = self.net(padded.contiguous(memory_format=torch.channels_last))
         if scores.shape[1] != len(self.card.classes):
@@ -218,6 +218,23 @@ class Segmenter:
         # Written by Python, for safetensors' own file could be read by its owner alone.
         draft.write_bytes(save(state, metadata={METADATA_KEY: card_to_json(self.card)}))
         replace(draft, path)
+
+
+@contextmanager
+def _whole_floats(device: torch.device) -> Iterator[None]:
+    """Keep a GPU from rounding float32 to 10 bits in convolutions, which is its default."""
+    if device.type != "cuda":
+        yield
+    elif hasattr(torch.backends.cudnn, "conv"):  # torch >= 2.9, which warns about the old way
+        before = torch.backends.cudnn.conv.fp32_precision
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.conv.fp32_precision = before
+    else:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
 
 
 def _device_of(net: nn.Module) -> torch.device:

@@ -152,7 +152,7 @@ def test_a_report_in_the_way_is_told_before_anything_is_counted(tmp_path: Path) 
     words = ["evaluate", "none.tif", "none.tif", "--report", str(tmp_path)]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 2
-    assert "holds other things than a report" in done.stderr
+    assert "holds other things than a report" in done.output
 
 
 def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:

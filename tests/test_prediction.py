@@ -275,7 +275,10 @@ def test_a_hundred_thousand_pixels_a_side_make_a_small_graph(chunked: bool) -> N
 def test_arrays_without_dask_from_zarr_and_from_numpy_give_the_same(tmp_path: object) -> None:
     model = MODELS["hourglass"]()
     image = random_image((120, 90)).rename("image")
-    image.to_dataset().to_zarr(f"{tmp_path}/image.zarr", zarr_format=2, consolidated=False)
+    chunks = {"image": {"chunks": (3, 50, 50)}}
+    image.to_dataset().to_zarr(
+        f"{tmp_path}/image.zarr", zarr_format=2, consolidated=False, encoding=chunks
+    )
     stored = xr.open_zarr(f"{tmp_path}/image.zarr", consolidated=False)["image"]
     np.testing.assert_array_equal(geoseg.predict(stored, model), geoseg.predict(image, model))
 
