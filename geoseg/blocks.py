@@ -7,8 +7,9 @@ each pixel is, and returns its own pixels. It knows no file and no graph, and sh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
+from math import isqrt
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.card import Card
-from geoseg.devices import find_devices, find_precision, pool_for
+from geoseg.devices import at_once, find_devices, find_precision, pool_for
 from geoseg.errors import UserError
+from geoseg.footprint import bytes_per_pixel, memory_budget
 from geoseg.loader import Part, Scene, batches
+from geoseg.pixels import largest
 from geoseg.plan import Block, Plan, Tiling, make_plan
 from geoseg.resample import Resampling
 from geoseg.segmenter import Segmenter
@@ -81,15 +84,43 @@ def make_task(
     outputs: Sequence[Output],
     tiling: Tiling,
     running: Running,
+    memory: int | None = None,
 ) -> Task:
-    """Plan a prediction; see `predict`."""
+    """Plan a prediction; see `predict`.
+
+    Parameters
+    ----------
+    scene, segmenter, outputs, tiling, running
+    memory : int, optional
+        Bytes that blocks at work may take; by default what `memory_budget` gives.
+    """
     for output in outputs:
         if output not in get_args(Output):
             raise UserError(
                 f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
             )
-    plan = make_plan(scene.axes, segmenter.card, tiling)
+    fitted = _fitted(scene, segmenter, tiling, running, memory_budget(memory))
+    plan = make_plan(scene.axes, segmenter.card, fitted)
     return Task(scene, segmenter, tuple(outputs), plan, running)
+
+
+def _fitted(
+    scene: Scene, segmenter: Segmenter, tiling: Tiling, running: Running, memory: int
+) -> Tiling:
+    """The tiling whose windows and blocks fit into memory.
+
+    Half of it is for the tensors of the windows at work, the other half for blocks: those at work,
+    one that is read ahead and one that is written.
+    """
+    workers = at_once(running.device)
+    card = segmenter.card
+    window = memory / 2 / workers / bytes_per_pixel(segmenter.net, len(card.bands))
+    # Pixels as read and as float32, scores as they are blended or kept.
+    held = len(card.bands) * 8 + (len(card.classes) + 1) * 4
+    block = memory / 2 / (workers + 2) / held
+    zoom = max(axis.size / axis.length for axis in scene.axes)
+    side = max(min(tiling.block, int(isqrt(int(block)) / max(zoom, 1.0))), 1)
+    return replace(tiling, block=side, pixels=int(window), hull=int(block))
 
 
 def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]]:
@@ -115,7 +146,7 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
     if not mask.any(target):
         return results
     pool = pool_for(task.segmenter, task.running.device, task.running.precision)
-    with pool.lend() as segmenter:
+    with pool.lend(task.plan.count) as segmenter:
         work = Work(task, block, part, segmenter, mask)
         pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
         for box, scores in pieces:
@@ -123,8 +154,9 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
             for name, result in results.items():
                 result[..., rows, columns] = _decide(name, scores, card)
     gone = mask.missing(target)
-    for name, result in results.items():
-        result[..., gone] = missing_value(card, name)
+    if gone is not None:
+        for name, result in results.items():
+            np.copyto(result, result.dtype.type(missing_value(card, name)), where=gone)
     return results
 
 
@@ -165,16 +197,16 @@ class Mask:
     def of(cls, part: Part, card: Card) -> Mask:
         """The mask of a part by the no-data policy of a card."""
         valid = part.native.valid(card.nodata)
-        return cls(None if valid is None or valid.all() else valid, part.native.box)
+        return cls(valid, part.native.box)
 
     def any(self, box: Box) -> bool:
         """Whether there is data in a box."""
         return self.valid is None or bool(self.valid[_relative(box, self.box)].any())
 
-    def missing(self, box: Box) -> NDArray[np.bool_]:
-        """Where there is no data in a box, shape (rows, columns)."""
+    def missing(self, box: Box) -> NDArray[np.bool_] | None:
+        """Where there is no data in a box, shape (rows, columns); None for nowhere."""
         if self.valid is None:
-            return np.zeros(box_shape(box), bool)
+            return None
         return ~self.valid[_relative(box, self.box)]
 
 
@@ -197,14 +229,14 @@ class Work:
         """Whether a window holds any data; one without is not worth running."""
         return self.mask.any(self.task.scene.native_box(window))
 
-    def scores(self, windows: Sequence[Box]) -> Tensor:
-        """Probabilities (window, class, rows, columns) of windows of one size."""
+    def logits(self, windows: Sequence[Box]) -> Tensor:
+        """Scores before softmax (window, class, rows, columns) of windows of one size."""
         # A processor gains nothing from batches, and sums in another order for each size of batch:
         # one window at a time, scores are the same to the last bit however windows are grouped.
         size = 1 if self.segmenter.device.type == "cpu" else len(windows)
         made = batches(((self.part, window) for window in windows), size)
         scores = [self.segmenter.logits(batch.pixels, batch.nodata) for batch in made]
-        return torch.cat(scores).softmax(1)
+        return scores[0] if len(scores) == 1 else torch.cat(scores)
 
     def batched(self, places: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         """Places of windows that hold data, as many at a time as run together."""
@@ -217,8 +249,29 @@ class Work:
         return self.plan.windows.span(0, place[0]), self.plan.windows.span(1, place[1])
 
 
-Piece = tuple[Box, Tensor]
-"""Image pixels, and the probabilities of their classes (class, rows, columns)."""
+@dataclass(frozen=True)
+class Scores:
+    """What is known of the classes of some pixels.
+
+    Parameters
+    ----------
+    values : Tensor, shape (class, rows, columns)
+    are_logits : bool
+        Whether these are scores before softmax; else they are probabilities. The class is the same,
+        but for rounding.
+    """
+
+    values: Tensor
+    are_logits: bool
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Of each class, shape (class, rows, columns)."""
+        return self.values.softmax(0) if self.are_logits else self.values
+
+
+Piece = tuple[Box, Scores]
+"""Image pixels, and what is known of their classes."""
 
 
 def _cropped(work: Work) -> Iterator[Piece]:
@@ -227,12 +280,16 @@ def _cropped(work: Work) -> Iterator[Piece]:
     places = product(plan.rows.members(block.row), plan.columns.members(block.column))
     for chosen in work.batched(places):
         windows = [work.window(place) for place in chosen]
-        for place, window, scores in zip(chosen, windows, work.scores(windows), strict=True):
+        for place, window, scores in zip(chosen, windows, work.logits(windows), strict=True):
             core = plan.rows.core(place[0]), plan.columns.core(place[1])
             kept = plan.rows.widened(core[0]), plan.columns.widened(core[1])
             rows, columns = _relative(kept, window)
             target = plan.rows.output(core[0]), plan.columns.output(core[1])
-            yield target, _back(plan, scores[:, rows, columns], kept, target)
+            own = scores[:, rows, columns]
+            if work.task.scene.is_zoomed:  # resampled are probabilities, never logits
+                yield target, Scores(_back(plan, own.softmax(0), kept, target), False)
+            else:
+                yield target, Scores(_back(plan, own, kept, target), True)
 
 
 def _blended(work: Work) -> Iterator[Piece]:
@@ -260,7 +317,8 @@ def _blended(work: Work) -> Iterator[Piece]:
         if ready.stop > ready.start:
             mean = sums[:-1] / sums[-1].clamp_min(torch.finfo(torch.float32).tiny)
             box = slice(top, top + sums.shape[1]), columns
-            yield (ready, target[1]), _back(plan, mean, box, (ready, target[1]))
+            own = (ready, target[1])
+            yield own, Scores(_back(plan, mean, box, own), False)
         keep = max(final - 2 * plan.margin, top)
         sums, top, done = sums[:, keep - top :], keep, ready.stop
 
@@ -271,7 +329,7 @@ def _add_row(work: Work, row: int, sums: Tensor, left: int, weights: Tensor) -> 
     places = ((row, column) for column in work.plan.columns.evaluated(work.block.column))
     for chosen in work.batched(places):
         windows = [work.window(place) for place in chosen]
-        for window, scores in zip(windows, work.scores(windows), strict=True):
+        for window, scores in zip(windows, work.logits(windows).softmax(1), strict=True):
             under = sums[:, :height, window[1].start - left : window[1].stop - left]
             under[:-1] += scores * weights
             under[-1] += weights
@@ -311,19 +369,31 @@ def _resampled(scores: Tensor, way: Resampling, dim: int, box: slice, target: sl
     return total
 
 
-def _decide(output: Output, scores: Tensor, card: Card) -> NDArray[Any]:
-    """What crosses from the device to the host, from probabilities (class, rows, columns)."""
-    highest, index = scores.max(0)
-    if bool(highest.isnan().any()):
-        raise FloatingPointError(f"{card.name} gave scores that are not numbers")
+def _decide(output: Output, scores: Scores, card: Card) -> NDArray[Any]:
+    """What crosses from the device to the host."""
     if output == "classes":
-        values = torch.tensor([each.value for each in card.classes], device=scores.device)
-        if max(each.value for each in card.classes) > 254:
-            return values.to(torch.int32)[index].cpu().numpy().astype(np.uint16)
-        return values.to(torch.uint8)[index].cpu().numpy()
+        return _classes(scores.values, card)
+    values = scores.probabilities
     if output == "confidence":
-        return highest.cpu().numpy()
+        return values.amax(0).cpu().numpy()
     if output == "entropy":
-        chaos = float(np.log(max(scores.shape[0], 2)))
-        return np.asarray((torch.special.entr(scores).sum(0) / chaos).cpu())
-    return np.asarray(scores.cpu())
+        chaos = float(np.log(max(values.shape[0], 2)))
+        return np.asarray((torch.special.entr(values).sum(0) / chaos).cpu())
+    return np.asarray(values.cpu())
+
+
+def _classes(scores: Tensor, card: Card) -> NDArray[Any]:
+    """The value of the class with the highest score."""
+    values = np.array([each.value for each in card.classes], dtype_of(card, "classes"))
+    if scores.device.type == "cpu":
+        found = np.empty(scores.shape[1:], values.dtype)
+        numbers = largest(scores.permute(1, 2, 0).numpy(), values, found)
+    else:
+        highest, index = scores.max(0)
+        numbers = not bool(highest.isnan().any())
+        known = torch.from_numpy(values.astype(np.int32)).to(scores.device)
+        chosen = known.to(torch.uint8)[index] if values.itemsize == 1 else known[index]
+        found = chosen.cpu().numpy().astype(values.dtype, copy=False)
+    if not numbers:
+        raise FloatingPointError(f"{card.name} gave scores that are not numbers")
+    return found

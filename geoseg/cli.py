@@ -145,7 +145,7 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
 @click.option("--gsd", type=NumberOr(float, "auto", "native"), default="auto", show_default=True)
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
-@click.option("--memory", type=Size(), default="4GB", show_default=True)
+@click.option("--memory", type=Size(), help="As in 4GB.  [default: half of what is free]")
 @click.option("--stack", is_flag=True, help="The sources are bands of one scene.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--restart", is_flag=True, help="Forget an interrupted run.")

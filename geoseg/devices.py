@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
 import queue
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
 
-__all__ = ["DevicePool", "find_devices", "find_precision", "pool_for"]
+__all__ = [
+    "DevicePool",
+    "at_once",
+    "find_devices",
+    "find_precision",
+    "pool_for",
+    "release_memory",
+]
 
 KINDS = ("cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -62,8 +72,22 @@ def find_precision(name: str) -> str:
     return "fp32" if name == "auto" else name
 
 
+@lru_cache
+def cores() -> int:
+    """Threads that torch was set to use when geoseg first asked."""
+    return torch.get_num_threads()
+
+
+def at_once(devices: str) -> int:
+    """How many blocks are worked on at once: one on each GPU, one on each core of a processor."""
+    return sum(cores() if each.type == "cpu" else 1 for each in find_devices(devices))
+
+
 class DevicePool:
-    """One copy of a model on each device, lent to one block at a time.
+    """A model on each device, lent to one block at a time; a processor takes one for each core.
+
+    A window on one core needs no other core to wait for: two cores with a window each are faster
+    than two that share one.
 
     Parameters
     ----------
@@ -78,16 +102,62 @@ class DevicePool:
         chosen = find_precision(precision)
         self._free: queue.SimpleQueue[Segmenter] = queue.SimpleQueue()
         for device in find_devices(devices):
-            self._free.put(segmenter.on(device, chosen))
+            there = segmenter.on(device, chosen)
+            for _ in range(cores() if device.type == "cpu" else 1):
+                self._free.put(there)
+            if device.type == "cpu":
+                keep_memory()
 
     @contextmanager
-    def lend(self) -> Iterator[Segmenter]:
-        """Wait for a device and keep it for the length of the block."""
+    def lend(self, blocks: int) -> Iterator[Segmenter]:
+        """Wait for a device and keep it for the length of a block.
+
+        Parameters
+        ----------
+        blocks : int
+            How many there are in all: where they are fewer than cores, each gets several.
+        """
         segmenter = self._free.get()
         try:
+            if segmenter.device.type == "cpu":
+                torch.set_num_threads(max(cores() // max(blocks, 1), 1))
             yield segmenter
         finally:
+            if segmenter.device.type == "cpu":
+                torch.set_num_threads(cores())
             self._free.put(segmenter)
+
+
+@lru_cache
+def keep_memory() -> None:
+    """Have the C library keep freed memory instead of handing it back to the system.
+
+    Every layer of a network frees and asks for tens of megabytes. Glibc gives such pieces back at
+    once, and fetching them again, page by page, takes longer than many a layer: a U-Net with
+    windows of 2048 pixels ran 1.8 times as long. `release_memory` gives back what is not in use.
+    """
+    if mallopt := getattr(_libc(), "mallopt", None):
+        for option, value in _MALLOC.values():
+            mallopt(option, value)
+
+
+def release_memory() -> None:
+    """Hand freed memory back to the system."""
+    if trim := getattr(_libc(), "malloc_trim", None):
+        trim(0)
+
+
+# Options of glibc's mallopt(3), by their numbers in malloc.h, and their values.
+_MALLOC = {
+    "M_MMAP_MAX": (-4, 0),  # no piece is a mapping of its own, which is unmapped when freed
+    "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
+    "M_TOP_PAD": (-2, 64 << 20),
+    "M_ARENA_MAX": (-8, 1),  # arenas of threads shrink whatever the threshold is
+}
+
+
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 POOLS = 2  # kept: a process works with one model, or goes from one to the next

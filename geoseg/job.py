@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isqrt, prod
+from math import prod
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +25,10 @@ from numpy.typing import NDArray
 
 from geoseg.blocks import Output, Running, Task, dtype_of, make_task, run_block
 from geoseg.checks import check_disk, check_target, check_values
+from geoseg.devices import at_once, release_memory
 from geoseg.errors import UserError
 from geoseg.loader import Part
-from geoseg.plan import BLOCK, Blend, Block, Tiling
+from geoseg.plan import Blend, Block, Tiling
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere, refuse_unknown_format
 from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
@@ -40,8 +42,6 @@ from geoseg.windows import box_shape
 __all__ = ["Result", "predict_file"]
 
 log = logging.getLogger(__name__)
-
-MEMORY = 4_000_000_000  # bytes that blocks may take unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def predict_file(
     gsd: float | Literal["auto", "native"] = "auto",
     bbox: tuple[float, float, float, float] | None = None,
     bbox_crs: str | None = None,
-    memory: int = MEMORY,
+    memory: int | None = None,
     overwrite: bool = False,
     restart: bool = False,
     co: Mapping[str, str] | None = None,
@@ -110,8 +110,9 @@ def predict_file(
         West, south, east, north: only the pixels that touch this box.
     bbox_crs : str, optional
         Coordinate system of `bbox`, e.g. ``"EPSG:4326"``; by default the image's.
-    memory : int
-        Bytes that the pixels in flight may take; blocks are made to fit. The map does not change.
+    memory : int, optional
+        Bytes that windows and blocks at work may take; they are made to fit. By default half of
+        what is free, at most 4 GiB.
     overwrite : bool
         Whether existing outputs may be replaced.
     restart : bool
@@ -143,9 +144,8 @@ def predict_file(
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd)
-    tiling = Tiling(window, halo, blend, stride, _block_side(memory, segmenter))
-    running = Running(device, precision, batch_size)
-    task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running)
+    tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
+    task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, memory)
     run = Run(task, targets, sources, options, bbox)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
@@ -154,6 +154,7 @@ def predict_file(
     _check_disks(run)
     with locked(run.folder):
         computed = _resume(run, emit, overwrite, restart)
+    release_memory()
     seconds = time.monotonic() - started
     outputs = {name: str(path) for name, path in targets.all.items()}
     emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3)})
@@ -202,28 +203,44 @@ def _store(run: Run) -> BlockStore:
 
 
 def _classify(run: Run, store: BlockStore, emit: Emit) -> int:
-    """Compute the blocks that the store does not hold, reading one ahead; returns their number."""
-    done = store.done()
-    missing = [block for block in run.task.plan.blocks() if not done[block.row, block.column]]
+    """Compute the blocks that the store does not hold; returns their number.
+
+    One thread reads, in order, so that what neighbours share is decoded once; as many as the
+    devices can take at once compute and store. Two blocks wait, read, for their turn.
+    """
+    task, done = run.task, store.done()
+    missing = [block for block in task.plan.blocks() if not done[block.row, block.column]]
     progress = Progress(emit, done.size, "block", done.size - len(missing))
-    for block, part in _read_ahead(run.task, missing):
-        pixels = run_block(run.task, block, part)
+    workers = at_once(task.running.device)
+
+    def finish(block: Block, part: Future[Part]) -> None:
+        pixels = run_block(task, block, part.result())
         store.write(block, {name: _stored(name, values) for name, values in pixels.items()})
-        progress.step(1, prod(box_shape(run.task.plan.output(block))))
+
+    under_way: deque[tuple[Block, Future[None]]] = deque()
+
+    def wait_for_one() -> None:
+        block, finished = under_way.popleft()
+        finished.result()
+        progress.step(1, prod(box_shape(task.plan.output(block))))
+
+    with (
+        ThreadPoolExecutor(workers, "geoseg-block") as crew,
+        ThreadPoolExecutor(1, "geoseg-read") as reader,
+    ):
+        try:
+            for block in missing:
+                part = reader.submit(task.scene.part, task.plan.hull(block))
+                under_way.append((block, crew.submit(finish, block, part)))
+                if len(under_way) > workers + 1:
+                    wait_for_one()
+            while under_way:
+                wait_for_one()
+        except BaseException:
+            for pool in (reader, crew):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return len(missing)
-
-
-def _read_ahead(task: Task, blocks: Sequence[Block]) -> Iterator[tuple[Block, Part]]:
-    """Blocks with their pixels; the next one is read while the caller works on this one."""
-    with ThreadPoolExecutor(1, "geoseg-read") as reader:
-        hulls = [task.plan.hull(block) for block in blocks]
-        coming = reader.submit(task.scene.part, hulls[0]) if hulls else None
-        for i, block in enumerate(blocks):
-            assert coming is not None  # noqa: S101  (for the type checker: there is a block)
-            part = coming.result()
-            if i + 1 < len(blocks):
-                coming = reader.submit(task.scene.part, hulls[i + 1])
-            yield block, part
 
 
 def _stored(output: Output, values: NDArray[Any]) -> NDArray[Any]:
@@ -296,14 +313,6 @@ def _already_chosen(
     if bands is None or files > 1:
         return bands
     return [int(number) for number in image.coords["band"].values]
-
-
-def _block_side(memory: int, segmenter: Segmenter) -> int:
-    """Side of a block so that the pixels in flight, a block at work and one ahead, fit."""
-    if memory < 1:
-        raise UserError(f"memory {memory} must be a number of bytes, e.g. 4GB")
-    channels = len(segmenter.card.bands) * 8 + len(segmenter.card.classes) * 4
-    return max(min(BLOCK, isqrt(memory // (4 * channels))), 1)
 
 
 def _say_where(image: xr.DataArray, source: str) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
+from geoseg.pixels import find_valid
 from geoseg.raster.grid import require_image
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
@@ -40,11 +41,14 @@ class NativePixels:
     nodata: float | None
 
     def valid(self, policy: str) -> NDArray[np.bool_] | None:
-        """Where there is data, shape (rows, columns); None when nothing can be missing."""
+        """Where there is data, shape (rows, columns); None for everywhere."""
         if self.nodata is None and self.pixels.dtype.kind != "f":
             return None
-        missing = is_missing(self.pixels, self.nodata)
-        return np.asarray(~(missing.all(0) if policy == "all" else missing.any(0)))
+        valid = np.empty(self.pixels.shape[1:], bool)
+        gone = np.float32(np.nan if self.nodata is None else self.nodata)
+        # A pixel is gone where all bands are missing, or any, as the policy says.
+        complete = find_valid(self.pixels, gone, policy == "any", valid)
+        return None if complete else valid
 
 
 @dataclass(frozen=True)

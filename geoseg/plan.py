@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isqrt
 from typing import Literal, get_args
 
 from geoseg.card import Card
@@ -21,6 +21,7 @@ __all__ = ["Blend", "Block", "Plan", "Tiling", "make_plan"]
 Blend = Literal["crop", "hann", "mean"]
 
 BLOCK = 2048  # output pixels a side: a task of seconds on a CPU, 2,401 tasks for 100,000 x 100,000
+WORTH = 50  # overlaps: a window of 50 of them computes (50 / 49)^2 = 1.04 times its own pixels
 REDO = 1.1  # windows evaluated over windows needed, where blended blocks share windows
 
 
@@ -41,6 +42,12 @@ class Tiling:
         Pixels from one blended window to the next; by default half a window.
     block : int
         Side of a block in output pixels, roughly.
+    pixels : int, optional
+        Pixels of the largest window that memory has room for. Cropped windows whose size was not
+        asked for grow up to it, while their halos are worth saving, and are made equal.
+    hull : int, optional
+        Pixels that a blended block may read; it is made smaller then, and more windows are run
+        twice.
     """
 
     window: int | None = None
@@ -48,6 +55,8 @@ class Tiling:
     blend: Blend | None = None
     stride: int | None = None
     block: int = BLOCK
+    pixels: int | None = None
+    hull: int | None = None
 
 
 @dataclass(frozen=True)
@@ -226,20 +235,28 @@ def make_plan(axes: tuple[Resampling, Resampling], card: Card, tiling: Tiling) -
         When the window is too small for the halo, or an option does not fit the network.
     """
     blend = _blend(card, tiling)
-    zoom = max(axis.size / axis.length for axis in axes)
+    zoom = max(_zooms(axes))
     zoomed = not all(axis.is_identity for axis in axes)
     margin = ceil(1.5 * max(zoom, 1.0)) + 1 if zoomed else 0
     halo = _halo(card, tiling) if blend == "crop" else 0
-    side = _side(card, tiling, 2 * (halo + margin))
+    overlap = 2 * (halo + margin)
     shape = _grown(axes[0].size, card.stride), _grown(axes[1].size, card.stride)
-    size = min(side, shape[0]), min(side, shape[1])
-    step = _step(card, tiling, side, 2 * (halo + margin), blend)
-    windows = Windows(shape, size, (min(step, size[0]), min(step, size[1])))
+    if blend == "crop" and tiling.window is None and tiling.pixels is not None:
+        sides = _fitted(card, shape, overlap, tiling.pixels)
+    else:
+        side = _side(card, tiling, overlap)
+        sides = side, side
+    steps = [_step(card, tiling, side, overlap, blend) for side in sides]
+    size = min(sides[0], shape[0]), min(sides[1], shape[1])
+    windows = Windows(shape, size, (min(steps[0], size[0]), min(steps[1], size[1])))
+    if blend == "crop":
+        counts = [
+            max(round(tiling.block * z / s), 1) for z, s in zip(_zooms(axes), steps, strict=True)
+        ]
+    else:
+        counts = _blended_block(tiling, axes, steps[0], sides[0])
     cut = halo + margin if blend == "crop" else None
-    rows, columns = (
-        Axis(i, windows, axes[i], cut, margin, _per_block(tiling.block, step, side, blend, axes, i))
-        for i in (0, 1)
-    )
+    rows, columns = (Axis(i, windows, axes[i], cut, margin, counts[i]) for i in (0, 1))
     return Plan(rows, columns, blend)
 
 
@@ -282,6 +299,37 @@ def _side(card: Card, tiling: Tiling, overlap: int) -> int:
     return side
 
 
+def _fitted(card: Card, shape: tuple[int, int], overlap: int, pixels: int) -> tuple[int, int]:
+    """Sides of equal windows that cover an image with little overlap within `pixels` each.
+
+    A window of side s does work for s - overlap: from `WORTH` overlaps on, larger ones save nothing
+    that counts, and caches like small ones.
+    """
+    least = _grown(overlap + card.stride, card.stride)
+    wanted = max(card.window, WORTH * overlap)
+    square = isqrt(pixels)
+    # What a short side leaves, the long one may take.
+    room = [pixels // min(other, square) if other < square else square for other in shape[::-1]]
+    rows, columns = (
+        _even(length, max(min(wanted, most), least), overlap, card.stride)
+        for length, most in zip(shape, room, strict=True)
+    )
+    return rows, columns
+
+
+def _even(length: int, most: int, overlap: int, stride: int) -> int:
+    """Side of windows of at most `most` pixels, made equal along an axis."""
+    shared = _grown(overlap, stride)
+    step = max((most - shared) // stride * stride, stride)
+    count = max(ceil((length - shared) / step), 1)
+    return _grown(ceil((length - shared) / count), stride) + shared if count > 1 else length
+
+
+def _zooms(axes: tuple[Resampling, Resampling]) -> list[float]:
+    """Network pixels per image pixel."""
+    return [axis.size / axis.length for axis in axes]
+
+
 def _step(card: Card, tiling: Tiling, side: int, overlap: int, blend: Blend) -> int:
     if blend == "crop":
         return (side - overlap) // card.stride * card.stride
@@ -295,26 +343,24 @@ def _grown(length: int, stride: int) -> int:
     return ceil(length / stride) * stride
 
 
-def _per_block(
-    block: int,
-    step: int,
-    side: int,
-    blend: Blend,
-    axes: tuple[Resampling, Resampling],
-    index: int,
-) -> int:
-    """Windows along one side of a block.
+def _blended_block(
+    tiling: Tiling, axes: tuple[Resampling, Resampling], step: int, side: int
+) -> list[int]:
+    """Rows and columns of windows that a blended block answers for.
 
-    Blended blocks run the `shared` windows that reach in from the block above and the one to the
-    left once more. They are four times as tall as wide, for their scores are summed up row by row
-    and cost memory by their width only, and so large that (1 + s/w) (1 + s/4w) stays below `REDO`.
+    It runs the `shared` windows that reach in from the block above and the one to the left once
+    more. It is four times as tall as wide, for its scores are summed up row by row and cost memory
+    by their width only, and so large that (1 + s/w) (1 + s/4w) stays below `REDO`, unless its
+    pixels must not be that many.
     """
-    zoom = axes[index].size / axes[index].length
-    wanted = max(round(block * zoom / step), 1)
-    if blend == "crop":
-        return wanted
+    zooms = _zooms(axes)
+    rows, columns = (max(round(tiling.block * zoom / step), 1) for zoom in zooms)
     shared = ceil(side / step)
     least = 1
     while (1 + shared / least) * (1 + shared / (4 * least)) > REDO:
         least += 1
-    return max(wanted, least if index == 1 else 4 * least)
+    rows, columns = max(rows, 4 * least), max(columns, least)
+    if tiling.hull is not None:
+        while (rows * step + side) * (columns * step + side) > tiling.hull and rows + columns > 2:
+            rows, columns = max(rows * 7 // 8, 1), max(columns * 7 // 8, 1)
+    return [rows, columns]

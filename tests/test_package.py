@@ -24,6 +24,8 @@ LAYERS = {
     "raster": 1,
     "reach": 1,
     "card": 1,
+    "footprint": 1,
+    "pixels": 1,
     "charts": 1,
     "landscape": 1,
     "loader": 2,
