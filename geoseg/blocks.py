@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -40,6 +40,8 @@ __all__ = [
 
 Output = Literal["classes", "scores", "confidence", "entropy"]
 
+SHARES = 4  # windows that a raster has at least, unless it is small
+SMALL = 2**20  # pixels
 BATCH_PIXELS = {"cpu": 1, "cuda": 2**23, "mps": 2**21}  # of a batch; more only costs memory
 
 
@@ -114,7 +116,9 @@ def _fitted(
     """
     workers = at_once(running.device)
     card = segmenter.card
-    window = memory / 2 / workers / bytes_per_pixel(segmenter.net, len(card.bands))
+    room = memory / 2 / workers / bytes_per_pixel(segmenter.net, len(card.bands))
+    # The first touch of memory takes time as well, so a raster is not worth one huge window.
+    window = min(room, max(prod(scene.shape) / SHARES, SMALL))
     # Pixels as read and as float32, scores as they are blended or kept.
     held = len(card.bands) * 8 + (len(card.classes) + 1) * 4
     block = memory / 2 / (workers + 2) / held

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import queue
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -22,7 +20,6 @@ __all__ = [
     "find_devices",
     "find_precision",
     "pool_for",
-    "release_memory",
 ]
 
 KINDS = ("cpu", "cuda", "mps")
@@ -105,8 +102,6 @@ class DevicePool:
             there = segmenter.on(device, chosen)
             for _ in range(cores() if device.type == "cpu" else 1):
                 self._free.put(there)
-            if device.type == "cpu":
-                keep_memory()
 
     @contextmanager
     def lend(self, blocks: int) -> Iterator[Segmenter]:
@@ -126,38 +121,6 @@ class DevicePool:
             if segmenter.device.type == "cpu":
                 torch.set_num_threads(cores())
             self._free.put(segmenter)
-
-
-@lru_cache
-def keep_memory() -> None:
-    """Have the C library keep freed memory instead of handing it back to the system.
-
-    Every layer of a network frees and asks for tens of megabytes. Glibc gives such pieces back at
-    once, and fetching them again, page by page, takes longer than many a layer: a U-Net with
-    windows of 2048 pixels ran 1.8 times as long. `release_memory` gives back what is not in use.
-    """
-    if mallopt := getattr(_libc(), "mallopt", None):
-        for option, value in _MALLOC.values():
-            mallopt(option, value)
-
-
-def release_memory() -> None:
-    """Hand freed memory back to the system."""
-    if trim := getattr(_libc(), "malloc_trim", None):
-        trim(0)
-
-
-# Options of glibc's mallopt(3), by their numbers in malloc.h, and their values.
-_MALLOC = {
-    "M_MMAP_MAX": (-4, 0),  # no piece is a mapping of its own, which is unmapped when freed
-    "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
-    "M_TOP_PAD": (-2, 64 << 20),
-    "M_ARENA_MAX": (-8, 1),  # arenas of threads shrink whatever the threshold is
-}
-
-
-def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 POOLS = 2  # kept: a process works with one model, or goes from one to the next

@@ -1,8 +1,7 @@
-"""How much memory a network takes, measured on the network itself without computing anything."""
+"""How much memory a network takes, measured on the network itself, and how much there is."""
 
 from __future__ import annotations
 
-import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from geoseg.errors import UserError
@@ -20,19 +18,19 @@ __all__ = ["bytes_per_pixel", "memory_budget"]
 SIDE = 256  # pixels of the probe: a multiple of the stride of any net, large beside its halo
 MOST = 4 << 30  # bytes; more makes nothing faster
 LEAST = 1 << 28
-UNKNOWN = 4096.0  # bytes a pixel of a network that cannot be followed: more than usual ones take
+UNSEEN = 1.25  # allows for tensors between layers, such as what is interpolated
 
 
 def bytes_per_pixel(net: nn.Module, bands: int) -> float:
     """Bytes that are held at once, at most, for each pixel of a window.
 
-    The network is run on the meta device, where tensors have shapes but no values; after each
-    operation the tensors that are still referred to are added up.
+    The network is run once over a small window. Before and after each of its layers the tensors
+    that are still referred to are added up.
 
     Parameters
     ----------
     net : Module
-        ``(B, bands, h, w) -> (B, K, h, w)``; it is copied, not changed.
+        ``(B, bands, h, w) -> (B, K, h, w)`` in eval mode.
     bands : int
         Input channels.
 
@@ -41,36 +39,37 @@ def bytes_per_pixel(net: nn.Module, bands: int) -> float:
     float
         For a float32 window, its input and its scores included; its weights are not.
     """
-    probe = copy.deepcopy(net).to("meta").eval()
-    live = _Live()
+    live, device = _Live(), next((each.device for each in net.parameters()), None)
+    layers = [each for each in net.modules() if not any(each.children())]
+    hooks = [layer.register_forward_hook(live.look) for layer in layers]
     try:
-        with torch.no_grad(), live:
-            probe(torch.empty(1, bands, SIDE, SIDE, device="meta"))
-    except (RuntimeError, NotImplementedError):  # an operation without a meta version
-        return UNKNOWN
-    return max(live.peak / SIDE**2, 4.0 * bands)
+        with torch.inference_mode():
+            scores = net(torch.zeros(1, bands, SIDE, SIDE, device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    least = 4.0 * (bands + 2 * scores.shape[1])  # what a network without layers holds, for one
+    return float(max(UNSEEN * live.peak / SIDE**2, least))
 
 
-class _Live(TorchDispatchMode):
-    """Adds up the memory of tensors that are in use after each operation."""
+class _Live:
+    """Adds up the memory of tensors that are in use."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._held: dict[int, tuple[StorageWeakRef, int]] = {}
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def look(self, layer: nn.Module, given: Any, result: Any) -> None:
+        """Count what a layer was given and gave, and what is left of earlier ones."""
         # A storage that was given up may have had the address of a new one.
-        self._held = {k: v for k, v in self._held.items() if not v[0].expired()}  # type: ignore[no-untyped-call]
-        for tensor in tree_leaves((result, args)):
-            if isinstance(tensor, Tensor) and not isinstance(tensor, nn.Parameter):
-                reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-                self._held[reference.cdata] = reference, tensor.untyped_storage().nbytes()
-        self.peak = max(self.peak, sum(size for _, size in self._held.values()))
-        return result
+        held = {k: v for k, v in self._held.items() if not v[0].expired()}  # type: ignore[no-untyped-call]
+        for tensor in tree_leaves((given, result)):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                held[reference.cdata] = reference, storage.nbytes()
+        self.peak = max(self.peak, sum(size for _, size in held.values()))
+        self._held = held
 
 
 def memory_budget(asked: int | None = None) -> int:

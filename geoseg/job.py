@@ -23,9 +23,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from geoseg.allocator import release_memory
 from geoseg.blocks import Output, Running, Task, dtype_of, make_task, run_block
 from geoseg.checks import check_disk, check_target, check_values
-from geoseg.devices import at_once, release_memory
+from geoseg.devices import at_once
 from geoseg.errors import UserError
 from geoseg.loader import Part
 from geoseg.plan import Blend, Block, Tiling

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
-from geoseg.pixels import find_valid
+from geoseg.pixels import find_valid, rounded
 from geoseg.raster.grid import require_image
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
@@ -45,9 +45,7 @@ class NativePixels:
         if self.nodata is None and self.pixels.dtype.kind != "f":
             return None
         valid = np.empty(self.pixels.shape[1:], bool)
-        gone = np.float32(np.nan if self.nodata is None else self.nodata)
-        # A pixel is gone where all bands are missing, or any, as the policy says.
-        complete = find_valid(self.pixels, gone, policy == "any", valid)
+        complete = find_valid(self.pixels, rounded(self.nodata), policy == "any", valid)
         return None if complete else valid
 
 

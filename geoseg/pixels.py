@@ -11,7 +11,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_valid", "largest", "standardise"]
+__all__ = ["find_valid", "largest", "rounded", "standardise"]
+
+
+def rounded(nodata: float | None) -> np.float32:
+    """A no-data value as pixels have it; NaN, which equals nothing, where there is none."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, as in the pixels
+        return np.float32(np.nan if nodata is None else nodata)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -303,10 +303,10 @@ def _fitted(card: Card, shape: tuple[int, int], overlap: int, pixels: int) -> tu
     """Sides of equal windows that cover an image with little overlap within `pixels` each.
 
     A window of side s does work for s - overlap: from `WORTH` overlaps on, larger ones save nothing
-    that counts, and caches like small ones.
+    that counts, and caches like small ones. Below what the card recommends none is made.
     """
-    least = _grown(overlap + card.stride, card.stride)
-    wanted = max(card.window, WORTH * overlap)
+    least = _side(card, Tiling(), overlap)
+    wanted = max(least, WORTH * overlap)
     square = isqrt(pixels)
     # What a short side leaves, the long one may take.
     room = [pixels // min(other, square) if other < square else square for other in shape[::-1]]
@@ -320,9 +320,10 @@ def _fitted(card: Card, shape: tuple[int, int], overlap: int, pixels: int) -> tu
 def _even(length: int, most: int, overlap: int, stride: int) -> int:
     """Side of windows of at most `most` pixels, made equal along an axis."""
     shared = _grown(overlap, stride)
-    step = max((most - shared) // stride * stride, stride)
-    count = max(ceil((length - shared) / step), 1)
-    return _grown(ceil((length - shared) / count), stride) + shared if count > 1 else length
+    if length <= most:
+        return max(length, shared + stride)
+    count = ceil((length - shared) / ((most - shared) // stride * stride))
+    return _grown(ceil((length - shared) / count), stride) + shared
 
 
 def _zooms(axes: tuple[Resampling, Resampling]) -> list[float]:

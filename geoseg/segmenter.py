@@ -17,17 +17,21 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from geoseg import nets
+from geoseg.allocator import keep_memory
 from geoseg.card import Card, card_from_json, card_to_json
 from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 from geoseg.nets.fold import fold_batch_norms
-from geoseg.pixels import standardise
+from geoseg.pixels import rounded, standardise
 from geoseg.reach import measure_reach
 from geoseg.windows import reflect
 
 __all__ = ["Segmenter", "load", "shipped_models"]
 
+keep_memory()  # whoever has a model is about to run it
+
 METADATA_KEY = "geoseg"
+PROBE = 1 << 20  # values of a window that is run to see what a network takes and gives
 MODELS = Path(__file__).parent / "models"
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -178,9 +182,8 @@ class Segmenter:
         count, bands, rows, columns = pixels.shape
         values = np.empty((count, rows, columns, bands), np.float32)
         mean, std = (np.array(each, np.float32) for each in (self.card.mean, self.card.std))
-        gone = np.float32(np.nan if nodata is None else nodata)
         for own, target in zip(pixels.numpy(), values, strict=True):
-            standardise(own, mean, std, gone, target)
+            standardise(own, mean, std, rounded(nodata), target)
         return torch.from_numpy(values).permute(0, 3, 1, 2)
 
     @torch.inference_mode()
@@ -232,6 +235,7 @@ class Segmenter:
         state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         _refuse_other_shapes(self.card, shapes, fspath(path))
+        _refuse_other_channels(self.card, self.net, fspath(path))
         draft = Path(f"{fspath(path)}.part")
         # Written by Python, for safetensors' own file could be read by its owner alone.
         draft.write_bytes(save(state, metadata={METADATA_KEY: card_to_json(self.card)}))
@@ -312,6 +316,7 @@ def load(model: str | PathLike[str]) -> Segmenter:
         ) from error
     net = nets.build(card.architecture, **card.options)
     net.load_state_dict(state)
+    _refuse_other_channels(card, net.eval(), path)
     return Segmenter.from_card(net, card)
 
 
@@ -330,7 +335,7 @@ def _find(model: str) -> str:
 def _refuse_other_shapes(card: Card, shapes: Mapping[str, tuple[int, ...]], path: str) -> None:
     """Refuse weights that are not the card's network, before any memory is spent on it."""
     with torch.device("meta"):
-        net = nets.build(card.architecture, **card.options).eval()
+        net = nets.build(card.architecture, **card.options)
     expected = net.state_dict()
     differing = [
         name
@@ -342,14 +347,18 @@ def _refuse_other_shapes(card: Card, shapes: Mapping[str, tuple[int, ...]], path
             f"{path}: {len(differing)} weights, first {differing[0]}, are not those of "
             f"{card.architecture} with {dict(card.options)}; the file is damaged or mislabelled"
         )
-    _refuse_other_channels(card, net, path)
 
 
 def _refuse_other_channels(card: Card, net: nn.Module, path: str) -> None:
     """Refuse a card whose bands or classes are not as many as the channels of the network."""
-    pixels = torch.empty(1, len(card.bands), card.stride, card.stride, device="meta")
+    # Tensors without values would do, but torch takes a second to import what computes with them.
+    huge = len(card.bands) * card.stride**2 > PROBE
+    probe = copy.deepcopy(net).to("meta") if huge else net
+    device = torch.device("meta") if huge else _device_of(net)
+    pixels = torch.zeros(1, len(card.bands), card.stride, card.stride, device=device)
     try:
-        scores = net(pixels)
+        with torch.inference_mode():
+            scores = probe(pixels)
     except RuntimeError:  # from torch, in many lines
         scores = pixels[..., :0]
     if scores.shape[2:] != pixels.shape[2:]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from geoseg import nets
 from geoseg.errors import UserError
+from geoseg.nets.fold import fold_batch_norms
 from geoseg.reach import measure_reach
 
 BANDS, CLASSES = 3, 4
@@ -146,3 +147,26 @@ def test_a_missing_option_is_named() -> None:
 def test_options_that_make_no_network_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UserError, match=r"give |cannot be built"):
         nets.build("unet", **{"in_channels": 3, "classes": 2, **options})
+
+
+def test_folded_batch_norms_change_nothing_but_rounding() -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(5)
+    net = nn.Sequential(
+        nn.Conv2d(3, 5, 3, bias=False),
+        norm,
+        nn.ReLU(),
+        nn.Conv2d(5, 2, 1),
+        nn.ELU(),
+        nn.BatchNorm2d(2),
+    )
+    for layer in net:
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+            nn.init.normal_(layer.weight)
+    image = torch.randn(2, 3, 9, 9)
+    expected = net.eval()(image)
+    fold_batch_norms(net)
+    assert [type(layer).__name__ for layer in net].count("BatchNorm2d") == 1  # after ELU it stays
+    torch.testing.assert_close(net(image), expected, rtol=1e-5, atol=1e-6)

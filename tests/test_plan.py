@@ -166,3 +166,33 @@ def test_options_that_make_no_sense_are_refused(tiling: Tiling, message: str) ->
     axis = Resampling(500, 500)
     with pytest.raises(UserError, match=message):
         make_plan((axis, axis), card(), tiling)
+
+
+@given(
+    length=st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
+    halo=st.integers(0, 130),
+    stride=st.sampled_from([1, 4, 16, 32]),
+    pixels=st.integers(300**2, 4000**2),
+)
+def test_windows_grow_to_fit_memory_and_cover_with_little_overlap(
+    length: tuple[int, int], halo: int, stride: int, pixels: int
+) -> None:
+    axes = Resampling(length[0], length[0]), Resampling(length[1], length[1])
+    recommended = card(halo, stride, 256)
+    plan = make_plan(axes, recommended, Tiling(pixels=pixels))
+    least = make_plan(axes, recommended, Tiling())
+    rows, columns = plan.windows.size
+    assert rows * columns <= max(pixels, least.windows.size[0] * least.windows.size[1]) * 1.3
+    if plan.windows.counts != (1, 1):  # never more work than with the windows of the card
+        area = len(plan.windows) * rows * columns
+        assert area <= len(least.windows) * least.windows.size[0] * least.windows.size[1] * 1.3
+    for box in plan.windows:
+        assert all(span.start % stride == span.stop % stride == 0 for span in box)
+
+
+def test_blended_blocks_keep_to_the_pixels_they_may_read() -> None:
+    axis = Resampling(50_000, 50_000)
+    for hull in (2_000_000, 20_000_000, 400_000_000):
+        plan = make_plan((axis, axis), card(window=512), Tiling(blend="hann", hull=hull))
+        rows, columns = plan.hull(next(iter(plan.blocks())))
+        assert (rows.stop - rows.start) * (columns.stop - columns.start) <= hull

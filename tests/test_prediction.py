@@ -327,8 +327,8 @@ def test_two_devices_give_the_same_map_as_one() -> None:
     together, lend, turns = threading.Barrier(2, timeout=60), DevicePool.lend, count()
 
     @contextmanager
-    def watched(pool: DevicePool) -> Iterator[Segmenter]:
-        with lend(pool) as segmenter:
+    def watched(pool: DevicePool, blocks: int) -> Iterator[Segmenter]:
+        with lend(pool, blocks) as segmenter:
             if next(turns) < 2:
                 together.wait()
             yield segmenter

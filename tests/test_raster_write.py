@@ -15,6 +15,9 @@ import rasterio
 import rasterio.shutil
 import xarray as xr
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from pointwise import (
     UTM,
@@ -33,6 +36,7 @@ from rio_cogeo import cog_validate
 import geoseg
 from geoseg.classes import ClassInfo, as_classes
 from geoseg.raster import class_table, write_raster
+from geoseg.raster.overviews import halve
 
 NAMES = ("Water & ice", "Försten <old>", 'Fields "all"', "Town")
 SHAPE = (700, 1100)
@@ -102,7 +106,7 @@ def test_the_map_has_a_palette_and_says_where_it_comes_from(folder: Path) -> Non
     assert tags["GEOSEG_MODEL"] == "patchwork"
     assert tags["GEOSEG_MODEL_DIGEST"] == model.digest
     options = json.loads(tags["GEOSEG_OPTIONS"])
-    assert options["window"] == [512, 512]
+    assert 1 <= max(options["window"]) <= 512
     assert options["bands"] == ["1", "2", "3"]
 
 
@@ -381,3 +385,23 @@ def test_a_write_that_fails_midway_leaves_the_old_file_and_nothing_else(tmp_path
         write_raster(labels_of(pixels), tmp_path / "map.tif", overwrite=True)
     assert leftovers(tmp_path) == {"map.tif"}
     assert (tmp_path / "map.tif").read_bytes() == b"mine"
+
+
+@given(
+    hnp.arrays(
+        np.uint8,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=7),
+        elements=st.sampled_from([1, 2, 3, 255]),
+    )
+)
+def test_an_overview_is_the_commonest_class_below_it(pixels: NDArray[np.uint8]) -> None:
+    found = halve(pixels, 255)
+    assert found.shape == (ceil(pixels.shape[0] / 2), ceil(pixels.shape[1] / 2))
+    for (row, column), value in np.ndenumerate(found):
+        below = pixels[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].ravel()
+        known = below[below != 255].tolist()
+        if not known:
+            assert value == 255
+        else:
+            most = max(map(known.count, known))
+            assert value == next(each for each in known if known.count(each) == most)

@@ -6,11 +6,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from os import PathLike, fspath, replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
@@ -22,6 +24,7 @@ from rasterio.windows import Window
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.raster.grid import Grid, grid_of
+from geoseg.raster.overviews import count_values, halve, levels_of
 from geoseg.raster.read import unlocated_is_fine
 from geoseg.raster.sidecar import CLASSES_TAG, class_table, classes_tag, pam_xml
 from geoseg.windows import Box, tiles
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 TILE = 512  # the COG driver's own block size; GDAL's tools and browsers read it in one request
+UNPACKED = 2**30  # pixels of temporary files that are not compressed
 PIECE = (TILE, 16 * TILE)  # what is assembled at a time: whole tiles, 4 MB a byte band
 
 # Creation options of GDAL's COG driver that change neither grid nor pixels, and their values; see
@@ -114,28 +118,88 @@ def to_cog(
     options : mapping of str to str, optional
         Creation options of GDAL's COG driver over ours, as `creation_options` gives them.
     """
-    plain = path.with_name(f"{path.name}.plain.tif")
-    counts = _write_plain(plain, layout, read)
-    _copy_as_cog(plain, path, layout, options or {})
-    plain.unlink()
+    chosen = options or {}
+    with tempfile.TemporaryDirectory(prefix="plain.", dir=path.parent) as folder:
+        if layout.classes and not any(key.startswith("OVERVIEW") for key in chosen):
+            plain, counts = _write_pyramid(Path(folder), layout, read)
+            chosen = {"OVERVIEWS": "FORCE_USE_EXISTING", **chosen}
+        else:
+            plain, counts = _write_plain(Path(folder) / "plain.tif", layout, read)
+        _copy_as_cog(plain, path, layout, chosen)
     if layout.classes:
         present = {value: int(count) for value, count in enumerate(counts) if count}
         Path(f"{path}.aux.xml").write_bytes(pam_xml(layout.classes, present))
 
 
-def _write_plain(path: Path, layout: Layout, read: Callable[[Box], NDArray[Any]]) -> NDArray[Any]:
-    """The pixels in whole tiles, in the order in which they come; returns pixels by value."""
-    counts = np.zeros(np.iinfo(layout.dtype).max + 1 if layout.classes else 0, np.int64)
-    with unlocated_is_fine():
-        target = rasterio.open(path, "w", **_profile(layout))
-    with target:
-        _describe(target, layout)
+def _write_plain(
+    path: Path, layout: Layout, read: Callable[[Box], NDArray[Any]]
+) -> tuple[Path, NDArray[np.int64]]:
+    """The pixels in whole tiles, in the order in which they come; also their number by value."""
+    counts = _no_counts(layout)
+    with _create(path, layout) as target:
         for box in tiles(layout.grid.shape, PIECE):
             pixels = read(box)
             target.write(pixels, window=Window.from_slices(*box))
             if layout.classes:
-                counts += np.bincount(pixels.ravel(), minlength=counts.size)
-    return counts
+                count_values(pixels[0], counts)
+    return path, counts
+
+
+def _write_pyramid(
+    folder: Path, layout: Layout, read: Callable[[Box], NDArray[Any]]
+) -> tuple[Path, NDArray[np.int64]]:
+    """A class map and its overviews, made in one pass, as one virtual raster.
+
+    GDAL's own overviews by mode take several times as long as all the rest of the file.
+    """
+    counts, nodata = _no_counts(layout), int(layout.nodata or 0)
+    shapes = [layout.grid.shape, *levels_of(layout.grid.shape, TILE)]
+    paths = [folder / f"level{level}.tif" for level in range(len(shapes))]
+    with ExitStack() as stack:
+        # Only the first level says where it lies; of the others just the pixels are used.
+        grids = [layout.grid, *(Grid(shape, None, None) for shape in shapes[1:])]
+        targets = [
+            stack.enter_context(_create(path, replaced(layout, grid=grid)))
+            for path, grid in zip(paths, grids, strict=True)
+        ]
+        strip = max(TILE, 2 ** len(levels_of(layout.grid.shape, TILE)))  # whole rows on all levels
+        for box in tiles(layout.grid.shape, (strip, layout.grid.shape[1])):
+            pixels, top = read(box)[0], box[0].start
+            count_values(pixels, counts)
+            for target in targets:
+                window = Window(0, top, pixels.shape[1], pixels.shape[0])
+                target.write(pixels, 1, window=window)
+                pixels, top = halve(pixels, nodata), top // 2
+    return _as_one(paths), counts
+
+
+def _as_one(levels: list[Path]) -> Path:
+    """A virtual raster of the first level that has the others as overviews."""
+    virtual = levels[0].with_suffix(".vrt")
+    with unlocated_is_fine():
+        rasterio.shutil.copy(levels[0], virtual, driver="VRT")
+    tree = ET.parse(virtual)  # noqa: S314  (GDAL has just written it)
+    band = tree.find("VRTRasterBand")
+    assert band is not None  # noqa: S101  (for the type checker: a class map has a band)
+    for level in levels[1:]:
+        overview = ET.SubElement(band, "Overview")
+        ET.SubElement(overview, "SourceFilename", relativeToVRT="1").text = level.name
+        ET.SubElement(overview, "SourceBand").text = "1"
+    tree.write(virtual)
+    return virtual
+
+
+def _no_counts(layout: Layout) -> NDArray[np.int64]:
+    return np.zeros(np.iinfo(layout.dtype).max + 1 if layout.classes else 0, np.int64)
+
+
+@contextmanager
+def _create(path: Path, layout: Layout) -> Iterator[Any]:
+    with unlocated_is_fine():
+        target = rasterio.open(path, "w", **_profile(layout))
+    with target:
+        _describe(target, layout)
+        yield target
 
 
 def _profile(layout: Layout) -> dict[str, Any]:
@@ -152,11 +216,12 @@ def _profile(layout: Layout) -> dict[str, Any]:
         "blockxsize": TILE,
         "blockysize": TILE,
         "interleave": "band",
-        "compress": "deflate",
-        "zlevel": 1,  # read once more and thrown away: fast beats small
         "sparse_ok": True,
         "bigtiff": "IF_SAFER",
     }
+    if rows * columns * len(layout.names) > UNPACKED:
+        # Read once more and thrown away: fast beats small.
+        profile |= {"compress": "deflate", "zlevel": 1, "num_threads": "ALL_CPUS"}
     return profile | ({"transform": layout.grid.transform} if layout.grid.transform else {})
 
 

@@ -1,0 +1,63 @@
+"""One pass over pixels gives what several of numpy or torch do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from geoseg.pixels import find_valid, largest, rounded, standardise
+
+FLOATS = st.sampled_from([0.0, 1.0, -3.5, 200.0, np.nan, np.inf, -np.inf])
+IMAGES = hnp.arrays(
+    np.float32, hnp.array_shapes(min_dims=3, max_dims=3, max_side=5), elements=FLOATS
+)
+
+
+@given(IMAGES, st.sampled_from([None, 0.0, 200.0, np.nan, -1.8e308]))
+def test_values_are_standardised_and_missing_ones_are_the_mean(
+    image: np.ndarray, nodata: float | None
+) -> None:
+    mean = np.arange(len(image), dtype=np.float32) + np.float32(0.3)
+    std = mean + np.float32(1)
+    found = np.empty((*image.shape[1:], len(image)), np.float32)
+    standardise(image, mean, std, rounded(nodata), found)
+    missing = ~np.isfinite(image) | (image == nodata)
+    safe = np.where(missing, 0, image)
+    expected = (safe - mean[:, None, None]) / std[:, None, None]
+    np.testing.assert_array_equal(found.transpose(2, 0, 1), np.where(missing, 0, expected))
+
+
+@given(IMAGES, st.sampled_from([None, 0.0, 200.0]), st.booleans())
+def test_pixels_have_data_where_all_bands_do_or_where_any_does(
+    image: np.ndarray, nodata: float | None, needs_all: bool
+) -> None:
+    there = np.isfinite(image) & ~(image == nodata)
+    expected = there.all(0) if needs_all else there.any(0)
+    found = np.empty(image.shape[1:], bool)
+    assert find_valid(image, rounded(nodata), needs_all, found) == expected.all()
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(IMAGES)
+def test_the_class_of_the_highest_score_is_found_and_no_number_goes_unseen(
+    scores: np.ndarray,
+) -> None:
+    values = (np.arange(len(scores)) * 7 + 3).astype(np.uint8)
+    found = np.empty(scores.shape[1:], np.uint8)
+    numbers = largest(scores.transpose(1, 2, 0), values, found)
+    if np.isfinite(scores).all():
+        assert numbers
+        np.testing.assert_array_equal(found, values[scores.argmax(0)])
+    if np.isnan(scores).any():
+        assert not numbers
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_integers_are_taken_as_they_are(dtype: type) -> None:
+    image = np.array([[[0, 1, 7]]], dtype)
+    found = np.empty((1, 3, 1), np.float32)
+    standardise(image, np.float32([1]), np.float32([2]), rounded(7), found)
+    np.testing.assert_array_equal(found[0, :, 0], [-0.5, 0, 0])
