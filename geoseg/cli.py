@@ -134,7 +134,7 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
 @click.option("--polygons", type=click.Path(path_type=Path), help=".gpkg, .fgb, .parquet, .geojson")
 @click.option("--scores", type=click.Path(path_type=Path), help="GeoTIFF of class probabilities.")
 @click.option("--confidence", type=click.Path(path_type=Path), help="GeoTIFF of the highest one.")
-@click.option("--window", type=int, help="Side of a window in pixels.  [default: the model's]")
+@click.option("--window", type=int, help="Side of a window in pixels.  [default: by memory]")
 @click.option("--halo", type=NumberOr(int, "auto"), default="auto", show_default=True)
 @click.option("--blend", type=click.Choice(["crop", "hann", "mean"]), help="  [default: crop]")
 @click.option("--stride", type=int, help="Pixels between blended windows.")

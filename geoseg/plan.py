@@ -32,7 +32,7 @@ class Tiling:
     Parameters
     ----------
     window : int, optional
-        Side in the network's pixels; by default what the card recommends.
+        Side in the network's pixels; by default what the card recommends, or more (see `pixels`).
     halo : int, optional
         Pixels cut off each side; by default the card's, measured, halo.
     blend : {"crop", "hann", "mean"}, optional

@@ -58,7 +58,8 @@ def predict(
         What to give for each pixel: the value of its class; the probability of every class; the
         highest of these; their entropy divided by that of equal ones (0 sure, 1 clueless).
     window : int, optional
-        Side of a window in the network's pixels; by default what the model's card recommends.
+        Side of a window in the network's pixels. By default what the model's card recommends, and
+        more where windows are cropped and memory allows it: less is computed twice.
     halo : int, optional
         Pixels of context cut off each side of a window. By default the model's measured halo, with
         which the result equals one forward pass over the whole image.
