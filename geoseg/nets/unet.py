@@ -128,7 +128,8 @@ def decoder_step(inputs: int, width: int) -> nn.Sequential:
 
 def _initialise(module: nn.Module) -> None:
     """Normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0."""
-    if isinstance(module, nn.Conv2d):
+    # Weights without values, of which only shapes are wanted, need none.
+    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
         nn.init.kaiming_normal_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
