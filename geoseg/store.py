@@ -19,6 +19,7 @@ import numpy as np
 import zarr
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
 
 from geoseg.errors import UserError
 from geoseg.plan import Block, Plan
@@ -27,6 +28,7 @@ from geoseg.windows import Box, box_shape
 __all__ = ["BlockStore", "belongs_to", "forget", "locked"]
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
+FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
 CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks of the last one
 
 
@@ -82,6 +84,7 @@ class BlockStore:
                 chunks=(1, 1, bands, strip, columns),
                 dtype=dtype,
                 fill_value=nodata,
+                compressors=FAST,
             )
         group.create_array(
             "done", shape=self._plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0

@@ -39,10 +39,17 @@ def halve(pixels: NDArray[Any], nodata: int) -> NDArray[Any]:
     four = np.empty(4, pixels.dtype)
     for r in range(found.shape[0]):
         for c in range(found.shape[1]):
+            top, left = 2 * r, 2 * c
+            if top + 1 < rows and left + 1 < columns:  # inside of a region, as most are
+                one = pixels[top, left]
+                upper = one == pixels[top, left + 1]
+                if upper and one == pixels[top + 1, left] and one == pixels[top + 1, left + 1]:
+                    found[r, c] = one
+                    continue
             size = 0
             for dr in range(2):
                 for dc in range(2):
-                    row, column = 2 * r + dr, 2 * c + dc
+                    row, column = top + dr, left + dc
                     if row < rows and column < columns and pixels[row, column] != nodata:
                         four[size] = pixels[row, column]
                         size += 1
