@@ -11,9 +11,9 @@ import logging
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from os import PathLike, fspath
 from pathlib import Path
@@ -24,7 +24,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from geoseg.allocator import release_memory
-from geoseg.blocks import Output, Running, Task, dtype_of, make_task, run_block
+from geoseg.assembly import Assembly, assembling
+from geoseg.blocks import (
+    Output,
+    Running,
+    Task,
+    dtype_of,
+    make_task,
+    missing_value,
+    run_block,
+)
 from geoseg.checks import check_disk, check_target, check_values
 from geoseg.devices import at_once
 from geoseg.errors import UserError
@@ -33,8 +42,9 @@ from geoseg.plan import Blend, Block, Tiling
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere, refuse_unknown_format
 from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
-from geoseg.raster import clip, files_of, grid_of, open_raster, open_stack, to_cog
-from geoseg.raster.write import creation_options, publish, refuse_existing
+from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
+from geoseg.raster.gaps import find_gaps
+from geoseg.raster.write import publish, refuse_existing
 from geoseg.runs import QUANTA, Run, Targets
 from geoseg.segmenter import Segmenter, load
 from geoseg.store import BlockStore, belongs_to, forget, locked
@@ -145,6 +155,8 @@ def predict_file(
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd)
+    if len(sources) == 1:
+        scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, memory)
     run = Run(task, targets, sources, options, bbox)
@@ -175,10 +187,10 @@ PUBLISHING = "publishing"
 
 def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     """Begin the run, or go on where it was stopped."""
-    publishing = run.folder / PUBLISHING
+    publishing, plan, scene = run.folder / PUBLISHING, run.task.plan, run.task.scene
     if publishing.exists() and not restart and run.is_done():  # stopped while it cleaned up
         forget(run.folder)
-        return Computed(run.task.plan.count, 0)
+        return Computed(plan.count, 0)
     goes_on = belongs_to(run.folder, run.fingerprint) and not restart
     if not (goes_on and publishing.exists()):  # else what is there is our own
         for path in run.targets.all.values():
@@ -189,9 +201,13 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
             run.folder,
         )
     store = _store(run)
-    count = _classify(run, store, emit)
-    _finish(run, store, publishing)
-    return Computed(run.task.plan.count, count)
+    if scene.gaps is not None:
+        store.leave_out(b for b in plan.blocks() if scene.gaps.cover(plan.output(b)))
+    with assembling(run, store) as assembly:
+        count = _classify(run, store, assembly, emit)
+        _finish(run, store, assembly)
+    _publish(run, store, publishing)
+    return Computed(plan.count, count)
 
 
 def _store(run: Run) -> BlockStore:
@@ -203,31 +219,39 @@ def _store(run: Run) -> BlockStore:
     return BlockStore(run.folder, run.fingerprint, run.task.plan, layers)
 
 
-def _classify(run: Run, store: BlockStore, emit: Emit) -> int:
+def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> int:
     """Compute the blocks that the store does not hold; returns their number.
 
     One thread reads, in order, so that what neighbours share is decoded once; as many as the
-    devices can take at once compute and store. Two blocks wait, read, for their turn.
+    devices can take at once compute and store; one assembles the rows that are complete. Two blocks
+    wait, read, for their turn.
     """
     task, done = run.task, store.done()
     missing = [block for block in task.plan.blocks() if not done[block.row, block.column]]
     progress = Progress(emit, done.size, "block", done.size - len(missing))
     workers = at_once(task.running.device)
+    tops = [task.plan.output(block)[0].start for block in missing]
+    bottoms = deque([*tops[1:], task.scene.image.shape[1]])
 
     def finish(block: Block, part: Future[Part]) -> None:
-        pixels = run_block(task, block, part.result())
-        store.write(block, {name: _stored(name, values) for name, values in pixels.items()})
+        store.write(block, _stored(task, run_block(task, block, part.result())))
 
     under_way: deque[tuple[Block, Future[None]]] = deque()
+    assembled: deque[Future[None]] = deque()
 
     def wait_for_one() -> None:
         block, finished = under_way.popleft()
         finished.result()
         progress.step(1, prod(box_shape(task.plan.output(block))))
+        while assembled and assembled[0].done():
+            assembled.popleft().result()
+        if (bottom := bottoms.popleft()) > task.plan.output(block)[0].start:
+            assembled.append(writer.submit(assembly.extend, bottom))
 
     with (
         ThreadPoolExecutor(workers, "geoseg-block") as crew,
         ThreadPoolExecutor(1, "geoseg-read") as reader,
+        ThreadPoolExecutor(1, "geoseg-write") as writer,
     ):
         try:
             for block in missing:
@@ -237,14 +261,23 @@ def _classify(run: Run, store: BlockStore, emit: Emit) -> int:
                     wait_for_one()
             while under_way:
                 wait_for_one()
+            for each in assembled:
+                each.result()
         except BaseException:
-            for pool in (reader, crew):
+            for pool in (reader, crew, writer):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
     return len(missing)
 
 
-def _stored(output: Output, values: NDArray[Any]) -> NDArray[Any]:
+def _stored(task: Task, pixels: Mapping[Output, NDArray[Any]]) -> dict[str, NDArray[Any]] | None:
+    """A block as it is written, by output (band, rows, columns); None when it has no data."""
+    if (pixels["classes"] == missing_value(task.segmenter.card, "classes")).all():
+        return None
+    return {name: _in_steps(name, values) for name, values in pixels.items()}
+
+
+def _in_steps(output: Output, values: NDArray[Any]) -> NDArray[Any]:
     """Pixels as they are written: (band, rows, columns)."""
     if output == "classes":
         return values[None]
@@ -254,32 +287,30 @@ def _stored(output: Output, values: NDArray[Any]) -> NDArray[Any]:
     return stored if stored.ndim == 3 else stored[None]
 
 
-def _finish(run: Run, store: BlockStore, publishing: Path) -> None:
-    """Assemble the outputs as drafts, each on its own disk, then put all of them in place."""
-    if not store.done().all():
+def _finish(run: Run, store: BlockStore, assembly: Assembly) -> None:
+    """Make drafts of all outputs, each on its own disk."""
+    if not store.is_whole():
         raise RuntimeError(f"{store.folder} lacks blocks that were written to it")
-    drafts = {name: run.draft(name) for name in run.targets.all}
-    for draft in drafts.values():
-        draft.parent.mkdir(parents=True, exist_ok=True)
-    for output in run.targets.rasters:
-        to_cog(drafts[output], run.layout(output), _reader(store, output), run.options)
+    assembly.extend(run.task.scene.image.shape[1])
+    assembly.finish()
     if run.targets.polygons is not None:
-        confidence = drafts.get("confidence")
-        polygonize_file(
-            drafts["classes"], drafts["polygons"], confidence=confidence, overwrite=True
-        )
+        draft = run.draft("polygons")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        confidence = None if run.targets.confidence is None else run.draft("confidence")
+        polygonize_file(run.draft("classes"), draft, confidence=confidence, overwrite=True)
         refuse_open_elsewhere(run.targets.polygons)
+
+
+def _publish(run: Run, store: BlockStore, publishing: Path) -> None:
+    """Put all outputs in place, and forget the run."""
     publishing.touch()
+    drafts = {name: run.draft(name) for name in run.targets.all}
     for name, path in run.targets.all.items():
         publish(drafts[name], path)
     for folder in {draft.parents[1] for draft in drafts.values()}:
         if folder != store.folder:
             shutil.rmtree(folder, ignore_errors=True)
     store.remove()
-
-
-def _reader(store: BlockStore, name: str) -> Callable[[tuple[slice, slice]], NDArray[Any]]:
-    return lambda box: store.read(name, box)
 
 
 def _check_targets(targets: Targets, sources: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
 from geoseg.pixels import find_valid, rounded
+from geoseg.raster.gaps import Gaps
 from geoseg.raster.grid import require_image
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
@@ -126,6 +127,8 @@ class Scene:
         are not zoomed.
     zoom : tuple of float
         Network pixels per image pixel, along rows and columns; 1 reads the image as it is.
+    gaps : Gaps, optional
+        Where the image is known to have no data before anything is read.
 
     Raises
     ------
@@ -136,6 +139,7 @@ class Scene:
     image: xr.DataArray
     labels: xr.DataArray | None = None
     zoom: tuple[float, float] = (1.0, 1.0)
+    gaps: Gaps | None = None
 
     def __post_init__(self) -> None:
         require_image(self.image)

@@ -1,17 +1,19 @@
 """Finished blocks of an unfinished run, beside the output: what resume and assembly read.
 
 Blocks differ in size, so the store counts them instead of pixels: an array (row of blocks, column
-of blocks, band, rows, columns) with one chunk file a block, filled up with no data. Zarr writes a
-chunk whole or not at all, and a block counts as done once its mark is written after it.
+of blocks, band, rows, columns) with a file for each strip of a block, filled up with no data. Zarr
+writes a file whole or not at all, and a block counts as done once its mark is written after them.
+Of a block without data only the mark is kept.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ __all__ = ["BlockStore", "belongs_to", "forget", "locked"]
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
 CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks of the last one
+KEPT, EMPTY = 1, 2  # marks of finished blocks
 
 
 class BlockStore:
@@ -66,7 +69,11 @@ class BlockStore:
             self._begin(fingerprint)
         group = zarr.open_group(folder / "blocks.zarr", mode="r+")
         self._done = _array(group, "done")
+        # A file for each block is slow to read where there are thousands, and there are none yet.
+        marks = self._done[:] if self.resumed else np.zeros(plan.shape, np.uint8)
+        self._marks: NDArray[np.uint8] = np.asarray(marks)
         self._arrays = {name: _array(group, name) for name in layers}
+        self._starts = [_starts(sizes) for sizes in plan.chunks]
         self._strip = lru_cache(CACHED)(self._read_strip)
 
     def _begin(self, fingerprint: str) -> None:
@@ -80,7 +87,6 @@ class BlockStore:
             group.create_array(
                 name,
                 shape=(*self._plan.shape, bands, rows, columns),
-                shards=(1, 1, bands, rows, columns),
                 chunks=(1, 1, bands, strip, columns),
                 dtype=dtype,
                 fill_value=nodata,
@@ -94,31 +100,52 @@ class BlockStore:
 
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are finished, shape (rows, columns) of blocks."""
-        return np.asarray(self._done[:], bool)
+        return np.asarray(self._marks != 0)
 
-    def write(self, block: Block, pixels: Mapping[str, NDArray[Any]]) -> None:
-        """Keep a finished block: by layer an array (band, rows, columns)."""
-        for name, values in pixels.items():
+    def is_whole(self) -> bool:
+        """Whether all blocks are finished, and what was written of them is still there."""
+        there = np.asarray(self._done[:])
+        return bool(self.done().all() and (there[self._marks == KEPT] == KEPT).all())
+
+    def leave_out(self, blocks: Iterable[Block]) -> None:
+        """Take blocks as finished that are known to have no data, whoever looks."""
+        for block in blocks:
+            self._marks[block.row, block.column] = EMPTY
+
+    def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
+        """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
+        for name, values in (pixels or {}).items():
             array = self._arrays[name]
             full = np.full(array.shape[2:], array.fill_value, array.dtype)
             full[:, : values.shape[1], : values.shape[2]] = values
             array[block.row, block.column] = full
-        self._done[block.row, block.column] = 1
+        mark = EMPTY if pixels is None else KEPT
+        self._done[block.row, block.column] = mark
+        self._marks[block.row, block.column] = mark
 
-    def read(self, layer: str, box: Box) -> NDArray[Any]:
-        """Put together the pixels of a box, shape (band, rows, columns), from its blocks."""
-        bands, dtype, _ = self._layers[layer]
-        pixels = np.empty((bands, *box_shape(box)), dtype)
-        row_starts, column_starts = (_starts(sizes) for sizes in self._plan.chunks)
-        for r, rows in _under(row_starts, box[0]):
-            for c, columns in _under(column_starts, box[1]):
-                piece = self._piece(layer, Block(r, c), rows.start - row_starts[r], rows)
-                left = columns.start - column_starts[c]
-                pixels[
-                    :,
-                    rows.start - box[0].start : rows.stop - box[0].start,
-                    columns.start - box[1].start : columns.stop - box[1].start,
-                ] = piece[:, :, left : left + columns.stop - columns.start]
+    def read(self, layer: str, box: Box) -> NDArray[Any] | None:
+        """Put together the pixels of a box, shape (band, rows, columns), from its blocks.
+
+        None when none of them has data.
+        """
+        bands, dtype, nodata = self._layers[layer]
+        under = [_under(starts, span) for starts, span in zip(self._starts, box, strict=True)]
+        kept = [
+            (r, rows, c, columns)
+            for (r, rows), (c, columns) in product(*under)
+            if self._marks[r, c] == KEPT
+        ]
+        if not kept:
+            return None
+        pixels = np.full((bands, *box_shape(box)), nodata, dtype)
+        for r, rows, c, columns in kept:
+            piece = self._piece(layer, Block(r, c), rows.start - self._starts[0][r], rows)
+            left = columns.start - self._starts[1][c]
+            pixels[
+                :,
+                rows.start - box[0].start : rows.stop - box[0].start,
+                columns.start - box[1].start : columns.stop - box[1].start,
+            ] = piece[:, :, left : left + columns.stop - columns.start]
         return pixels
 
     def _piece(self, layer: str, block: Block, top: int, rows: slice) -> NDArray[Any]:
@@ -196,7 +223,9 @@ def belongs_to(folder: Path, fingerprint: str) -> bool:
 
 
 def _array(group: zarr.Group, name: str) -> Any:
-    return group[name]
+    # To find out whether there is nothing in a strip takes longer than to write it.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return group[name]
 
 
 def _starts(sizes: tuple[int, ...]) -> NDArray[np.intp]:

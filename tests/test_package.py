@@ -42,6 +42,7 @@ LAYERS = {
     "checks": 4,
     "prediction": 4,
     "runs": 5,
+    "assembly": 5,
     "job": 5,
     "train": 5,
     "evaluation": 5,

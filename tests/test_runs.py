@@ -25,6 +25,7 @@ import geoseg
 from geoseg import job, nets
 from geoseg.errors import UserError
 from geoseg.job import predict_file
+from geoseg.raster import CogDraft
 from geoseg.segmenter import Segmenter
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
@@ -92,17 +93,22 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_bytes(
     assert [path.name for path in folder.iterdir() if path.is_dir()] == []
 
 
-@pytest.mark.parametrize("step", ["to_cog", "polygonize_file", "publish"])
+@pytest.mark.parametrize(
+    ("where", "step"),
+    [(CogDraft, "finish"), (job, "polygonize_file"), (job, "publish")],
+    ids=["finish", "polygonize_file", "publish"],
+)
 def test_a_run_that_ends_while_it_is_assembled_goes_on_without_computing(
     scene: Path,
     tmp_path: Path,
     model: Segmenter,
     undisturbed: dict[str, bytes],
+    where: Any,
     step: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
-    real = getattr(job, step)
+    real = getattr(where, step)
 
     def once(*args: Any, **kwargs: Any) -> None:
         calls.append(1)
@@ -111,7 +117,7 @@ def test_a_run_that_ends_while_it_is_assembled_goes_on_without_computing(
         real(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, step, once)
+        patch.setattr(where, step, once)
         with pytest.raises(Interrupted):
             run(scene, tmp_path / "parts", model)
     assert run(scene, tmp_path / "parts", model).computed == 0
