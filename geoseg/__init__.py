@@ -14,6 +14,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from geoseg.allocator import share_memory
+
 if TYPE_CHECKING:
     from geoseg.card import Card
     from geoseg.classes import ClassInfo
@@ -62,6 +64,9 @@ _HOME = {
     "shipped_models": "segmenter",
     "write_raster": "raster",
 }
+
+
+share_memory()  # before anything else is imported
 
 
 def __getattr__(name: str) -> Any:

@@ -42,6 +42,7 @@ Output = Literal["classes", "scores", "confidence", "entropy"]
 
 SHARES = 4  # windows that a raster has at least, unless it is small
 SMALL = 2**20  # pixels
+LEAST_BLOCK = 512  # pixels a side
 BATCH_PIXELS = {"cpu": 1, "cuda": 2**23, "mps": 2**21}  # of a batch; more only costs memory
 
 
@@ -101,30 +102,43 @@ def make_task(
             raise UserError(
                 f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
             )
-    fitted = _fitted(scene, segmenter, tiling, running, memory_budget(memory))
+    fitted = _fitted(scene, segmenter, outputs, tiling, running, memory_budget(memory))
     plan = make_plan(scene.axes, segmenter.card, fitted)
     return Task(scene, segmenter, tuple(outputs), plan, running)
 
 
 def _fitted(
-    scene: Scene, segmenter: Segmenter, tiling: Tiling, running: Running, memory: int
+    scene: Scene,
+    segmenter: Segmenter,
+    outputs: Sequence[Output],
+    tiling: Tiling,
+    running: Running,
+    memory: int,
 ) -> Tiling:
     """The tiling whose windows and blocks fit into memory.
 
-    Half of it is for the tensors of the windows at work, the other half for blocks: those at work,
-    one that is read ahead and one that is written.
+    A fourth of it is for blocks: those at work, one that is read ahead and one that is written;
+    half of it for the tensors of the windows at work; the rest for what reads and writes files.
     """
-    workers = at_once(running.device)
-    card = segmenter.card
-    room = memory / 2 / workers / bytes_per_pixel(segmenter.net, len(card.bands))
+    crew, card = at_once(running.device), segmenter.card
+    room = memory / 2 / crew / bytes_per_pixel(segmenter.net, len(card.bands))
     # The first touch of memory takes time as well, so a raster is not worth one huge window.
     window = min(room, max(prod(scene.shape) / SHARES, SMALL))
-    # Pixels as read and as float32, scores as they are blended or kept.
-    held = len(card.bands) * 8 + (len(card.classes) + 1) * 4
-    block = memory / 2 / (workers + 2) / held
+    summed = (tiling.blend or ("hann" if card.halo is None else "crop")) != "crop"
+    hull = memory / 4 / (crew + 2) / _bytes_held(scene, card, outputs, summed)
     zoom = max(axis.size / axis.length for axis in scene.axes)
-    side = max(min(tiling.block, int(isqrt(int(block)) / max(zoom, 1.0))), 1)
-    return replace(tiling, block=side, pixels=int(window), hull=int(block))
+    # A small raster is cut as well: there is work for all, and something to write before the end.
+    own = isqrt(prod(scene.image.shape[1:]) // (SHARES * crew))
+    side = min(tiling.block, int(isqrt(int(hull)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
+    return replace(tiling, block=max(side, 1), pixels=int(window), hull=int(hull), crew=crew)
+
+
+def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output], summed: bool) -> int:
+    """Bytes of a block for each of its pixels, beside the tensors of its windows."""
+    read = scene.image.dtype.itemsize + (4 if scene.is_zoomed else 0)
+    wide = (len(card.classes) if "scores" in outputs else 0) + len(outputs)
+    # As they are made and as they are stored; where windows are blended, as they are summed up.
+    return len(card.bands) * read + 5 * wide + 4 * (len(card.classes) + 1) * summed
 
 
 def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import ceil, isqrt
 from typing import Literal, get_args
 
@@ -22,6 +23,7 @@ Blend = Literal["crop", "hann", "mean"]
 
 BLOCK = 2048  # output pixels a side: a task of seconds on a CPU, 2,401 tasks for 100,000 x 100,000
 WORTH = 50  # overlaps: a window of 50 of them computes (50 / 49)^2 = 1.04 times its own pixels
+MORE = 4  # windows along an axis beyond the fewest that are tried
 REDO = 1.1  # windows evaluated over windows needed, where blended blocks share windows
 
 
@@ -48,6 +50,8 @@ class Tiling:
     hull : int, optional
         Pixels that a blended block may read; it is made smaller then, and more windows are run
         twice.
+    crew : int
+        Windows that are run at a time.
     """
 
     window: int | None = None
@@ -57,6 +61,7 @@ class Tiling:
     block: int = BLOCK
     pixels: int | None = None
     hull: int | None = None
+    crew: int = 1
 
 
 @dataclass(frozen=True)
@@ -242,7 +247,7 @@ def make_plan(axes: tuple[Resampling, Resampling], card: Card, tiling: Tiling) -
     overlap = 2 * (halo + margin)
     shape = _grown(axes[0].size, card.stride), _grown(axes[1].size, card.stride)
     if blend == "crop" and tiling.window is None and tiling.pixels is not None:
-        sides = _fitted(card, shape, overlap, tiling.pixels)
+        sides = _fitted(card, shape, overlap, tiling)
     else:
         side = _side(card, tiling, overlap)
         sides = side, side
@@ -299,30 +304,44 @@ def _side(card: Card, tiling: Tiling, overlap: int) -> int:
     return side
 
 
-def _fitted(card: Card, shape: tuple[int, int], overlap: int, pixels: int) -> tuple[int, int]:
-    """Sides of equal windows that cover an image with little overlap within `pixels` each.
+def _fitted(card: Card, shape: tuple[int, int], overlap: int, tiling: Tiling) -> tuple[int, int]:
+    """Sides of equal windows that cover an image in the shortest time, within ``tiling.pixels``.
 
     A window of side s does work for s - overlap: from `WORTH` overlaps on, larger ones save nothing
-    that counts, and caches like small ones. Below what the card recommends none is made.
+    that counts, and caches like small ones. Below what the card recommends none is made. The time
+    is that of the windows one after another, as many at a time as the crew takes.
     """
+    pixels = tiling.pixels or 0
     least = _side(card, Tiling(), overlap)
-    wanted = max(least, WORTH * overlap)
-    square = isqrt(pixels)
-    # What a short side leaves, the long one may take.
-    room = [pixels // min(other, square) if other < square else square for other in shape[::-1]]
-    rows, columns = (
-        _even(length, max(min(wanted, most), least), overlap, card.stride)
-        for length, most in zip(shape, room, strict=True)
+    sides = least, max(min(WORTH * overlap, isqrt(pixels)), least)
+    choices = [
+        [(n, _even(length, n, overlap, card.stride)) for n in _counts(length, sides, overlap, card)]
+        for length in shape
+    ]
+    allowed = max(pixels, least**2)
+    _, _, rows, columns = min(
+        (ceil(down * across / tiling.crew) * rows * columns, rows * columns, rows, columns)
+        for (down, rows), (across, columns) in product(*choices)
+        if rows * columns <= allowed
     )
     return rows, columns
 
 
-def _even(length: int, most: int, overlap: int, stride: int) -> int:
-    """Side of windows of at most `most` pixels, made equal along an axis."""
+def _counts(length: int, sides: tuple[int, int], overlap: int, card: Card) -> range:
+    """Numbers of windows along an axis that are worth a try, for sides from least to most."""
+    shared = _grown(overlap, card.stride)
+    many, few = (
+        max(ceil((length - shared) / ((side - shared) // card.stride * card.stride)), 1)
+        for side in sides
+    )
+    return range(max(few - 1, 1), max(few, min(few + MORE, many)) + 1)
+
+
+def _even(length: int, count: int, overlap: int, stride: int) -> int:
+    """Side of a number of equal windows that cover an axis."""
+    if count == 1:
+        return max(length, _grown(overlap, stride) + stride)
     shared = _grown(overlap, stride)
-    if length <= most:
-        return max(length, shared + stride)
-    count = ceil((length - shared) / ((most - shared) // stride * stride))
     return _grown(ceil((length - shared) / count), stride) + shared
 
 
