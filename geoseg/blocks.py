@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.card import Card
-from geoseg.devices import at_once, find_devices, find_precision, pool_for
+from geoseg.devices import DevicePool, at_once, find_devices, find_precision, pool_for
 from geoseg.errors import UserError
 from geoseg.footprint import bytes_per_pixel, memory_budget
 from geoseg.loader import Part, Scene, batches
@@ -165,7 +165,7 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
         return results
     pool = pool_for(task.segmenter, task.running.device, task.running.precision)
     with pool.lend(task.plan.count) as segmenter:
-        work = Work(task, block, part, segmenter, mask)
+        work = Work(task, block, part, segmenter, pool, mask)
         pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
         for box, scores in pieces:
             rows, columns = _relative(box, target)
@@ -236,6 +236,7 @@ class Work:
     block: Block
     part: Part
     segmenter: Segmenter
+    pool: DevicePool
     mask: Mask
 
     @property
@@ -248,13 +249,49 @@ class Work:
         return self.mask.any(self.task.scene.native_box(window))
 
     def logits(self, windows: Sequence[Box]) -> Tensor:
-        """Scores before softmax (window, class, rows, columns) of windows of one size."""
+        """Scores before softmax (window, class, rows, columns) of windows of one size.
+
+        As many are run together as memory takes; where it does not take one, that is cut in two.
+        """
+        pixels = len(windows) * prod(box_shape(windows[0]))
+        if pixels <= self.pool.most:
+            try:
+                return self._run(windows)
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self.pool.most = pixels // 2
+        if len(windows) == 1:
+            return self._in_two(windows[0])
+        half = len(windows) // 2
+        return torch.cat([self.logits(windows[:half]), self.logits(windows[half:])])
+
+    def _run(self, windows: Sequence[Box]) -> Tensor:
         # A processor gains nothing from batches, and sums in another order for each size of batch:
         # one window at a time, scores are the same to the last bit however windows are grouped.
         size = 1 if self.segmenter.device.type == "cpu" else len(windows)
         made = batches(((self.part, window) for window in windows), size)
         scores = [self.segmenter.logits(batch.pixels, batch.nodata) for batch in made]
         return scores[0] if len(scores) == 1 else torch.cat(scores)
+
+    def _in_two(self, window: Box) -> Tensor:
+        """Scores of a window from its halves, which overlap by what is cut off of windows."""
+        dim = int(np.argmax(box_shape(window)))
+        span, cut, stride = window[dim], self.plan.rows.cut, self.segmenter.card.stride
+        middle = span.start + -(-(span.stop - span.start) // (2 * stride)) * stride
+        shared = stride * -(-(cut or 0) // stride)
+        halves = slice(span.start, middle + shared), slice(middle - shared, span.stop)
+        if cut is None or halves[0].stop >= span.stop or halves[1].start <= span.start:
+            rows, columns = box_shape(window)
+            raise UserError(
+                f"there is no memory for a window of {rows} x {columns} pixels; choose a smaller "
+                "one (--window), or the processor (--device cpu)"
+            )
+        first, second = (
+            self.logits([(own, window[1]) if dim == 0 else (window[0], own)]) for own in halves
+        )
+        kept = first.narrow(dim + 2, 0, middle - span.start)
+        return torch.cat([kept, second.narrow(dim + 2, shared, span.stop - middle)], dim + 2)
 
     def batched(self, places: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         """Places of windows that hold data, as many at a time as run together."""
@@ -265,6 +302,12 @@ class Work:
     def window(self, place: tuple[int, int]) -> Box:
         """The network pixels of the window in a row and column of windows."""
         return self.plan.windows.span(0, place[0]), self.plan.windows.span(1, place[1])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch or numpy asked for more memory than there is."""
+    kinds = MemoryError, torch.OutOfMemoryError
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
 @dataclass(frozen=True)

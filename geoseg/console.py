@@ -165,6 +165,12 @@ class _Bar:
         self._task = self._progress.add_task("starting", total=None, speed="")
 
     def show(self, event: Event) -> None:
+        if chosen := event.get("chosen"):
+            self._progress.console.print(
+                "windows of {} x {} pixels in blocks of {} x {}, {batch} at a time, {blend}, "
+                "{precision}".format(*chosen["window"], *chosen["block"], **chosen),
+                highlight=False,
+            )
         speed = f"{event['mpx_per_s']:.2f} Mpx/s" if "mpx_per_s" in event else ""
         self._progress.update(
             self._task,

@@ -93,9 +93,15 @@ class DevicePool:
         As for `find_devices`.
     precision : str
         As for `find_precision`.
+
+    Attributes
+    ----------
+    most : float
+        Pixels that were found to fit into memory together.
     """
 
     def __init__(self, segmenter: Segmenter, devices: str, precision: str) -> None:
+        self.most = float("inf")
         chosen = find_precision(precision)
         self._free: queue.SimpleQueue[Segmenter] = queue.SimpleQueue()
         for device in find_devices(devices):

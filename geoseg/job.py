@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from os import PathLike, fspath
 from pathlib import Path
@@ -37,22 +37,29 @@ from geoseg.blocks import (
 from geoseg.checks import check_disk, check_target, check_values
 from geoseg.devices import at_once
 from geoseg.errors import UserError
+from geoseg.footprint import memory_budget
 from geoseg.loader import Part
 from geoseg.plan import Blend, Block, Tiling
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere, refuse_unknown_format
+from geoseg.precision import Precision, choose_precision
 from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
+from geoseg.raster.cog import TILE
 from geoseg.raster.gaps import find_gaps
+from geoseg.raster.read import block_cache, tile_of
 from geoseg.raster.write import publish, refuse_existing
+from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run, Targets
 from geoseg.segmenter import Segmenter, load
-from geoseg.store import BlockStore, belongs_to, forget, locked
+from geoseg.store import BlockStore, forget, locked, recall
 from geoseg.windows import box_shape
 
 __all__ = ["Result", "predict_file"]
 
 log = logging.getLogger(__name__)
+
+CACHE_SHARE = 8  # of the memory, at most, for tiles that GDAL keeps
 
 
 @dataclass(frozen=True)
@@ -159,13 +166,22 @@ def predict_file(
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, memory)
-    run = Run(task, targets, sources, options, bbox)
+    asked = {
+        "window": window,
+        "halo": halo,
+        "blend": blend,
+        "stride": stride,
+        "batch": batch_size,
+        "precision": precision,
+        "bbox": bbox,
+    }
+    run = Run(task, targets, sources, options, asked)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])
     check_values(scene.image, segmenter.card)
     _check_disks(run)
-    with locked(run.folder):
+    with locked(run.folder), block_cache(_cache(run, memory_budget(memory))):
         computed = _resume(run, emit, overwrite, restart)
     release_memory()
     seconds = time.monotonic() - started
@@ -191,15 +207,20 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     if publishing.exists() and not restart and run.is_done():  # stopped while it cleaned up
         forget(run.folder)
         return Computed(plan.count, 0)
-    goes_on = belongs_to(run.folder, run.fingerprint) and not restart
-    if not (goes_on and publishing.exists()):  # else what is there is our own
+    known = None if restart else recall(run.folder, run.fingerprint)
+    if not (known and publishing.exists()):  # else what is there is our own
         for path in run.targets.all.values():
             refuse_existing(path, overwrite)
-    if not goes_on and forget(run.folder) and not restart:
+    if not known and forget(run.folder) and not restart:
         log.warning(
             "an unfinished run of another input, model or option lay in %s; starting over",
             run.folder,
         )
+    run = run.settled(
+        Precision(**known["precision"])
+        if known
+        else choose_precision(scene, run.task.segmenter, run.task.running)
+    )
     store = _store(run)
     if scene.gaps is not None:
         store.leave_out(b for b in plan.blocks() if scene.gaps.cover(plan.output(b)))
@@ -216,7 +237,8 @@ def _store(run: Run) -> BlockStore:
         str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
         for name, layout in layouts.items()
     }
-    return BlockStore(run.folder, run.fingerprint, run.task.plan, layers)
+    facts = {"precision": asdict(run.precision)}
+    return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
 
 
 def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> int:
@@ -228,8 +250,10 @@ def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> in
     """
     task, done = run.task, store.done()
     missing = [block for block in task.plan.blocks() if not done[block.row, block.column]]
-    progress = Progress(emit, done.size, "block", done.size - len(missing))
+    ready = done.size - len(missing)
+    progress = Progress(emit, done.size, "block", ready, chosen=run.chosen)
     workers = at_once(task.running.device)
+    source = BlockReader(task, tile_of(run.sources[0])[0])
     tops = [task.plan.output(block)[0].start for block in missing]
     bottoms = deque([*tops[1:], task.scene.image.shape[1]])
 
@@ -255,7 +279,7 @@ def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> in
     ):
         try:
             for block in missing:
-                part = reader.submit(task.scene.part, task.plan.hull(block))
+                part = reader.submit(source.read, block)
                 under_way.append((block, crew.submit(finish, block, part)))
                 if len(under_way) > workers + 1:
                     wait_for_one()
@@ -311,6 +335,21 @@ def _publish(run: Run, store: BlockStore, publishing: Path) -> None:
         if folder != store.folder:
             shutil.rmtree(folder, ignore_errors=True)
     store.remove()
+
+
+def _cache(run: Run, memory: int) -> int:
+    """Bytes of tiles that GDAL should keep.
+
+    Those that a block shares with the next one in its row, and those of overviews that are not full
+    yet: more would follow the size of the raster and save nothing.
+    """
+    rows, columns = (int(side) for side in run.chosen["block"])
+    block = 0
+    for source in run.sources:
+        high, wide, size = tile_of(source)
+        block += size * (-(-rows // high) + 2) * (-(-columns // wide) + 2)
+    overviews = TILE * run.task.scene.image.shape[2]
+    return min(block + overviews, memory // CACHE_SHARE)
 
 
 def _check_targets(targets: Targets, sources: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ __all__ = ["Blend", "Block", "Plan", "Tiling", "make_plan"]
 
 Blend = Literal["crop", "hann", "mean"]
 
-BLOCK = 2048  # output pixels a side: a task of seconds on a CPU, 2,401 tasks for 100,000 x 100,000
+BLOCK = 1536  # output pixels a side: a task of seconds on a CPU, 2,401 tasks for 100,000 x 100,000
 WORTH = 50  # overlaps: a window of 50 of them computes (50 / 49)^2 = 1.04 times its own pixels
 MORE = 4  # windows along an axis beyond the fewest that are tried
 REDO = 1.1  # windows evaluated over windows needed, where blended blocks share windows

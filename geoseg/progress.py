@@ -26,12 +26,14 @@ class Progress:
     unit : str
     done : int
         Units that need not be done any more.
+    **about
+        What else is to be told at the begin.
     """
 
-    def __init__(self, emit: Emit, total: int, unit: str, done: int = 0) -> None:
+    def __init__(self, emit: Emit, total: int, unit: str, done: int = 0, **about: Any) -> None:
         self._emit, self._total, self._already, self._done = emit, total, done, done
         self._started, self._pixels = time.monotonic(), 0
-        emit({"event": "start", "total": total, "unit": unit, "done": done})
+        emit({"event": "start", "total": total, "unit": unit, "done": done, **about})
 
     @property
     def seconds(self) -> float:

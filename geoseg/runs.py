@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import stat
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import geoseg
 from geoseg.blocks import Output, Task
 from geoseg.errors import UserError
+from geoseg.precision import Precision
 from geoseg.raster import Layout, class_layout, files_of, grid_of, open_dataset
 
 __all__ = ["QUANTA", "Run", "Targets"]
@@ -59,14 +60,23 @@ class Run:
         What was given as input.
     options : mapping of str to str
         Creation options of the rasters.
-    bbox : tuple of float or None
+    asked : mapping of str to object
+        What was asked for of windows, precision and extent; None leaves the choice to geoseg.
+    precision : Precision
+        What the network runs in.
     """
 
     task: Task
     targets: Targets
     sources: Sequence[str]
     options: Mapping[str, str]
-    bbox: tuple[float, float, float, float] | None
+    asked: Mapping[str, Any]
+    precision: Precision = field(default_factory=lambda: Precision("fp32"))
+
+    def settled(self, precision: Precision) -> Run:
+        """The same run in a precision."""
+        running = replace(self.task.running, precision=precision.name)
+        return replace(self, task=replace(self.task, running=running), precision=precision)
 
     @property
     def folder(self) -> Path:
@@ -109,24 +119,39 @@ class Run:
             "plan": repr(self.task.plan),
             "batch": self.task.batch_size,
             "device": self.task.running.device,
-            "precision": self.task.running.precision,
+            "precision": self.asked["precision"],
             "outputs": self.task.outputs,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
-    def tags(self) -> dict[str, str]:
-        """What the outputs say about where they come from; the same wherever they are made."""
-        plan, scene = self.task.plan, self.task.scene
-        options = {
-            "bands": [str(b) for b in scene.image.coords["band"].values],
-            "bbox": self.bbox,
-            "blend": plan.blend,
+    def chosen(self) -> dict[str, Any]:
+        """Sizes and precision that the work is done in, whoever chose them."""
+        plan = self.task.plan
+        return {
             "window": plan.windows.size,
             "stride": plan.windows.stride,
             "cut": plan.rows.cut,
+            "blend": plan.blend,
+            "block": tuple(max(sizes) for sizes in plan.chunks),
+            "batch": self.task.batch_size,
+            "precision": self.precision.name,
+            "agreement": self.precision.agreement,
+        }
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the outputs say about where they come from; the same wherever they are made."""
+        return self._identity | {"GEOSEG_CHOSEN": json.dumps(self.chosen)}
+
+    @property
+    def _identity(self) -> dict[str, str]:
+        """The tags by which a call knows its own results."""
+        scene = self.task.scene
+        options = {
+            "bands": [str(b) for b in scene.image.coords["band"].values],
+            **self.asked,
             "zoom": scene.zoom,
-            "precision": self.task.running.precision,
             "creation": dict(self.options),
         }
         sources = [{k: v for k, v in each.items() if k != "changed"} for each in self.files]
@@ -146,7 +171,7 @@ class Run:
         made = min(path.stat().st_mtime_ns for path in paths)
         if any(each.get("changed", 0) > made for each in self.files):
             return False
-        tags = self.tags.items()
+        tags = self._identity.items()
         return all(tags <= _tags_of(path).items() for path in self.targets.rasters.values())
 
     def layout(self, output: Output) -> Layout:

@@ -27,7 +27,7 @@ from geoseg.errors import UserError
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape
 
-__all__ = ["BlockStore", "belongs_to", "forget", "locked"]
+__all__ = ["BlockStore", "forget", "locked", "recall"]
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
@@ -47,6 +47,8 @@ class BlockStore:
     plan : Plan
     layers : mapping of str to (bands, dtype, no-data value)
         What is kept of a block.
+    facts : mapping of str to object
+        What whoever goes on with the run must `recall`.
 
     Attributes
     ----------
@@ -60,13 +62,14 @@ class BlockStore:
         fingerprint: str,
         plan: Plan,
         layers: Mapping[str, tuple[int, str, int]],
+        facts: Mapping[str, Any],
     ) -> None:
         self.folder = folder
         self._plan = plan
         self._layers = layers
-        self.resumed = belongs_to(folder, fingerprint)
+        self.resumed = recall(folder, fingerprint) is not None
         if not self.resumed:
-            self._begin(fingerprint)
+            self._begin({**facts, "fingerprint": fingerprint})
         group = zarr.open_group(folder / "blocks.zarr", mode="r+")
         self._done = _array(group, "done")
         # A file for each block is slow to read where there are thousands, and there are none yet.
@@ -76,7 +79,7 @@ class BlockStore:
         self._starts = [_starts(sizes) for sizes in plan.chunks]
         self._strip = lru_cache(CACHED)(self._read_strip)
 
-    def _begin(self, fingerprint: str) -> None:
+    def _begin(self, facts: Mapping[str, Any]) -> None:
         self.folder.mkdir(exist_ok=True)
         forget(self.folder)
         group = zarr.open_group(self.folder / "blocks.zarr", mode="w")
@@ -96,7 +99,7 @@ class BlockStore:
             "done", shape=self._plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0
         )
         # Written last: a folder without it holds nothing that could be continued.
-        (self.folder / RUN).write_text(json.dumps({"fingerprint": fingerprint}))
+        (self.folder / RUN).write_text(json.dumps(facts))
 
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are finished, shape (rows, columns) of blocks."""
@@ -213,13 +216,14 @@ def locked(folder: Path) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def belongs_to(folder: Path, fingerprint: str) -> bool:
-    """Whether a folder holds an interrupted run of the same input, model and options."""
+def recall(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The facts of an interrupted run of the same input, model and options, if there is one."""
     try:
         facts = json.loads((folder / RUN).read_text())
     except (OSError, ValueError):
-        return False
-    return isinstance(facts, dict) and facts.get("fingerprint") == fingerprint
+        return None
+    ours = isinstance(facts, dict) and facts.get("fingerprint") == fingerprint
+    return facts if ours else None
 
 
 def _array(group: zarr.Group, name: str) -> Any:

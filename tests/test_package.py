@@ -38,6 +38,8 @@ LAYERS = {
     "devices": 3,
     "exchange": 4,
     "blocks": 4,
+    "precision": 4,
+    "reading": 5,
     "store": 4,
     "checks": 4,
     "prediction": 4,

@@ -27,12 +27,14 @@ from geoseg.errors import UserError
 from geoseg.raster.grid import Grid
 
 __all__ = [
+    "block_cache",
     "files_of",
     "find_band",
     "open_dataset",
     "open_raster",
     "open_stack",
     "reading",
+    "tile_of",
     "unlocated_is_fine",
 ]
 
@@ -175,6 +177,21 @@ def reading(path: str) -> Iterator[None]:
         raise UserError(
             f"cannot read {path}: {reason}; the file is damaged or was cut short, copy it again"
         ) from error
+
+
+@contextmanager
+def block_cache(size: int) -> Iterator[None]:
+    """Let GDAL keep at most so many bytes of decoded and unwritten tiles, in all threads."""
+    with rasterio.Env(GDAL_CACHEMAX=size):
+        yield
+
+
+def tile_of(path: str) -> tuple[int, int, int]:
+    """Rows, columns and decoded bytes, all bands, of a tile of a file."""
+    with open_dataset(path) as dataset:
+        rows, columns = dataset.block_shapes[0]
+        pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+        return rows, columns, rows * columns * pixel
 
 
 def open_dataset(path: str) -> rasterio.DatasetReader:

@@ -1,0 +1,65 @@
+"""Blocks read in turn, so that no row of tiles of a file is decoded twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.blocks import Task
+from geoseg.loader import Part
+from geoseg.plan import Block
+
+__all__ = ["BlockReader"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Image pixels (band, rows, columns) that begin at a row."""
+
+    top: int
+    pixels: NDArray[Any]
+
+    @property
+    def bottom(self) -> int:
+        """The row after the last."""
+        return self.top + int(self.pixels.shape[1])
+
+
+class BlockReader:
+    """Reads the blocks of a task, row by row; for one thread.
+
+    A row of blocks ends somewhere inside of tiles, and the one below begins a halo further up. So
+    whole tiles are read, and what the block below needs of them is kept: memory for a row of tiles,
+    where GDAL's cache, which forgets what was used longest ago, would need all of a row of blocks.
+
+    Parameters
+    ----------
+    task : Task
+    tile : int
+        Rows of a tile of the file.
+    """
+
+    def __init__(self, task: Task, tile: int) -> None:
+        self._task, self._tile = task, tile
+        self._kept: dict[int, Kept] = {}
+
+    def read(self, block: Block) -> Part:
+        """The pixels of the hull of a block."""
+        scene, plan = self._task.scene, self._task.plan
+        hull = plan.hull(block)
+        rows, columns = scene.native_box(hull)
+        bottom = min(-(-rows.stop // self._tile) * self._tile, scene.image.shape[1])
+        above = self._kept.pop(block.column, None)
+        if above is not None and above.top <= rows.start < above.bottom:
+            fresh = scene.image[:, above.bottom : bottom, columns].values
+            pixels = np.concatenate([above.pixels[:, rows.start - above.top :], fresh], axis=1)
+        else:
+            pixels = scene.image[:, rows.start : bottom, columns].values
+        if block.row + 1 < plan.shape[0]:
+            below = scene.native_box(plan.hull(Block(block.row + 1, block.column)))[0].start
+            if below < bottom:
+                self._kept[block.column] = Kept(below, pixels[:, below - rows.start :].copy())
+        return scene.part_of(pixels[:, : rows.stop - rows.start], hull)
