@@ -23,7 +23,7 @@ from geoseg.errors import UserError
 from geoseg.footprint import bytes_per_pixel, memory_budget
 from geoseg.loader import Part, Scene, batches
 from geoseg.pixels import largest
-from geoseg.plan import Block, Plan, Tiling, make_plan
+from geoseg.plan import BLOCK, Block, Plan, Room, Tiling, make_plan
 from geoseg.resample import Resampling
 from geoseg.segmenter import Segmenter
 from geoseg.windows import Box, box_shape, hann
@@ -117,28 +117,37 @@ def _fitted(
 ) -> Tiling:
     """The tiling whose windows and blocks fit into memory.
 
-    A fourth of it is for blocks: those at work, one that is read ahead and one that is written;
-    half of it for the tensors of the windows at work; the rest for what reads and writes files.
+    Half of it is for the tensors of windows at work, a fourth for blocks: those at work, one that
+    is read ahead and one that is written; the rest for what reads and writes files. Blended windows
+    do not grow, so blended blocks may have what they leave.
     """
     crew, card = at_once(running.device), segmenter.card
-    room = memory / 2 / crew / bytes_per_pixel(segmenter.net, len(card.bands))
+    each = bytes_per_pixel(segmenter.net, len(card.bands))
     # The first touch of memory takes time as well, so a raster is not worth one huge window.
-    window = min(room, max(prod(scene.shape) / SHARES, SMALL))
-    summed = (tiling.blend or ("hann" if card.halo is None else "crop")) != "crop"
-    hull = memory / 4 / (crew + 2) / _bytes_held(scene, card, outputs, summed)
+    window = min(memory / 2 / crew / each, max(prod(scene.shape) / SHARES, SMALL))
+    held = _bytes_held(scene, card, outputs) * (crew + 2)
+    side = tiling.window or card.window
+    sums = 3 * 4.0 * (len(card.classes) + 1) * side * crew  # with what is added and what is divided
+    left = max(0.75 * memory - crew * each * side**2, memory / 4)
+    tiling = replace(tiling, pixels=int(window), room=Room(left, held, sums), crew=crew)
+    if tiling.block is not None or tiling.blending(card) != "crop":
+        return tiling
     zoom = max(axis.size / axis.length for axis in scene.axes)
     # A small raster is cut as well: there is work for all, and something to write before the end.
     own = isqrt(prod(scene.image.shape[1:]) // (SHARES * crew))
-    side = min(tiling.block, int(isqrt(int(hull)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
-    return replace(tiling, block=max(side, 1), pixels=int(window), hull=int(hull), crew=crew)
+    block = min(BLOCK, int(isqrt(int(memory / 4 / held)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
+    return replace(tiling, block=max(block, 1))
 
 
-def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output], summed: bool) -> int:
+def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output]) -> int:
     """Bytes of a block for each of its pixels, beside the tensors of its windows."""
     read = scene.image.dtype.itemsize + (4 if scene.is_zoomed else 0)
-    wide = (len(card.classes) if "scores" in outputs else 0) + len(outputs)
-    # As they are made and as they are stored; where windows are blended, as they are summed up.
-    return len(card.bands) * read + 5 * wide + 4 * (len(card.classes) + 1) * summed
+    # As they are made and as they are stored; and one that tells what is missing.
+    made = sum(
+        5 * len(card.classes) if each == "scores" else 2 if each == "classes" else 5
+        for each in outputs
+    )
+    return len(card.bands) * read + made + 1
 
 
 def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]]:

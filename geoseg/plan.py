@@ -21,10 +21,31 @@ __all__ = ["Blend", "Block", "Plan", "Tiling", "make_plan"]
 
 Blend = Literal["crop", "hann", "mean"]
 
-BLOCK = 1536  # output pixels a side: a task of seconds on a CPU, 2,401 tasks for 100,000 x 100,000
+BLOCK = 1536  # output pixels a side: a task of a second on a CPU, 4,356 for 100,000 x 100,000
 WORTH = 50  # overlaps: a window of 50 of them computes (50 / 49)^2 = 1.04 times its own pixels
+SLACK = 1.03  # times the least time that smaller blocks may take
 MORE = 4  # windows along an axis beyond the fewest that are tried
-REDO = 1.1  # windows evaluated over windows needed, where blended blocks share windows
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory that a blended block may take.
+
+    Parameters
+    ----------
+    total : float
+        Bytes.
+    area, width : float
+        Bytes it takes for each pixel that it reads, and for each column of these.
+    """
+
+    total: float = 2**30
+    area: float = 24.0
+    width: float = 2**16
+
+    def rows(self, columns: int) -> int:
+        """Rows of pixels that fit beside so many columns."""
+        return int((self.total - self.width * columns) / (self.area * columns))
 
 
 @dataclass(frozen=True)
@@ -42,14 +63,13 @@ class Tiling:
         default crop, and hann for networks without a halo.
     stride : int, optional
         Pixels from one blended window to the next; by default half a window.
-    block : int
-        Side of a block in output pixels, roughly.
+    block : int, optional
+        Side of a block in output pixels, roughly; by default `BLOCK`, or what takes least time.
     pixels : int, optional
         Pixels of the largest window that memory has room for. Cropped windows whose size was not
         asked for grow up to it, while their halos are worth saving, and are made equal.
-    hull : int, optional
-        Pixels that a blended block may read; it is made smaller then, and more windows are run
-        twice.
+    room : Room
+        Blended blocks are made to fit into it.
     crew : int
         Windows that are run at a time.
     """
@@ -58,10 +78,30 @@ class Tiling:
     halo: int | None = None
     blend: Blend | None = None
     stride: int | None = None
-    block: int = BLOCK
+    block: int | None = None
     pixels: int | None = None
-    hull: int | None = None
+    room: Room = Room()
     crew: int = 1
+
+    def blending(self, card: Card) -> Blend:
+        """How windows are put together: as asked for, else cropped where a halo makes that exact.
+
+        Raises
+        ------
+        UserError
+            When it is unknown, or takes no stride though one is asked for.
+        """
+        blend = self.blend or ("hann" if card.halo is None else "crop")
+        if blend not in get_args(Blend):
+            raise UserError(
+                f"blend {blend!r} is unknown; choose one of {', '.join(get_args(Blend))}"
+            )
+        if blend == "crop" and self.stride is not None:
+            raise UserError(
+                f"stride {self.stride} is for blended windows; cropped ones follow from window and "
+                "halo: leave it out or choose blend hann or mean"
+            )
+        return blend
 
 
 @dataclass(frozen=True)
@@ -239,7 +279,7 @@ def make_plan(axes: tuple[Resampling, Resampling], card: Card, tiling: Tiling) -
     UserError
         When the window is too small for the halo, or an option does not fit the network.
     """
-    blend = _blend(card, tiling)
+    blend = tiling.blending(card)
     zoom = max(_zooms(axes))
     zoomed = not all(axis.is_identity for axis in axes)
     margin = ceil(1.5 * max(zoom, 1.0)) + 1 if zoomed else 0
@@ -254,27 +294,14 @@ def make_plan(axes: tuple[Resampling, Resampling], card: Card, tiling: Tiling) -
     steps = [_step(card, tiling, side, overlap, blend) for side in sides]
     size = min(sides[0], shape[0]), min(sides[1], shape[1])
     windows = Windows(shape, size, (min(steps[0], size[0]), min(steps[1], size[1])))
-    if blend == "crop":
-        counts = [
-            max(round(tiling.block * z / s), 1) for z, s in zip(_zooms(axes), steps, strict=True)
-        ]
+    if blend == "crop" or tiling.block is not None:
+        block = tiling.block or BLOCK
+        counts = [max(round(block * z / s), 1) for z, s in zip(_zooms(axes), steps, strict=True)]
     else:
-        counts = _blended_block(tiling, axes, steps[0], sides[0])
+        counts = _blended_block(tiling, windows, margin)
     cut = halo + margin if blend == "crop" else None
     rows, columns = (Axis(i, windows, axes[i], cut, margin, counts[i]) for i in (0, 1))
     return Plan(rows, columns, blend)
-
-
-def _blend(card: Card, tiling: Tiling) -> Blend:
-    blend = tiling.blend or ("hann" if card.halo is None else "crop")
-    if blend not in get_args(Blend):
-        raise UserError(f"blend {blend!r} is unknown; choose one of {', '.join(get_args(Blend))}")
-    if blend == "crop" and tiling.stride is not None:
-        raise UserError(
-            f"stride {tiling.stride} is for blended windows; cropped ones follow from window and "
-            "halo: leave it out or choose blend hann or mean"
-        )
-    return blend
 
 
 def _halo(card: Card, tiling: Tiling) -> int:
@@ -363,24 +390,31 @@ def _grown(length: int, stride: int) -> int:
     return ceil(length / stride) * stride
 
 
-def _blended_block(
-    tiling: Tiling, axes: tuple[Resampling, Resampling], step: int, side: int
-) -> list[int]:
-    """Rows and columns of windows that a blended block answers for.
+def _blended_block(tiling: Tiling, windows: Windows, margin: int) -> list[int]:
+    """Rows and columns of windows that a blended block answers for, so that all take least time.
 
-    It runs the `shared` windows that reach in from the block above and the one to the left once
-    more. It is four times as tall as wide, for its scores are summed up row by row and cost memory
-    by their width only, and so large that (1 + s/w) (1 + s/4w) stays below `REDO`, unless its
-    pixels must not be that many.
+    A block runs once more the windows that reach into it from its neighbours, so few large blocks
+    run fewer; but there should be some for everybody of the crew, and they must fit into memory.
     """
-    zooms = _zooms(axes)
-    rows, columns = (max(round(tiling.block * zoom / step), 1) for zoom in zooms)
-    shared = ceil(side / step)
-    least = 1
-    while (1 + shared / least) * (1 + shared / (4 * least)) > REDO:
-        least += 1
-    rows, columns = max(rows, 4 * least), max(columns, least)
-    if tiling.hull is not None:
-        while (rows * step + side) * (columns * step + side) > tiling.hull and rows + columns > 2:
-            rows, columns = max(rows * 7 // 8, 1), max(columns * 7 // 8, 1)
+    (down, across), (high, wide) = windows.counts, windows.size
+    more = [  # windows that reach in from other blocks
+        ceil((side + margin) / step) - 1 + (margin > 0)
+        for side, step in zip(windows.size, windows.stride, strict=True)
+    ]
+    found: list[tuple[float, int, int, int]] = []
+    for strips in range(1, across + 1):
+        columns = ceil(across / strips)
+        width = (columns - 1 + more[1]) * windows.stride[1] + wide
+        room = (tiling.room.rows(width) - high) // windows.stride[0] + 1 - more[0]
+        least = ceil(down / max(min(room, down), 1))
+        if room < 1 and strips < across:
+            continue
+        for pieces in range(least, min(least + tiling.crew, down) + 1):
+            rows = ceil(down / pieces)
+            rounds = ceil(ceil(down / rows) * ceil(across / columns) / tiling.crew)
+            run = min(rows + more[0], down) * min(columns + more[1], across)
+            found.append((rounds * run, rows * columns, rows, columns))
+    # Of those that take hardly longer, the smallest: it shows progress, and is less to lose.
+    enough = min(found)[0] * SLACK
+    _, rows, columns = min(each[1:] for each in found if each[0] <= enough)
     return [rows, columns]

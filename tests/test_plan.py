@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from geoseg.card import Card
 from geoseg.classes import as_classes
 from geoseg.errors import UserError
-from geoseg.plan import Plan, Tiling, make_plan
+from geoseg.plan import Block, Plan, Room, Tiling, make_plan
 from geoseg.resample import Resampling
 
 
@@ -190,9 +190,36 @@ def test_windows_grow_to_fit_memory_and_cover_with_little_overlap(
         assert all(span.start % stride == span.stop % stride == 0 for span in box)
 
 
-def test_blended_blocks_keep_to_the_pixels_they_may_read() -> None:
-    axis = Resampling(50_000, 50_000)
-    for hull in (2_000_000, 20_000_000, 400_000_000):
-        plan = make_plan((axis, axis), card(window=512), Tiling(blend="hann", hull=hull))
-        rows, columns = plan.hull(next(iter(plan.blocks())))
-        assert (rows.stop - rows.start) * (columns.stop - columns.start) <= hull
+@pytest.mark.parametrize("total", [10**8, 10**9, 10**10])
+@pytest.mark.parametrize("crew", [1, 2, 16])
+def test_blended_blocks_keep_to_the_memory_they_may_take(total: float, crew: int) -> None:
+    axis, room = Resampling(50_000, 50_000), Room(total, area=24, width=50_000)
+    tiling = Tiling(blend="hann", room=room, crew=crew)
+    plan = make_plan((axis, axis), card(window=512), tiling)
+    for block in (Block(0, 0), Block(plan.shape[0] // 2, plan.shape[1] // 2)):
+        rows, columns = (span.stop - span.start for span in plan.hull(block))
+        assert rows * columns * 24 + columns * 50_000 <= total
+
+
+def test_blended_blocks_are_work_for_everybody() -> None:
+    axis = Resampling(4096, 4096)
+    for crew in (1, 2, 4, 8):
+        tiling = Tiling(blend="hann", crew=crew, room=Room(2**34))
+        plan = make_plan((axis, axis), card(window=512), tiling)
+        assert plan.count % crew == 0
+
+
+@given(
+    shape=st.tuples(st.integers(200, 9000), st.integers(200, 9000)),
+    crew=st.integers(1, 8),
+)
+def test_windows_are_no_more_than_a_crew_needs(shape: tuple[int, int], crew: int) -> None:
+    axes = Resampling(shape[0], shape[0]), Resampling(shape[1], shape[1])
+
+    def time(plan: Plan) -> int:
+        rows, columns = plan.windows.size
+        return -(-len(plan.windows) // crew) * rows * columns
+
+    chosen = make_plan(axes, card(20, 4, 256), Tiling(pixels=1024**2, crew=crew))
+    alone = make_plan(axes, card(20, 4, 256), Tiling(pixels=1024**2, crew=1))
+    assert time(chosen) <= time(alone)

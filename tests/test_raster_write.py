@@ -105,9 +105,9 @@ def test_the_map_has_a_palette_and_says_where_it_comes_from(folder: Path) -> Non
     assert tags["GEOSEG_VERSION"] == geoseg.__version__
     assert tags["GEOSEG_MODEL"] == "patchwork"
     assert tags["GEOSEG_MODEL_DIGEST"] == model.digest
-    options = json.loads(tags["GEOSEG_OPTIONS"])
-    assert 1 <= max(options["window"]) <= 512
-    assert options["bands"] == ["1", "2", "3"]
+    assert json.loads(tags["GEOSEG_OPTIONS"])["bands"] == ["1", "2", "3"]
+    chosen = json.loads(tags["GEOSEG_CHOSEN"])
+    assert (chosen["blend"], chosen["precision"]) == ("crop", "fp32")
 
 
 def test_class_names_colours_and_counts_lie_where_gdal_looks_for_them(

@@ -30,7 +30,7 @@ JOB = (
 import json, sys, time
 import torch, geoseg
 from torch import nn
-source, target, memory = sys.argv[1], sys.argv[2], int(sys.argv[3]) or None
+source, target, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 torch.manual_seed(0)
 net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, {classes}, 3, padding=1))
 model = geoseg.Segmenter(
@@ -45,7 +45,7 @@ result = geoseg.predict_file(
     source,
     target,
     model,
-    memory=memory,
+    **options,
     overwrite=True,
     precision="fp32",
     on_progress=lambda event: started.append(time.perf_counter()),
@@ -57,13 +57,15 @@ print(json.dumps(facts | {{"blocks": result.blocks}}))
 )
 
 
-RUNS = {
-    "4096": ("scene-4096.tif", 0),
-    "20480": ("scene-20480.tif", 0),
-    "4096, 1 GB": ("scene-4096.tif", 10**9),
-    "20480, 1 GB": ("scene-20480.tif", 10**9),
-    "data alone": ("data.tif", 0),
-    "sparse": ("sparse.tif", 0),
+SMALL = {"memory": 10**9}
+RUNS: dict[str, tuple[str, dict[str, object]]] = {
+    "4096": ("scene-4096.tif", {}),
+    "20480": ("scene-20480.tif", {}),
+    "4096, 1 GB": ("scene-4096.tif", SMALL),
+    "20480, 1 GB": ("scene-20480.tif", SMALL),
+    "20480, 1 GB, hann": ("scene-20480.tif", SMALL | {"blend": "hann"}),
+    "data alone": ("data.tif", {}),
+    "sparse": ("sparse.tif", {}),
 }
 
 
@@ -79,8 +81,8 @@ def main() -> None:
     print("| raster | peak GB | above torch | planned s | job s | blocks computed |")
     print("|---|---:|---:|---:|---:|---:|")
     for name in options.only:
-        source, memory = RUNS[name]
-        words = [options.folder / source, options.folder / "memory-map.tif", memory]
+        source, settings = RUNS[name]
+        words = [options.folder / source, options.folder / "memory-map.tif", json.dumps(settings)]
         peak, facts = run(JOB.format(classes=CLASSES), *map(str, words))
         print(
             f"| {name} | {peak / 1e9:.2f} | {(peak - bare) / 1e9:.2f} | {facts['planned']:.2f} "
