@@ -119,7 +119,8 @@ def _fitted(
 
     Half of it is for the tensors of windows at work, a fourth for blocks: those at work, one that
     is read ahead and one that is written; the rest for what reads and writes files. Blended windows
-    do not grow, so blended blocks may have what they leave.
+    do not grow, so blended blocks may have more: two fifths, for blocks of many sizes leave gaps
+    in memory that are half as large again.
     """
     crew, card = at_once(running.device), segmenter.card
     each = bytes_per_pixel(segmenter.net, len(card.bands))
@@ -127,8 +128,10 @@ def _fitted(
     window = min(memory / 2 / crew / each, max(prod(scene.shape) / SHARES, SMALL))
     held = _bytes_held(scene, card, outputs) * (crew + 2)
     side = tiling.window or card.window
-    sums = 3 * 4.0 * (len(card.classes) + 1) * side * crew  # with what is added and what is divided
-    left = max(0.75 * memory - crew * each * side**2, memory / 4)
+    # Of a window and a stride more, and once more where they are divided by their weights.
+    copies = 1 if tuple(outputs) == ("classes",) else 2
+    sums = 4.0 * (len(card.classes) + 1) * 1.5 * side * copies * crew
+    left = max(0.4 * memory - crew * each * side**2, memory / 4)
     tiling = replace(tiling, pixels=int(window), room=Room(left, held, sums), crew=crew)
     if tiling.block is not None or tiling.blending(card) != "crop":
         return tiling
@@ -371,37 +374,66 @@ def _blended(work: Work) -> Iterator[Piece]:
     plan, (hull_rows, columns) = work.plan, work.plan.hull(work.block)
     target = plan.output(work.block)
     weights = _weights(plan, work.segmenter.device)
-    classes = len(work.segmenter.card.classes)
-    sums = torch.zeros(classes + 1, 0, columns.stop - columns.start, device=weights.device)
-    top, done = hull_rows.start, target[0].start
+    sums = _Sums(work, hull_rows.start, columns, weights)
+    done = target[0].start
     rows = plan.rows.evaluated(work.block.row)
     for row in rows:
         span = plan.windows.span(0, row)
-        missing = span.stop - top - sums.shape[1]
-        sums = torch.cat([sums, sums.new_zeros(classes + 1, missing, sums.shape[2])], 1)
-        _add_row(work, row, sums[:, span.start - top :], columns.start, weights)
+        _add_row(work, row, sums.rows(span), columns.start, weights)
         last = row == rows[-1]
         final = span.stop if last else plan.windows.span(0, row + 1).start
         stop = plan.rows.output(slice(0, max(final - plan.margin, 0))).stop
         ready = slice(done, target[0].stop if last else min(max(stop, done), target[0].stop))
         if ready.stop > ready.start:
-            mean = sums[:-1] / sums[-1].clamp_min(torch.finfo(torch.float32).tiny)
-            box = slice(top, top + sums.shape[1]), columns
+            box, scores = sums.scores(span.stop)
             own = (ready, target[1])
-            yield own, Scores(_back(plan, mean, box, own), False)
-        keep = max(final - 2 * plan.margin, top)
-        sums, top, done = sums[:, keep - top :], keep, ready.stop
+            yield own, Scores(_back(plan, scores, box, own), False)
+        sums.drop(final - 2 * plan.margin)
+        done = ready.stop
+
+
+class _Sums:
+    """Weighted scores added up, and in the last channel the weights: some rows of a block."""
+
+    def __init__(self, work: Work, top: int, columns: slice, weights: Tensor) -> None:
+        self._top, self._columns = top, columns
+        classes, step = len(work.segmenter.card.classes), work.plan.windows.stride[0]
+        height = weights.shape[0] + step + 2 * work.plan.margin
+        width = columns.stop - columns.start
+        self._sums = torch.zeros(classes + 1, height, width, device=weights.device)
+        # The largest sum is that of the highest mean, and classes need no more than that.
+        self._is_enough = work.task.outputs == ("classes",) and not work.task.scene.is_zoomed
+
+    def rows(self, span: slice) -> Tensor:
+        """The sums of a span of rows, to be added to."""
+        return self._sums[:, span.start - self._top : span.stop - self._top]
+
+    def scores(self, bottom: int) -> tuple[Box, Tensor]:
+        """Means, or where these are enough sums, of the rows above one, and where they lie."""
+        own = self._sums[:, : bottom - self._top]
+        if not self._is_enough:
+            own = own[:-1] / own[-1].clamp_min(torch.finfo(torch.float32).tiny)
+        return (slice(self._top, bottom), self._columns), own[: len(self._sums) - 1]
+
+    def drop(self, top: int) -> None:
+        """Forget the rows above one, and move the others up."""
+        step = max(top - self._top, 0)
+        height = self._sums.shape[1]
+        for start in range(0, height if step else 0, max(step, 1)):
+            moved = self._sums[:, start + step : start + 2 * step]
+            self._sums[:, start : start + moved.shape[1]] = moved
+            self._sums[:, start + moved.shape[1] : start + step] = 0
+        self._top += step
 
 
 def _add_row(work: Work, row: int, sums: Tensor, left: int, weights: Tensor) -> None:
-    """Add a row of windows to sums (class + 1, rows, columns) that begin at the row's own top."""
-    height = weights.shape[0]
+    """Add a row of windows to their sums, shape (class + 1, rows, columns)."""
     places = ((row, column) for column in work.plan.columns.evaluated(work.block.column))
     for chosen in work.batched(places):
         windows = [work.window(place) for place in chosen]
         for window, scores in zip(windows, work.logits(windows).softmax(1), strict=True):
-            under = sums[:, :height, window[1].start - left : window[1].stop - left]
-            under[:-1] += scores * weights
+            under = sums[:, :, window[1].start - left : window[1].stop - left]
+            under[:-1].addcmul_(scores, weights)
             under[-1] += weights
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import rasterio
 import rasterio.shutil
 import xarray as xr
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ from rio_cogeo import cog_validate
 
 import geoseg
 from geoseg.classes import ClassInfo, as_classes
-from geoseg.raster import class_table, write_raster
+from geoseg.raster import CogDraft, Grid, class_layout, class_table, to_cog, write_raster
 from geoseg.raster.overviews import halve
 
 NAMES = ("Water & ice", "Försten <old>", 'Fields "all"', "Town")
@@ -212,6 +213,51 @@ def test_class_values_past_254_take_sixteen_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), expected)
     assert class_table(tmp_path / "map.tif") == tuple(classes)
     assert cog_validate(tmp_path / "map.tif", strict=True, quiet=True)[0]
+
+
+# From top to bottom
+
+
+@given(
+    ends=st.lists(st.integers(0, 1300), max_size=5),
+    empty=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 1)), max_size=6),
+)
+@settings(max_examples=10)
+def test_a_map_may_come_in_any_portions_and_what_is_empty_need_not_come(
+    ends: list[int], empty: set[tuple[int, int]]
+) -> None:
+    shape = 1300, 900
+    pixels = random_pixels((1, *shape)).astype(np.uint8) % 4
+    for row, column in empty:
+        pixels[:, row * 512 : row * 512 + 512, column * 512 : column * 512 + 512] = 255
+    layout = class_layout(Grid(shape, CRS.from_epsg(32633), UTM), as_classes(NAMES), {})
+
+    def gives(box: Any) -> NDArray[Any] | None:
+        own = pixels[:, box[0], box[1]]
+        return None if (own == 255).all() else own
+
+    with tempfile.TemporaryDirectory() as name:
+        whole, draft = Path(name, "whole.tif"), Path(name, "draft.tif")
+        to_cog(whole, layout, lambda box: pixels[:, box[0], box[1]])
+        with CogDraft(draft, layout) as portions:
+            for end in sorted(ends):
+                portions.extend(gives, end)
+            portions.extend(gives, shape[0])
+            portions.finish()
+        assert leftovers(Path(name)) == {
+            f"{each}.tif{ending}" for each in ("whole", "draft") for ending in ("", ".aux.xml")
+        }
+        np.testing.assert_array_equal(read(draft), pixels[0])
+        assert Path(f"{draft}.aux.xml").read_bytes() == Path(f"{whole}.aux.xml").read_bytes()
+        assert draft.read_bytes() == whole.read_bytes()
+        assert cog_validate(draft, strict=True, quiet=True)[0]
+
+
+def test_a_map_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+    layout = class_layout(Grid((600, 600), None, None), as_classes(NAMES), {})
+    with CogDraft(tmp_path / "map.tif", layout) as draft:
+        draft.extend(lambda box: np.zeros((1, 512, 600), np.uint8), 512)
+    assert leftovers(tmp_path) == set()
 
 
 # Replacing

@@ -28,7 +28,8 @@ from scene import CLASSES
 
 HERE = Path(__file__).parent
 RIVALS = ("plain", "plain-onnx", "dask", "monai")
-FLOORS = ("forward", "read", "write")
+FLOORS = ("forward", "forward-bf16", "read", "write")
+LOWER = "-bf16"  # at the end of a name: in that precision
 MALLOC = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[4096, 10240])
     parser.add_argument("--networks", nargs="+", default=["two-layers", "u-net"])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="+", default=["geoseg", *FLOORS, *RIVALS])
+    parser.add_argument("--only", nargs="+", default=["geoseg", f"geoseg{LOWER}", *FLOORS, *RIVALS])
     options = parser.parse_args()
     prepare(options.folder, options.sides)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, ", end="")
@@ -62,14 +63,17 @@ def compare(folder: Path, network: str, side: int, names: list[str], repeats: in
             runs[name].append(run(name, scene, network, weights))
     truth = reference(scene, network, weights) if side <= 4096 else None
     print(f"\n{network}, {side} x {side}: medians of {repeats}\n")
-    print("| | job s | process s | Mpx/s | peak GB | pixels run / raster | read / file | differs |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print(
+        "| | job s | process s | Mpx/s | peak GB | in network | run / raster | read / file | differs |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, each in runs.items():
         middle = {key: statistics.median(one[key] for one in each) for key in each[0]}
         differs = differing(output(scene, network, name), truth)
         print(
             f"| {name} | {middle['seconds']:.2f} | {middle['process']:.2f} "
             f"| {side**2 / 1e6 / middle['seconds']:.1f} | {middle['peak'] / 1e9:.2f} "
+            f"| {middle['network_seconds'] / middle['seconds']:.0%} "
             f"| {middle['pixels'] / side**2:.2f} | {middle['bytes'] / scene.stat().st_size:.2f} "
             f"| {differs} |",
             flush=True,
@@ -82,11 +86,12 @@ def output(scene: Path, network: str, name: str) -> Path:
 
 def run(name: str, scene: Path, network: str, weights: Path) -> dict[str, Any]:
     """One process: what it says of itself, its time and the memory of it and its children."""
-    words = [sys.executable, "contenders.py", name, scene, network, weights]
-    words += [output(scene, network, name)]
+    own = name.removesuffix(LOWER)
+    words = [sys.executable, "contenders.py", own, scene, network, weights]
+    words += [output(scene, network, name), "--precision", "bf16" if own != name else "fp32"]
     if name == "write":
         words += ["--map", output(scene, network, "geoseg")]
-    environment = os.environ | ({} if name == "geoseg" else MALLOC)
+    environment = os.environ | ({} if own == "geoseg" else MALLOC)
     begun = time.perf_counter()
     process = subprocess.Popen(
         list(map(str, words)), cwd=HERE, env=environment, stdout=subprocess.PIPE, text=True
