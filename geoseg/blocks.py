@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.card import Card
-from geoseg.devices import DevicePool, at_once, find_devices, find_precision, pool_for
+from geoseg.devices import (
+    DevicePool,
+    at_once,
+    find_devices,
+    find_precision,
+    pool_for,
+    tensor_memory,
+)
 from geoseg.errors import UserError
 from geoseg.footprint import bytes_per_pixel, memory_budget
 from geoseg.loader import Part, Scene, batches
@@ -43,6 +50,7 @@ Output = Literal["classes", "scores", "confidence", "entropy"]
 SHARES = 4  # windows that a raster has at least, unless it is small
 SMALL = 2**20  # pixels
 LEAST_BLOCK = 512  # pixels a side
+BLOCKS = {"cpu": BLOCK, "cuda": 4096, "mps": BLOCK}  # pixels a side: a GPU takes ms for a small one
 BATCH_PIXELS = {"cpu": 1, "cuda": 2**23, "mps": 2**21}  # of a batch; more only costs memory
 
 
@@ -63,13 +71,25 @@ class Running:
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that the blocks of one prediction have in common."""
+    """Everything that the blocks of one prediction have in common.
+
+    Parameters
+    ----------
+    scene : Scene
+    segmenter : Segmenter
+    outputs : tuple of str
+    plan : Plan
+    running : Running
+    room : float
+        Pixels of windows that a device has memory for at a time.
+    """
 
     scene: Scene
     segmenter: Segmenter
     outputs: tuple[Output, ...]
     plan: Plan
     running: Running
+    room: float
 
     @property
     def batch_size(self) -> int:
@@ -78,7 +98,7 @@ class Task:
             return self.running.batch_size
         kind = find_devices(self.running.device)[0].type
         rows, columns = self.plan.windows.size
-        return max(1, BATCH_PIXELS[kind] // (rows * columns))
+        return max(1, int(min(BATCH_PIXELS[kind], self.room)) // (rows * columns))
 
 
 def make_task(
@@ -102,9 +122,12 @@ def make_task(
             raise UserError(
                 f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
             )
-    fitted = _fitted(scene, segmenter, outputs, tiling, running, memory_budget(memory))
+    budget = memory_budget(memory)
+    each = bytes_per_pixel(segmenter.net, len(segmenter.card.bands))
+    room = tensor_memory(running.device, budget) / each
+    fitted = _fitted(scene, segmenter, outputs, tiling, running, budget, room)
     plan = make_plan(scene.axes, segmenter.card, fitted)
-    return Task(scene, segmenter, tuple(outputs), plan, running)
+    return Task(scene, segmenter, tuple(outputs), plan, running, room)
 
 
 def _fitted(
@@ -114,6 +137,7 @@ def _fitted(
     tiling: Tiling,
     running: Running,
     memory: int,
+    room: float,
 ) -> Tiling:
     """The tiling whose windows and blocks fit into memory.
 
@@ -123,22 +147,23 @@ def _fitted(
     in memory that are half as large again.
     """
     crew, card = at_once(running.device), segmenter.card
-    each = bytes_per_pixel(segmenter.net, len(card.bands))
     # The first touch of memory takes time as well, so a raster is not worth one huge window.
-    window = min(memory / 2 / crew / each, max(prod(scene.shape) / SHARES, SMALL))
+    window = min(room, max(prod(scene.shape) / SHARES, SMALL))
     held = _bytes_held(scene, card, outputs) * (crew + 2)
     side = tiling.window or card.window
     # Of a window and a stride more, and once more where they are divided by their weights.
     copies = 1 if tuple(outputs) == ("classes",) else 2
     sums = 4.0 * (len(card.classes) + 1) * 1.5 * side * copies * crew
-    left = max(0.4 * memory - crew * each * side**2, memory / 4)
+    # What windows of a given side leave of the room for tensors, which is half of the memory.
+    left = max(0.4 - 0.5 * side**2 / room, 0.25) * memory
     tiling = replace(tiling, pixels=int(window), room=Room(left, held, sums), crew=crew)
     if tiling.block is not None or tiling.blending(card) != "crop":
         return tiling
     zoom = max(axis.size / axis.length for axis in scene.axes)
     # A small raster is cut as well: there is work for all, and something to write before the end.
     own = isqrt(prod(scene.image.shape[1:]) // (SHARES * crew))
-    block = min(BLOCK, int(isqrt(int(memory / 4 / held)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
+    most = BLOCKS[find_devices(running.device)[0].type]
+    block = min(most, int(isqrt(int(memory / 4 / held)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
     return replace(tiling, block=max(block, 1))
 
 

@@ -6,8 +6,9 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -20,9 +21,12 @@ __all__ = [
     "find_devices",
     "find_precision",
     "pool_for",
+    "spare_cores",
+    "tensor_memory",
 ]
 
 KINDS = ("cpu", "cuda", "mps")
+STREAMS = 2  # blocks at a time on a GPU: while one is computed, the other is sent or fetched
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -76,12 +80,42 @@ def cores() -> int:
 
 
 def at_once(devices: str) -> int:
-    """How many blocks are worked on at once: one on each GPU, one on each core of a processor."""
-    return sum(cores() if each.type == "cpu" else 1 for each in find_devices(devices))
+    """How many blocks are worked on at once: some on each GPU, one on each core of a processor."""
+    return sum(_places(each) for each in find_devices(devices))
+
+
+def _places(device: torch.device) -> int:
+    return {"cpu": cores(), "cuda": STREAMS, "mps": 1}[device.type]
+
+
+def spare_cores(devices: str) -> int:
+    """Threads for other work than that of networks: all where GPUs do it, else one."""
+    return 1 if any(each.type == "cpu" for each in find_devices(devices)) else cores()
+
+
+def tensor_memory(devices: str, host: int) -> float:
+    """Bytes that the tensors of one block at work may take.
+
+    Parameters
+    ----------
+    devices : str
+        As for `find_devices`.
+    host : int
+        Bytes of the host's memory that may be used: half of it is for tensors. Of a GPU's it is
+        half of what is free, rounded down to a power of two, so that a run that is taken up again
+        finds the same.
+    """
+    found = find_devices(devices)
+    each = [] if all(device.type == "cuda" for device in found) else [host / 2 / at_once(devices)]
+    for device in found:
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            each.append((1 << max(free.bit_length() - 1, 0)) / 2 / STREAMS)
+    return min(each)
 
 
 class DevicePool:
-    """A model on each device, lent to one block at a time; a processor takes one for each core.
+    """A model on each device, lent to as many blocks as it takes at once: see `at_once`.
 
     A window on one core needs no other core to wait for: two cores with a window each are faster
     than two that share one.
@@ -103,11 +137,16 @@ class DevicePool:
     def __init__(self, segmenter: Segmenter, devices: str, precision: str) -> None:
         self.most = float("inf")
         chosen = find_precision(precision)
-        self._free: queue.SimpleQueue[Segmenter] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[tuple[Segmenter, Any]] = queue.SimpleQueue()
         for device in find_devices(devices):
             there = segmenter.on(device, chosen)
-            for _ in range(cores() if device.type == "cpu" else 1):
-                self._free.put(there)
+            for _ in range(_places(device)):
+                stream: Any = None
+                if device.type == "cuda":
+                    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+                self._free.put((there, stream))
+            if device.type == "cuda":  # the weights are there before any stream wants them
+                torch.cuda.synchronize(device)
 
     @contextmanager
     def lend(self, blocks: int) -> Iterator[Segmenter]:
@@ -118,15 +157,16 @@ class DevicePool:
         blocks : int
             How many there are in all: where they are fewer than cores, each gets several.
         """
-        segmenter = self._free.get()
+        segmenter, stream = self._free.get()
         try:
             if segmenter.device.type == "cpu":
                 torch.set_num_threads(max(cores() // max(blocks, 1), 1))
-            yield segmenter
+            with nullcontext() if stream is None else torch.cuda.stream(stream):
+                yield segmenter
         finally:
             if segmenter.device.type == "cpu":
                 torch.set_num_threads(cores())
-            self._free.put(segmenter)
+            self._free.put((segmenter, stream))
 
 
 POOLS = 2  # kept: a process works with one model, or goes from one to the next

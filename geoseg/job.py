@@ -35,7 +35,7 @@ from geoseg.blocks import (
     run_block,
 )
 from geoseg.checks import check_disk, check_target, check_values
-from geoseg.devices import at_once
+from geoseg.devices import at_once, spare_cores
 from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
 from geoseg.loader import Part
@@ -253,7 +253,7 @@ def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> in
     ready = done.size - len(missing)
     progress = Progress(emit, done.size, "block", ready, chosen=run.chosen)
     workers = at_once(task.running.device)
-    source = BlockReader(task, tile_of(run.sources[0])[0])
+    source = BlockReader(task, tile_of(run.sources[0])[0], spare_cores(task.running.device))
     tops = [task.plan.output(block)[0].start for block in missing]
     bottoms = deque([*tops[1:], task.scene.image.shape[1]])
 

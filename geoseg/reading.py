@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from geoseg.blocks import Task
 from geoseg.loader import Part
 from geoseg.plan import Block
+from geoseg.raster.read import decoding
 
 __all__ = ["BlockReader"]
 
@@ -40,14 +41,20 @@ class BlockReader:
     task : Task
     tile : int
         Rows of a tile of the file.
+    threads : int
+        That decode tiles: one where processors compute, for they are busy already.
     """
 
-    def __init__(self, task: Task, tile: int) -> None:
-        self._task, self._tile = task, tile
+    def __init__(self, task: Task, tile: int, threads: int = 1) -> None:
+        self._task, self._tile, self._threads = task, tile, threads
         self._kept: dict[int, Kept] = {}
 
     def read(self, block: Block) -> Part:
         """The pixels of the hull of a block."""
+        with decoding(self._threads):
+            return self._read(block)
+
+    def _read(self, block: Block) -> Part:
         scene, plan = self._task.scene, self._task.plan
         hull = plan.hull(block)
         rows, columns = scene.native_box(hull)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike, fspath, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -117,8 +118,7 @@ class Segmenter:
             Of the network's arithmetic; scores are float32 all the same.
         """
         net = copy.deepcopy(self.net).to(device)
-        if device.type == "cpu":
-            fold_batch_norms(net)
+        fold_batch_norms(net)
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
         there = Segmenter.from_card(net, self.card)
         there.device, there.precision = device, precision
@@ -177,6 +177,11 @@ class Segmenter:
         gone = missing.all(1) if self.card.nodata == "all" else missing.any(1)
         return values.masked_fill(missing, 0.0), ~gone
 
+    def _sent(self, pixels: Tensor) -> Tensor:
+        """Pixels on the device; a GPU fetches them itself while the processor goes on."""
+        pinned = pixels.pin_memory() if self.device.type == "cuda" else pixels
+        return pinned.to(self.device, non_blocking=True)
+
     def _values(self, pixels: Tensor, nodata: float | None) -> Tensor:
         """The values of `normalise`, made in one pass over memory and with channels last."""
         count, bands, rows, columns = pixels.shape
@@ -203,13 +208,13 @@ class Segmenter:
         if self.device.type == "cpu":
             values = self._values(pixels, nodata)
         else:
-            values, _ = self.normalise(pixels.to(self.device), nodata)
+            values, _ = self.normalise(self._sent(pixels), nodata)
         rows, columns = values.shape[2:]
         padded = _pad_to_multiple(values, self.card.stride)
         lower = self.precision != "fp32"
         with (
             torch.autocast(self.device.type, _DTYPES[self.precision], enabled=lower),
-            _whole_floats(self.device),
+            _whole_floats if self.device.type == "cuda" else nullcontext(),
         ):
             scores: Tensor = self.net(padded.contiguous(memory_format=torch.channels_last))
         if scores.shape[1] != len(self.card.classes):
@@ -242,21 +247,37 @@ class Segmenter:
         replace(draft, path)
 
 
-@contextmanager
-def _whole_floats(device: torch.device) -> Iterator[None]:
-    """Keep a GPU from rounding float32 to 10 bits in convolutions, which is its default."""
-    if device.type != "cuda":
-        yield
-    elif hasattr(torch.backends.cudnn, "conv"):  # torch >= 2.9, which warns about the old way
-        before = torch.backends.cudnn.conv.fp32_precision
-        torch.backends.cudnn.conv.fp32_precision = "ieee"
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.conv.fp32_precision = before
-    else:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
+class _WholeFloats:
+    """Keeps a GPU from rounding float32 to 10 bits in convolutions, which is its default.
+
+    It is a setting of the process: the first of the threads that need it makes it, the last one
+    takes it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._before: Any = None
+        self._place: Any = torch.backends.cudnn
+        self._name, self._wanted = "allow_tf32", cast(Any, False)
+        if hasattr(torch.backends.cudnn, "conv"):  # torch >= 2.9, which warns about the old way
+            self._place = torch.backends.cudnn.conv
+            self._name, self._wanted = "fp32_precision", "ieee"
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._before = getattr(self._place, self._name)
+                setattr(self._place, self._name, self._wanted)
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                setattr(self._place, self._name, self._before)
+
+
+_whole_floats = _WholeFloats()
 
 
 def _device_of(net: nn.Module) -> torch.device:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -360,6 +362,30 @@ def test_progress_is_told_step_by_step_in_json_types(data: Dataset, tmp_path: Pa
     assert events[0] == {"event": "start", "total": 8, "unit": "step"}
     assert [each["done"] for each in events[1:]] == list(range(1, 9))
     assert json.loads(json.dumps(events)) == events
+
+
+def test_a_batch_is_read_while_the_one_before_is_learnt_from(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = [threading.Event() for _ in range(QUICK.steps)]
+    reads = count()
+    read, step = loop.batches, loop._step
+
+    def reading(*args: Any) -> Any:
+        begun[next(reads)].set()
+        return read(*args)
+
+    def learning(run: Any, state: State, *args: Any) -> float:
+        if state.step + 1 < QUICK.steps:
+            assert begun[state.step + 1].wait(60), "the next batch is not asked for yet"
+        return step(run, state, *args)
+
+    monkeypatch.setattr(loop, "batches", reading)
+    monkeypatch.setattr(loop, "_step", learning)
+    events: list[dict[str, Any]] = []
+    fit(replace(QUICK, validate_every=99), data, tmp_path / "model", on_progress=events.append)
+    assert next(reads) == QUICK.steps
+    assert all(0 <= each["waiting"] <= 1 for each in events[1:])
 
 
 def test_validation_scores_go_to_the_log(

@@ -28,6 +28,7 @@ from geoseg.raster.grid import Grid
 
 __all__ = [
     "block_cache",
+    "decoding",
     "files_of",
     "find_band",
     "open_dataset",
@@ -183,6 +184,13 @@ def reading(path: str) -> Iterator[None]:
 def block_cache(size: int) -> Iterator[None]:
     """Let GDAL keep at most so many bytes of decoded and unwritten tiles, in all threads."""
     with rasterio.Env(GDAL_CACHEMAX=size):
+        yield
+
+
+@contextmanager
+def decoding(threads: int) -> Iterator[None]:
+    """Let GDAL decode the tiles of one read side by side, in files first read in this context."""
+    with rasterio.Env(GDAL_NUM_THREADS=threads):
         yield
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
@@ -96,7 +98,8 @@ def fit(
         As for `geoseg.predict`; the first one is used.
     on_progress : callable, optional
         Called with a dict at the start (``event, total, unit``) and after every step (``event,
-        done, total, unit, loss, eta_s``). Scores on the validation scenes go to the log.
+        done, total, unit, loss, eta_s, waiting``: the share of the time so far that was spent
+        waiting for pixels). Scores on the validation scenes go to the log.
 
     Returns
     -------
@@ -126,23 +129,44 @@ def fit(
 
 
 def _train(run: Run, state: State) -> None:
-    settings, first, begun = run.settings, state.step, time.monotonic()
-    sampler = Uniform(run.data.training, settings.crop)
+    settings, first, begun, waited = run.settings, state.step, time.monotonic(), 0.0
     event = {"total": settings.steps, "unit": "step"}
     run.tell({"event": "start", **event})
-    while state.step < settings.steps:
-        # Drawn from seed and step alone, so that a resumed run sees what an undisturbed one saw.
-        rng = np.random.default_rng((settings.seed, state.step))
-        batch = next(batches(sampler.draw(rng, settings.batch), settings.batch))
+    asked = begun
+    for batch, rng in _batches(run, first):
+        waited += time.monotonic() - asked
         loss = _step(run, state, batch, rng)
         state.step += 1
         if state.step % settings.validate_every == 0:
             _validate(run, state)
         if state.step % settings.save_every == 0:
             checkpoint.save(state, run.saved, run.facts())
-        pace = (time.monotonic() - begun) / (state.step - first)
-        eta = pace * (settings.steps - state.step)
-        run.tell({"event": "progress", "done": state.step, **event, "loss": loss, "eta_s": eta})
+        asked = time.monotonic()
+        pace = (asked - begun) / (state.step - first)
+        told = {
+            "loss": loss,
+            "eta_s": pace * (settings.steps - state.step),
+            "waiting": waited / max(asked - begun, 1e-9),
+        }
+        run.tell({"event": "progress", "done": state.step, **event, **told})
+
+
+def _batches(run: Run, first: int) -> Iterator[tuple[Batch, np.random.Generator]]:
+    """The batch of each step from one on, read while the one before is learnt from."""
+    settings = run.settings
+    sampler = Uniform(run.data.training, settings.crop)
+
+    def read(step: int) -> tuple[Batch, np.random.Generator]:
+        # Drawn from seed and step alone, so that a resumed run sees what an undisturbed one saw.
+        rng = np.random.default_rng((settings.seed, step))
+        return next(batches(sampler.draw(rng, settings.batch), settings.batch)), rng
+
+    with ThreadPoolExecutor(1, "geoseg-read") as reader:
+        coming = deque([reader.submit(read, first)])
+        for step in range(first, settings.steps):
+            if step + 1 < settings.steps:
+                coming.append(reader.submit(read, step + 1))
+            yield coming.popleft().result()
 
 
 def _step(run: Run, state: State, batch: Batch, rng: np.random.Generator) -> float:

@@ -29,6 +29,10 @@ from scene import CLASSES
 HERE = Path(__file__).parent
 RIVALS = ("plain", "plain-onnx", "dask", "monai")
 FLOORS = ("forward", "forward-bf16", "read", "write")
+COLUMNS = (
+    *("job s", "process s", "Mpx/s", "peak GB", "in network"),
+    *("run / raster", "read / file", "differs"),
+)
 LOWER = "-bf16"  # at the end of a name: in that precision
 MALLOC = {
     "MALLOC_MMAP_MAX_": "0",
@@ -63,10 +67,7 @@ def compare(folder: Path, network: str, side: int, names: list[str], repeats: in
             runs[name].append(run(name, scene, network, weights))
     truth = reference(scene, network, weights) if side <= 4096 else None
     print(f"\n{network}, {side} x {side}: medians of {repeats}\n")
-    print(
-        "| | job s | process s | Mpx/s | peak GB | in network | run / raster | read / file | differs |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print(f"| | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
     for name, each in runs.items():
         middle = {key: statistics.median(one[key] for one in each) for key in each[0]}
         differs = differing(output(scene, network, name), truth)
