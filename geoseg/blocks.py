@@ -7,10 +7,10 @@ each pixel is, and returns its own pixels. It knows no file and no graph, and sh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, product
-from math import isqrt, prod
-from typing import Any, Literal, get_args
+from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,164 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.card import Card
-from geoseg.devices import (
-    DevicePool,
-    at_once,
-    find_devices,
-    find_precision,
-    pool_for,
-    tensor_memory,
-)
+from geoseg.decisions import Output, Scores, decide, dtype_of, missing_value
+from geoseg.devices import DevicePool, pool_for
 from geoseg.errors import UserError
-from geoseg.footprint import bytes_per_pixel, memory_budget
-from geoseg.loader import Part, Scene, batches
-from geoseg.pixels import largest
-from geoseg.plan import BLOCK, Block, Plan, Room, Tiling, make_plan
+from geoseg.loader import Part, batches
+from geoseg.plan import Block, Plan
 from geoseg.resample import Resampling
 from geoseg.segmenter import Segmenter
+from geoseg.tasks import Task
 from geoseg.windows import Box, box_shape, hann
 
-__all__ = [
-    "Output",
-    "Running",
-    "Task",
-    "dtype_of",
-    "make_task",
-    "missing_value",
-    "run_block",
-]
-
-Output = Literal["classes", "scores", "confidence", "entropy"]
-
-SHARES = 4  # windows that a raster has at least, unless it is small
-SMALL = 2**20  # pixels
-LEAST_BLOCK = 512  # pixels a side
-BLOCKS = {"cpu": BLOCK, "cuda": 4096, "mps": BLOCK}  # pixels a side: a GPU takes ms for a small one
-BATCH_PIXELS = {"cpu": 1, "cuda": 2**23, "mps": 2**21}  # of a batch; more only costs memory
-
-
-@dataclass(frozen=True)
-class Running:
-    """Where and how windows are run: devices, precision, windows together."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
-
-    def __post_init__(self) -> None:
-        find_devices(self.device)
-        find_precision(self.precision)
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UserError(f"batch size {self.batch_size} must be 1 or more, or auto")
-
-
-@dataclass(frozen=True)
-class Task:
-    """Everything that the blocks of one prediction have in common.
-
-    Parameters
-    ----------
-    scene : Scene
-    segmenter : Segmenter
-    outputs : tuple of str
-    plan : Plan
-    running : Running
-    room : float
-        Pixels of windows that a device has memory for at a time.
-    """
-
-    scene: Scene
-    segmenter: Segmenter
-    outputs: tuple[Output, ...]
-    plan: Plan
-    running: Running
-    room: float
-
-    @property
-    def batch_size(self) -> int:
-        """Windows run together."""
-        if self.running.batch_size is not None:
-            return self.running.batch_size
-        kind = find_devices(self.running.device)[0].type
-        rows, columns = self.plan.windows.size
-        return max(1, int(min(BATCH_PIXELS[kind], self.room)) // (rows * columns))
-
-
-def make_task(
-    scene: Scene,
-    segmenter: Segmenter,
-    outputs: Sequence[Output],
-    tiling: Tiling,
-    running: Running,
-    memory: int | None = None,
-) -> Task:
-    """Plan a prediction; see `predict`.
-
-    Parameters
-    ----------
-    scene, segmenter, outputs, tiling, running
-    memory : int, optional
-        Bytes that blocks at work may take; by default what `memory_budget` gives.
-    """
-    for output in outputs:
-        if output not in get_args(Output):
-            raise UserError(
-                f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
-            )
-    budget = memory_budget(memory)
-    each = bytes_per_pixel(segmenter.net, len(segmenter.card.bands))
-    room = tensor_memory(running.device, budget) / each
-    fitted = _fitted(scene, segmenter, outputs, tiling, running, budget, room)
-    plan = make_plan(scene.axes, segmenter.card, fitted)
-    return Task(scene, segmenter, tuple(outputs), plan, running, room)
-
-
-def _fitted(
-    scene: Scene,
-    segmenter: Segmenter,
-    outputs: Sequence[Output],
-    tiling: Tiling,
-    running: Running,
-    memory: int,
-    room: float,
-) -> Tiling:
-    """The tiling whose windows and blocks fit into memory.
-
-    Half of it is for the tensors of windows at work, a fourth for blocks: those at work, one that
-    is read ahead and one that is written; the rest for what reads and writes files. Blended windows
-    do not grow, so blended blocks may have more: two fifths, for blocks of many sizes leave gaps
-    in memory that are half as large again.
-    """
-    crew, card = at_once(running.device), segmenter.card
-    # The first touch of memory takes time as well, so a raster is not worth one huge window.
-    window = min(room, max(prod(scene.shape) / SHARES, SMALL))
-    held = _bytes_held(scene, card, outputs) * (crew + 2)
-    side = tiling.window or card.window
-    # Of a window and a stride more, and once more where they are divided by their weights.
-    copies = 1 if tuple(outputs) == ("classes",) else 2
-    sums = 4.0 * (len(card.classes) + 1) * 1.5 * side * copies * crew
-    # What windows of a given side leave of the room for tensors, which is half of the memory.
-    left = max(0.4 - 0.5 * side**2 / room, 0.25) * memory
-    tiling = replace(tiling, pixels=int(window), room=Room(left, held, sums), crew=crew)
-    if tiling.block is not None or tiling.blending(card) != "crop":
-        return tiling
-    zoom = max(axis.size / axis.length for axis in scene.axes)
-    # A small raster is cut as well: there is work for all, and something to write before the end.
-    own = isqrt(prod(scene.image.shape[1:]) // (SHARES * crew))
-    most = BLOCKS[find_devices(running.device)[0].type]
-    block = min(most, int(isqrt(int(memory / 4 / held)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
-    return replace(tiling, block=max(block, 1))
-
-
-def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output]) -> int:
-    """Bytes of a block for each of its pixels, beside the tensors of its windows."""
-    read = scene.image.dtype.itemsize + (4 if scene.is_zoomed else 0)
-    # As they are made and as they are stored; and one that tells what is missing.
-    made = sum(
-        5 * len(card.classes) if each == "scores" else 2 if each == "classes" else 5
-        for each in outputs
-    )
-    return len(card.bands) * read + made + 1
+__all__ = ["run_block"]
 
 
 def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]]:
@@ -204,27 +57,15 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
     with pool.lend(task.plan.count) as segmenter:
         work = Work(task, block, part, segmenter, pool, mask)
         pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
-        for box, scores in pieces:
-            rows, columns = _relative(box, target)
+        for places, scores in pieces:
             for name, result in results.items():
-                result[..., rows, columns] = _decide(name, scores, card)
+                for own, (box, inner) in zip(decide(name, scores, card), places, strict=True):
+                    result[..., *_relative(box, target)] = own[..., *inner]
     gone = mask.missing(target)
     if gone is not None:
         for name, result in results.items():
             np.copyto(result, result.dtype.type(missing_value(card, name)), where=gone)
     return results
-
-
-def dtype_of(card: Card, output: Output) -> np.dtype[Any]:
-    """The dtype of an output."""
-    if output != "classes":
-        return np.dtype("float32")
-    return np.dtype("uint16" if max(each.value for each in card.classes) > 254 else "uint8")
-
-
-def missing_value(card: Card, output: Output) -> float:
-    """What an output holds where there is no data."""
-    return float(np.iinfo(dtype_of(card, output)).max) if output == "classes" else float("nan")
 
 
 def _nothing(card: Card, output: Output, shape: tuple[int, int]) -> NDArray[Any]:
@@ -347,47 +188,59 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What is known of the classes of some pixels.
-
-    Parameters
-    ----------
-    values : Tensor, shape (class, rows, columns)
-    are_logits : bool
-        Whether these are scores before softmax; else they are probabilities. The class is the same,
-        but for rounding.
-    """
-
-    values: Tensor
-    are_logits: bool
-
-    @property
-    def probabilities(self) -> Tensor:
-        """Of each class, shape (class, rows, columns)."""
-        return self.values.softmax(0) if self.are_logits else self.values
-
-
-Piece = tuple[Box, Scores]
-"""Image pixels, and what is known of their classes."""
+Piece = tuple[list[tuple[Box, Box]], Scores]
+"""Of each window: image pixels, where they lie in its scores; and the scores of all of them."""
 
 
 def _cropped(work: Work) -> Iterator[Piece]:
-    """The core of every window that holds data."""
+    """The cores of windows that hold data, as many at a time as run together."""
     plan, block = work.plan, work.block
     places = product(plan.rows.members(block.row), plan.columns.members(block.column))
     for chosen in work.batched(places):
         windows = [work.window(place) for place in chosen]
-        for place, window, scores in zip(chosen, windows, work.logits(windows), strict=True):
-            core = plan.rows.core(place[0]), plan.columns.core(place[1])
-            kept = plan.rows.widened(core[0]), plan.columns.widened(core[1])
-            rows, columns = _relative(kept, window)
-            target = plan.rows.output(core[0]), plan.columns.output(core[1])
-            own = scores[:, rows, columns]
-            if work.task.scene.is_zoomed:  # resampled are probabilities, never logits
-                yield target, Scores(_back(plan, own.softmax(0), kept, target), False)
-            else:
-                yield target, Scores(_back(plan, own, kept, target), True)
+        scores = work.logits(windows)
+        cores = [(plan.rows.core(row), plan.columns.core(column)) for row, column in chosen]
+        if work.task.scene.is_zoomed:
+            yield from _zoomed_back(plan, windows, cores, scores)
+        else:
+            inner = [_relative(c, w) for c, w in zip(cores, windows, strict=True)]
+            rows, columns = (_union(spans) for spans in zip(*inner, strict=True))
+            targets = [(plan.rows.output(c[0]), plan.columns.output(c[1])) for c in cores]
+            places_in = [
+                (target, _relative(_inside(own, target), (rows, columns)))
+                for target, own in zip(targets, inner, strict=True)
+            ]
+            yield places_in, Scores(scores[..., rows, columns], True)
+
+
+def _zoomed_back(
+    plan: Plan, windows: Sequence[Box], cores: Sequence[Box], scores: Tensor
+) -> Iterator[Piece]:
+    """Probabilities, for logits must not be resampled, on the image's pixels."""
+    for window, core, own in zip(windows, cores, scores, strict=True):
+        kept = plan.rows.widened(core[0]), plan.columns.widened(core[1])
+        target = plan.rows.output(core[0]), plan.columns.output(core[1])
+        rows, columns = _relative(kept, window)
+        back = _back(plan, own[:, rows, columns].softmax(0), kept, target)
+        yield [(target, _whole(target))], Scores(back[None], False)
+
+
+def _union(spans: Sequence[slice]) -> slice:
+    return slice(min(each.start for each in spans), max(each.stop for each in spans))
+
+
+def _whole(box: Box) -> Box:
+    """A box counted from its own first pixel."""
+    return _relative(box, box)
+
+
+def _inside(box: Box, target: Box) -> Box:
+    """The first pixels of a box, as many as there are in a target: cores end with the lattice."""
+    rows, columns = (
+        slice(own.start, own.start + wanted.stop - wanted.start)
+        for own, wanted in zip(box, target, strict=True)
+    )
+    return rows, columns
 
 
 def _blended(work: Work) -> Iterator[Piece]:
@@ -412,7 +265,7 @@ def _blended(work: Work) -> Iterator[Piece]:
         if ready.stop > ready.start:
             box, scores = sums.scores(span.stop)
             own = (ready, target[1])
-            yield own, Scores(_back(plan, scores, box, own), False)
+            yield [(own, _whole(own))], Scores(_back(plan, scores, box, own)[None], False)
         sums.drop(final - 2 * plan.margin)
         done = ready.stop
 
@@ -494,33 +347,3 @@ def _resampled(scores: Tensor, way: Resampling, dim: int, box: slice, target: sl
     for each in taps:
         total = total + each
     return total
-
-
-def _decide(output: Output, scores: Scores, card: Card) -> NDArray[Any]:
-    """What crosses from the device to the host."""
-    if output == "classes":
-        return _classes(scores.values, card)
-    values = scores.probabilities
-    if output == "confidence":
-        return values.amax(0).cpu().numpy()
-    if output == "entropy":
-        chaos = float(np.log(max(values.shape[0], 2)))
-        return np.asarray((torch.special.entr(values).sum(0) / chaos).cpu())
-    return np.asarray(values.cpu())
-
-
-def _classes(scores: Tensor, card: Card) -> NDArray[Any]:
-    """The value of the class with the highest score."""
-    values = np.array([each.value for each in card.classes], dtype_of(card, "classes"))
-    if scores.device.type == "cpu":
-        found = np.empty(scores.shape[1:], values.dtype)
-        numbers = largest(scores.permute(1, 2, 0).numpy(), values, found)
-    else:
-        highest, index = scores.max(0)
-        numbers = not bool(highest.isnan().any())
-        known = torch.from_numpy(values.astype(np.int32)).to(scores.device)
-        chosen = known.to(torch.uint8)[index] if values.itemsize == 1 else known[index]
-        found = chosen.cpu().numpy().astype(values.dtype, copy=False)
-    if not numbers:
-        raise FloatingPointError(f"{card.name} gave scores that are not numbers")
-    return found

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geoseg.blocks import Running
 from geoseg.devices import pool_for
 from geoseg.loader import Part, Scene
 from geoseg.segmenter import Segmenter
+from geoseg.tasks import Running
 from geoseg.windows import Box
 
 __all__ = ["Precision", "choose_precision"]

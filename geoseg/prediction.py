@@ -17,13 +17,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from geoseg.bands import choose_bands
-from geoseg.blocks import Output, Running, Task, dtype_of, make_task, missing_value, run_block
+from geoseg.blocks import run_block
 from geoseg.card import Card
+from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.plan import Blend, Block, Tiling
 from geoseg.raster.grid import grid_of, pixel_size
 from geoseg.segmenter import Segmenter, load
+from geoseg.tasks import Running, Task, make_task
 from geoseg.windows import box_shape
 
 __all__ = ["predict", "scene_of", "zoom_for"]
@@ -73,7 +75,8 @@ def predict(
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, or several separated by commas.
     precision : {"auto", "fp32", "bf16", "fp16"}
-        ``auto`` is fp32.
+        ``auto`` is fp32, for nothing is read before the result is asked for; only
+        `geoseg.predict_file` tries what another costs.
     bands : sequence of str or int, optional
         Bands of the image for the model's, in the model's order. By default they are matched by
         name, and taken in order where the image names none.

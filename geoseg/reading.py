@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.blocks import Task
 from geoseg.loader import Part
 from geoseg.plan import Block
 from geoseg.raster.read import decoding
+from geoseg.tasks import Task
 
 __all__ = ["BlockReader"]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import geoseg
-from geoseg.blocks import Output, Task
+from geoseg.decisions import Output
 from geoseg.errors import UserError
 from geoseg.precision import Precision
 from geoseg.raster import Layout, class_layout, files_of, grid_of, open_dataset
+from geoseg.tasks import Task
 
 __all__ = ["QUANTA", "Run", "Targets"]
 

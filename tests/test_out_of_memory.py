@@ -13,11 +13,12 @@ from torch import Tensor
 from toys import Hourglass, random_image, segmenter_of, whole_image_scores
 
 import geoseg
-from geoseg.blocks import Running, make_task, run_block
+from geoseg.blocks import run_block
 from geoseg.errors import UserError
 from geoseg.plan import Tiling
 from geoseg.prediction import scene_of
 from geoseg.segmenter import Segmenter
+from geoseg.tasks import Running, make_task
 
 SHAPES = [(700, 620), (200, 1100), (1100, 200)]
 ROOM = 70_000  # pixels: more than are run to measure a network, less than its windows have

@@ -16,10 +16,10 @@ from toys import TwoLayers, segmenter_of
 
 import geoseg
 from geoseg import job, precision
-from geoseg.blocks import Running
 from geoseg.loader import Scene
 from geoseg.precision import SIDE, Precision, choose_precision
 from geoseg.raster.gaps import Gaps
+from geoseg.tasks import Running
 
 
 def large(pixels: np.ndarray | None = None) -> Scene:

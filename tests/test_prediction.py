@@ -22,12 +22,13 @@ from toys import Hourglass, Pooled, TwoLayers, random_image, segmenter_of, whole
 
 import geoseg
 from geoseg import nets, prediction
-from geoseg.blocks import Running, make_task, run_block
+from geoseg.blocks import run_block
 from geoseg.devices import DevicePool, pool_for
 from geoseg.errors import UserError
 from geoseg.plan import Tiling
 from geoseg.prediction import scene_of
 from geoseg.segmenter import Segmenter, load, shipped_models
+from geoseg.tasks import Running, make_task
 
 MODELS: dict[str, Callable[[], Segmenter]] = {
     "two layers": lambda: segmenter_of(TwoLayers()),

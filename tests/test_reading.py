@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from pointwise import random_pixels, write
 from toys import Hourglass, random_image, segmenter_of
 
-from geoseg.blocks import Running, Task, make_task
 from geoseg.loader import Scene
 from geoseg.plan import Block, Tiling
 from geoseg.raster import open_raster
 from geoseg.raster.read import block_cache
 from geoseg.reading import BlockReader
+from geoseg.tasks import Running, Task, make_task
 
 
 def task_of(image: xr.DataArray, side: int, blend: str, zoom: float = 1.0) -> Task:
