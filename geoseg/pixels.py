@@ -1,17 +1,32 @@
-"""Compiled passes over pixels, for processors: what torch would do in several passes over memory.
+"""Passes over pixels on a processor: compiled where there is enough to do, else by numpy.
 
-Each does in one pass what the lines of torch in its docstring do, with the same rounding.
+Both ways give the same, to the last bit.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_valid", "largest", "rounded", "standardise"]
+__all__ = ["count_values", "find_valid", "halve", "largest", "rounded", "standardise"]
+
+PATIENCE = 2**22  # values that a process has looked at before compiled passes are worth loading
+
+_looked_at = 0
+
+
+def _compiled(values: int) -> ModuleType | None:
+    """The compiled passes, once this process has enough to do for them."""
+    global _looked_at
+    _looked_at += values
+    if _looked_at <= PATIENCE:
+        return None
+    from geoseg import kernels
+
+    return kernels
 
 
 def rounded(nodata: float | None) -> np.float32:
@@ -20,7 +35,6 @@ def rounded(nodata: float | None) -> np.float32:
         return np.float32(np.nan if nodata is None else nodata)
 
 
-@numba.njit(cache=True, nogil=True)
 def standardise(
     pixels: NDArray[Any],
     mean: NDArray[np.float32],
@@ -39,17 +53,17 @@ def standardise(
     values : ndarray of float32, shape (rows, columns, band)
         Where the result goes.
     """
-    bands, rows, columns = pixels.shape
-    for r in range(rows):
-        for b in range(bands):
-            line, own_mean, own_std = pixels[b, r], mean[b], std[b]
-            for c in range(columns):
-                value = np.float32(line[c])
-                missing = value == nodata or not np.isfinite(value)
-                values[r, c, b] = np.float32(0) if missing else (value - own_mean) / own_std
+    if kernels := _compiled(pixels.size):
+        kernels.standardise(pixels, mean, std, nodata, values)
+        return
+    floats = pixels.astype(np.float32)
+    missing = (floats == nodata) | ~np.isfinite(floats)
+    floats[missing] = 0
+    result = (floats - mean[:, None, None]) / std[:, None, None]
+    result[missing] = 0
+    values[:] = result.transpose(1, 2, 0)
 
 
-@numba.njit(cache=True, nogil=True)
 def find_valid(
     pixels: NDArray[Any], nodata: np.float32, needs_all: bool, valid: NDArray[np.bool_]
 ) -> bool:
@@ -65,23 +79,14 @@ def find_valid(
     valid : ndarray of bool, shape (rows, columns)
         Where the result goes.
     """
-    bands, rows, columns = pixels.shape
-    complete = True
-    for r in range(rows):
-        line = valid[r]
-        line[:] = needs_all
-        for b in range(bands):
-            own = pixels[b, r]
-            for c in range(columns):
-                value = np.float32(own[c])
-                there = value != nodata and np.isfinite(value)
-                line[c] = (line[c] and there) if needs_all else (line[c] or there)
-        for c in range(columns):
-            complete = complete and line[c]
-    return complete
+    if kernels := _compiled(pixels.size):
+        return bool(kernels.find_valid(pixels, nodata, needs_all, valid))
+    floats = pixels.astype(np.float32, copy=False)
+    there = (floats != nodata) & np.isfinite(floats)
+    valid[:] = there.all(0) if needs_all else there.any(0)
+    return bool(valid.all())
 
 
-@numba.njit(cache=True, nogil=True)
 def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[Any]) -> bool:
     """``values[scores.argmax(-1)]``; returns whether all scores are numbers.
 
@@ -92,17 +97,33 @@ def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[An
     found : ndarray of the dtype of `values`, shape (rows, columns)
         Where the result goes.
     """
-    rows, columns, classes = scores.shape
-    numbers = True
-    for r in range(rows):
-        for c in range(columns):
-            best, index = scores[r, c, 0], 0
-            total = best
-            for k in range(1, classes):
-                score = scores[r, c, k]
-                total += score - score  # stays what it is, unless the score is no number
-                if score > best:
-                    best, index = score, k
-            numbers = numbers and total == total
-            found[r, c] = values[index]
-    return numbers
+    if kernels := _compiled(scores.size):
+        return bool(kernels.largest(scores, values, found))
+    found[:] = values[scores.argmax(-1)]
+    return bool(np.isfinite(scores).all())
+
+
+def halve(pixels: NDArray[Any], nodata: int) -> NDArray[Any]:
+    """The commonest class of each two by two pixels, of equally common ones the first.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (rows, columns)
+    nodata : int
+        Pixels that have no say; where there are no others, there is none above.
+
+    Returns
+    -------
+    ndarray of the same dtype, shape (rows / 2, columns / 2), rounded up
+    """
+    from geoseg import kernels  # only large maps have overviews
+
+    return np.asarray(kernels.halve(pixels, nodata))
+
+
+def count_values(pixels: NDArray[Any], counts: NDArray[np.int64]) -> None:
+    """Add the number of pixels of each value to `counts`."""
+    if kernels := _compiled(pixels.size):
+        kernels.count_values(pixels, counts)
+    else:
+        counts += np.bincount(pixels.ravel(), minlength=len(counts))

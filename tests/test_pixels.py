@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from geoseg.pixels import find_valid, largest, rounded, standardise
+from geoseg import pixels
+from geoseg.pixels import count_values, find_valid, largest, rounded, standardise
+
+
+@pytest.fixture(params=[0, 2**60], ids=["compiled", "numpy"], autouse=True, scope="module")
+def _either_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixels, "PATIENCE", request.param)
+        yield
+
 
 FLOATS = st.sampled_from([0.0, 1.0, -3.5, 200.0, np.nan, np.inf, -np.inf])
 IMAGES = hnp.arrays(
@@ -48,11 +61,9 @@ def test_the_class_of_the_highest_score_is_found_and_no_number_goes_unseen(
     values = (np.arange(len(scores)) * 7 + 3).astype(np.uint8)
     found = np.empty(scores.shape[1:], np.uint8)
     numbers = largest(scores.transpose(1, 2, 0), values, found)
-    if np.isfinite(scores).all():
-        assert numbers
+    if numbers:
         np.testing.assert_array_equal(found, values[scores.argmax(0)])
-    if np.isnan(scores).any():
-        assert not numbers
+    assert numbers == np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16])
@@ -61,3 +72,20 @@ def test_integers_are_taken_as_they_are(dtype: type) -> None:
     found = np.empty((1, 3, 1), np.float32)
     standardise(image, np.float32([1]), np.float32([2]), rounded(7), found)
     np.testing.assert_array_equal(found[0, :, 0], [-0.5, 0, 0])
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2)))
+def test_values_are_counted_on_top_of_what_was_counted(image: np.ndarray) -> None:
+    counts = np.ones(256, np.int64)
+    count_values(image, counts)
+    expected = [1 + int((image == value).sum()) for value in range(256)]
+    assert counts.tolist() == expected
+
+
+def test_little_work_does_not_load_the_compiler() -> None:
+    code = "import numpy as np; from geoseg import pixels; import sys; "
+    code += "pixels.count_values(np.zeros((9, 9), np.uint8), np.zeros(256, np.int64)); "
+    code += "assert 'numba' not in sys.modules; pixels.PATIENCE = 0; "
+    code += "pixels.count_values(np.zeros((9, 9), np.uint8), np.zeros(256, np.int64)); "
+    code += "assert 'numba' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

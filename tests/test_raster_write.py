@@ -36,8 +36,8 @@ from rio_cogeo import cog_validate
 
 import geoseg
 from geoseg.classes import ClassInfo, as_classes
+from geoseg.pixels import halve
 from geoseg.raster import CogDraft, Grid, class_layout, class_table, to_cog, write_raster
-from geoseg.raster.overviews import halve
 
 NAMES = ("Water & ice", "Försten <old>", 'Fields "all"', "Town")
 SHAPE = (700, 1100)

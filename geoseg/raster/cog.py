@@ -21,8 +21,8 @@ from rasterio.windows import Window
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
+from geoseg.pixels import count_values, halve
 from geoseg.raster.grid import Grid
-from geoseg.raster.overviews import count_values, halve, levels_of
 from geoseg.raster.read import unlocated_is_fine
 from geoseg.raster.sidecar import CLASSES_TAG, classes_tag, pam_xml
 from geoseg.windows import Box, box_shape, tiles
@@ -116,7 +116,7 @@ class CogDraft:
         self._path, self._layout, self._options = path, layout, dict(options or {})
         shapes = [layout.grid.shape]
         if layout.classes and not any(key.startswith("OVERVIEW") for key in self._options):
-            shapes += levels_of(layout.grid.shape, TILE)
+            shapes += _levels_of(layout.grid.shape)
             self._options["OVERVIEWS"] = "FORCE_USE_EXISTING"
         self._bottom = 0
         self._step = 2 ** (len(shapes) - 1)  # rows and columns that are whole ones on all levels
@@ -187,6 +187,15 @@ def to_cog(
     with CogDraft(path, layout, options) as draft:
         draft.extend(read, layout.grid.shape[0])
         draft.finish()
+
+
+def _levels_of(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Shapes of the overviews of a raster, halved until one fits into a tile."""
+    levels: list[tuple[int, int]] = []
+    while max(shape) > TILE:
+        shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+        levels.append(shape)
+    return levels
 
 
 def _level(layout: Layout, shape: tuple[int, int]) -> Layout:
