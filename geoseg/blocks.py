@@ -19,7 +19,7 @@ from torch import Tensor
 
 from geoseg.card import Card
 from geoseg.decisions import Output, Scores, decide, dtype_of, missing_value
-from geoseg.devices import DevicePool, pool_for
+from geoseg.devices import pool_for
 from geoseg.errors import UserError
 from geoseg.loader import Part, batches
 from geoseg.plan import Block, Plan
@@ -55,7 +55,7 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
         return results
     pool = pool_for(task.segmenter, task.running.device, task.running.precision)
     with pool.lend(task.plan.count) as segmenter:
-        work = Work(task, block, part, segmenter, pool, mask)
+        work = Work(task, block, part, segmenter, mask)
         pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
         for places, scores in pieces:
             for name, result in results.items():
@@ -114,7 +114,6 @@ class Work:
     block: Block
     part: Part
     segmenter: Segmenter
-    pool: DevicePool
     mask: Mask
 
     @property
@@ -132,13 +131,14 @@ class Work:
         As many are run together as memory takes; where it does not take one, that is cut in two.
         """
         pixels = len(windows) * prod(box_shape(windows[0]))
-        if pixels <= self.pool.most:
+        limit = self.task.limit
+        if pixels <= limit.pixels:
             try:
                 return self._run(windows)
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                self.pool.most = pixels // 2
+                limit.pixels = min(limit.pixels, pixels // 2)
         if len(windows) == 1:
             return self._in_two(windows[0])
         half = len(windows) // 2
@@ -185,7 +185,8 @@ class Work:
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether torch or numpy asked for more memory than there is."""
     kinds = MemoryError, torch.OutOfMemoryError
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+    said = str(error)  # of kinds of their own for processors and Apple's GPUs
+    return isinstance(error, kinds) or "can't allocate memory" in said or "out of memory" in said
 
 
 Piece = tuple[list[tuple[Box, Box]], Scores]

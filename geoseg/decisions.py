@@ -61,6 +61,7 @@ def decide(output: Output, scores: Scores, card: Card) -> NDArray[Any]:
     if output == "classes":
         return _classes(scores.values, card)
     values = scores.probabilities
+    _refuse_nonsense(not bool(values.isnan().any()), card)
     if output == "confidence":
         return values.amax(1).cpu().numpy()
     if output == "entropy":
@@ -82,6 +83,10 @@ def _classes(scores: Tensor, card: Card) -> NDArray[Any]:
         chosen = known.to(torch.uint8)[index] if values.itemsize == 1 else known[index]
         found = chosen.cpu().numpy().astype(values.dtype, copy=False)
         numbers = not bool(highest.isnan().any())
+    _refuse_nonsense(numbers, card)
+    return found
+
+
+def _refuse_nonsense(numbers: bool, card: Card) -> None:
     if not numbers:
         raise FloatingPointError(f"{card.name} gave scores that are not numbers")
-    return found

@@ -110,6 +110,8 @@ def tensor_memory(devices: str, host: int) -> float:
     for device in found:
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
+            # What torch holds and does not use is free as well.
+            free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
             each.append((1 << max(free.bit_length() - 1, 0)) / 2 / STREAMS)
     return min(each)
 
@@ -127,15 +129,9 @@ class DevicePool:
         As for `find_devices`.
     precision : str
         As for `find_precision`.
-
-    Attributes
-    ----------
-    most : float
-        Pixels that were found to fit into memory together.
     """
 
     def __init__(self, segmenter: Segmenter, devices: str, precision: str) -> None:
-        self.most = float("inf")
         chosen = find_precision(precision)
         self._free: queue.SimpleQueue[tuple[Segmenter, Any]] = queue.SimpleQueue()
         for device in find_devices(devices):
@@ -169,7 +165,7 @@ class DevicePool:
             self._free.put((segmenter, stream))
 
 
-POOLS = 2  # kept: a process works with one model, or goes from one to the next
+POOLS = 8  # kept: of models and precisions that are used in turn
 _pools: OrderedDict[tuple[object, ...], DevicePool] = OrderedDict()
 _building = threading.Lock()
 

@@ -15,13 +15,17 @@ from geoseg.errors import UserError
 
 __all__ = ["bytes_per_pixel", "memory_budget"]
 
-SIDE = 256  # pixels of the probe: a multiple of the stride of any net, large beside its halo
+SIDE = 256  # pixels of the probe, or a little more: large beside the halo of most nets
 MOST = 4 << 30  # bytes; more makes nothing faster
 LEAST = 1 << 28
+CONTROL_GROUPS = (  # folder, limit and use, of the second and of the first version
+    ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 UNSEEN = 1.25  # allows for tensors between layers, such as what is interpolated
 
 
-def bytes_per_pixel(net: nn.Module, bands: int) -> float:
+def bytes_per_pixel(net: nn.Module, bands: int, stride: int = 1) -> float:
     """Bytes that are held at once, at most, for each pixel of a window.
 
     The network is run once over a small window. Before and after each of its layers the tensors
@@ -33,6 +37,8 @@ def bytes_per_pixel(net: nn.Module, bands: int) -> float:
         ``(B, bands, h, w) -> (B, K, h, w)`` in eval mode.
     bands : int
         Input channels.
+    stride : int
+        Rows and columns are a multiple of it.
 
     Returns
     -------
@@ -40,16 +46,17 @@ def bytes_per_pixel(net: nn.Module, bands: int) -> float:
         For a float32 window, its input and its scores included; its weights are not.
     """
     live, device = _Live(), next((each.device for each in net.parameters()), None)
+    side = -(-SIDE // stride) * stride
     layers = [each for each in net.modules() if not any(each.children())]
     hooks = [layer.register_forward_hook(live.look) for layer in layers]
     try:
         with torch.inference_mode():
-            scores = net(torch.zeros(1, bands, SIDE, SIDE, device=device))
+            scores = net(torch.zeros(1, bands, side, side, device=device))
     finally:
         for hook in hooks:
             hook.remove()
     least = 4.0 * (bands + 2 * scores.shape[1])  # what a network without layers holds, for one
-    return float(max(UNSEEN * live.peak / SIDE**2, least))
+    return float(max(UNSEEN * live.peak / side**2, least))
 
 
 class _Live:
@@ -95,6 +102,23 @@ def memory_budget(asked: int | None = None) -> int:
 
 
 def _free() -> int:
+    """Free bytes, of the machine and of the container that this may be."""
+    return min(_free_in_machine(), *_free_in_container())
+
+
+def _free_in_container() -> list[int]:
+    """What a control group leaves of its limit, if there is one."""
+    found = []
+    for folder, most, used in CONTROL_GROUPS:
+        try:
+            limit, now = (int(Path(folder, name).read_text()) for name in (most, used))
+        except (OSError, ValueError):  # there is none, or it is "max"
+            continue
+        found.append(max(limit - now, 0))
+    return found
+
+
+def _free_in_machine() -> int:
     """Free bytes, with what the system keeps of files and can do without."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

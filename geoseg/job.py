@@ -41,12 +41,12 @@ from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
 from geoseg.raster.cog import TILE
 from geoseg.raster.gaps import find_gaps
-from geoseg.raster.read import block_cache, tile_of
+from geoseg.raster.read import block_cache, tiles_of
 from geoseg.raster.write import publish, refuse_existing
 from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run, Targets
 from geoseg.segmenter import Segmenter, load
-from geoseg.store import BlockStore, forget, locked, recall
+from geoseg.store import BlockStore, forget, locked, recall, remembered
 from geoseg.tasks import Running, Task, make_task
 from geoseg.windows import box_shape
 
@@ -164,7 +164,8 @@ def predict_file(
     if len(sources) == 1:
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
-    task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, memory)
+    budget = memory_budget(memory or remembered(targets.folder).get("memory"))
+    task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget)
     asked = {
         "window": window,
         "halo": halo,
@@ -174,13 +175,13 @@ def predict_file(
         "precision": precision,
         "bbox": bbox,
     }
-    run = Run(task, targets, sources, options, asked)
+    run = Run(task, targets, sources, options, asked, budget)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])
     check_values(scene.image, segmenter.card)
     _check_disks(run)
-    with locked(run.folder), block_cache(_cache(run, memory_budget(memory))):
+    with locked(run.folder), block_cache(_cache(run)):
         computed = _resume(run, emit, overwrite, restart)
     release_memory()
     seconds = time.monotonic() - started
@@ -197,18 +198,20 @@ class Computed:
     count: int
 
 
-PUBLISHING = "publishing"
+PUBLISHING = "publishing"  # marks of a run: its outputs are being put in place, with their names,
+PUBLISHED = "published"  # and all of them are, with its fingerprint
 
 
 def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     """Begin the run, or go on where it was stopped."""
-    publishing, plan, scene = run.folder / PUBLISHING, run.task.plan, run.task.scene
-    if publishing.exists() and not restart and run.is_done():  # stopped while it cleaned up
-        forget(run.folder)
+    plan, scene = run.task.plan, run.task.scene
+    if not restart and _read(run.folder / PUBLISHED) == run.fingerprint:  # it was cleaning up
+        _clean_up(run)
         return Computed(plan.count, 0)
     known = None if restart else recall(run.folder, run.fingerprint)
-    if not (known and publishing.exists()):  # else what is there is our own
-        for path in run.targets.all.values():
+    ours = _read(run.folder / PUBLISHING).splitlines() if known else []
+    for path in run.targets.all.values():
+        if str(path.resolve()) not in ours:
             refuse_existing(path, overwrite)
     if not known and forget(run.folder) and not restart:
         log.warning(
@@ -226,7 +229,7 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     with assembling(run, store) as assembly:
         count = _classify(run, store, assembly, emit)
         _finish(run, store, assembly)
-    _publish(run, store, publishing)
+    _publish(run)
     return Computed(plan.count, count)
 
 
@@ -236,7 +239,7 @@ def _store(run: Run) -> BlockStore:
         str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
         for name, layout in layouts.items()
     }
-    facts = {"precision": asdict(run.precision)}
+    facts = {"precision": asdict(run.precision), "memory": run.memory}
     return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
 
 
@@ -246,13 +249,15 @@ def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> in
     missing = [block for block in task.plan.blocks() if not done[block.row, block.column]]
     ready = done.size - len(missing)
     progress = Progress(emit, done.size, "block", ready, chosen=run.chosen)
-    source = BlockReader(task, tile_of(run.sources[0])[0], spare_cores(task.running.device))
+    tiles = tiles_of(run.sources[0], task.scene.image)
+    keep = run.memory // CACHE_SHARE
+    source = BlockReader(task, tiles, keep, spare_cores(task.running.device))
 
     def finish(block: Block, part: Part) -> None:
         store.write(block, _stored(task, run_block(task, block, part)))
 
     boxes = [task.plan.output(block) for block in missing]
-    complete = [*(box[0].start for box in boxes[1:]), task.scene.image.shape[1]]
+    complete = [*(box[0].start for box in boxes), task.scene.image.shape[1]][1:]
     crew = at_once(task.running.device)
     with closing(_finished_in_order(missing, source.read, finish, crew)) as finished:
         for _, box, rows in zip(finished, boxes, complete, strict=True):
@@ -330,19 +335,35 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly) -> None:
         refuse_open_elsewhere(run.targets.polygons)
 
 
-def _publish(run: Run, store: BlockStore, publishing: Path) -> None:
+def _publish(run: Run) -> None:
     """Put all outputs in place, and forget the run."""
-    publishing.touch()
-    drafts = {name: run.draft(name) for name in run.targets.all}
-    for name, path in run.targets.all.items():
-        publish(drafts[name], path)
-    for folder in {draft.parents[1] for draft in drafts.values()}:
-        if folder != store.folder:
+    targets = run.targets.all
+    names = [str(path.resolve()) for path in targets.values()]
+    (run.folder / PUBLISHING).write_text("\n".join(names), encoding="utf-8")
+    for name, path in targets.items():
+        publish(run.draft(name), path)
+    (run.folder / PUBLISHED).write_text(run.fingerprint, encoding="utf-8")
+    _clean_up(run)
+
+
+def _clean_up(run: Run) -> None:
+    """Remove what a run left beside its outputs, but for its lock."""
+    for name in run.targets.all:
+        folder = run.draft(name).parents[1]
+        if folder != run.folder:
             shutil.rmtree(folder, ignore_errors=True)
-    store.remove()
+    forget(run.folder)
 
 
-def _cache(run: Run, memory: int) -> int:
+def _read(path: Path) -> str:
+    """The text of a mark; none where it is not there."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _cache(run: Run) -> int:
     """Bytes of tiles that GDAL should keep.
 
     Those that a block shares with the next one in its row, and those of overviews that are not full
@@ -351,10 +372,10 @@ def _cache(run: Run, memory: int) -> int:
     rows, columns = (int(side) for side in run.chosen["block"])
     block = 0
     for source in run.sources:
-        high, wide, size = tile_of(source)
-        block += size * (-(-rows // high) + 2) * (-(-columns // wide) + 2)
+        tile = tiles_of(source, run.task.scene.image)
+        block += tile.bytes * (-(-rows // tile.rows) + 2) * (-(-columns // tile.columns) + 2)
     overviews = TILE * run.task.scene.image.shape[2]
-    return min(block + overviews, memory // CACHE_SHARE)
+    return min(block + overviews, run.memory // CACHE_SHARE)
 
 
 def _check_targets(targets: Targets, sources: Sequence[str]) -> None:

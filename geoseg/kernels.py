@@ -62,13 +62,12 @@ def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[An
     for r in range(rows):
         for c in range(columns):
             best, index = scores[r, c, 0], 0
-            total = best - best
+            numbers = numbers and best == best
             for k in range(1, classes):
                 score = scores[r, c, k]
-                total += score - score  # stays what it is, unless the score is no number
+                numbers = numbers and score == score
                 if score > best:
                     best, index = score, k
-            numbers = numbers and total == total
             found[r, c] = values[index]
     return numbers
 

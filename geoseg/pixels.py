@@ -100,7 +100,7 @@ def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[An
     if kernels := _compiled(scores.size):
         return bool(kernels.largest(scores, values, found))
     found[:] = values[scores.argmax(-1)]
-    return bool(np.isfinite(scores).all())
+    return not bool(np.isnan(scores).any())
 
 
 def halve(pixels: NDArray[Any], nodata: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Blocks read in turn, so that no row of tiles of a file is decoded twice."""
+"""Blocks read in turn, so that rows of tiles of a file are decoded once while memory allows it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geoseg.loader import Part
 from geoseg.plan import Block
-from geoseg.raster.read import decoding
+from geoseg.raster.read import Tiles, decoding
 from geoseg.tasks import Task
 
 __all__ = ["BlockReader"]
@@ -35,18 +35,21 @@ class BlockReader:
     A row of blocks ends somewhere inside of tiles, and the one below begins a halo further up. So
     whole tiles are read, and what the block below needs of them is kept: memory for a row of tiles,
     where GDAL's cache, which forgets what was used longest ago, would need all of a row of blocks.
+    What does not fit is read again.
 
     Parameters
     ----------
     task : Task
-    tile : int
-        Rows of a tile of the file.
+    tiles : Tiles
+        Of the file.
+    keep : int
+        Bytes of pixels that may be kept for the row of blocks below.
     threads : int
         That decode tiles: one where processors compute, for they are busy already.
     """
 
-    def __init__(self, task: Task, tile: int, threads: int = 1) -> None:
-        self._task, self._tile, self._threads = task, tile, threads
+    def __init__(self, task: Task, tiles: Tiles, keep: int, threads: int = 1) -> None:
+        self._task, self._tiles, self._keep, self._threads = task, tiles, keep, threads
         self._kept: dict[int, Kept] = {}
 
     def read(self, block: Block) -> Part:
@@ -58,8 +61,12 @@ class BlockReader:
         scene, plan = self._task.scene, self._task.plan
         hull = plan.hull(block)
         rows, columns = scene.native_box(hull)
-        bottom = min(-(-rows.stop // self._tile) * self._tile, scene.image.shape[1])
         above = self._kept.pop(block.column, None)
+        kept = sum(each.pixels.nbytes for each in self._kept.values())
+        bottom = min(self._tiles.end(rows.stop), scene.image.shape[1])
+        row = scene.image.shape[0] * scene.image.dtype.itemsize * (columns.stop - columns.start)
+        if kept + (bottom - rows.start) * row > self._keep:  # tiles that are wide or tall
+            bottom = rows.stop
         if above is not None and above.top <= rows.start < above.bottom:
             fresh = scene.image[:, above.bottom : bottom, columns].values
             pixels = np.concatenate([above.pixels[:, rows.start - above.top :], fresh], axis=1)
@@ -67,6 +74,6 @@ class BlockReader:
             pixels = scene.image[:, rows.start : bottom, columns].values
         if block.row + 1 < plan.shape[0]:
             below = scene.native_box(plan.hull(Block(block.row + 1, block.column)))[0].start
-            if below < bottom:
+            if below < bottom and kept + (bottom - below) * row <= self._keep:
                 self._kept[block.column] = Kept(below, pixels[:, below - rows.start :].copy())
         return scene.part_of(pixels[:, : rows.stop - rows.start], hull)

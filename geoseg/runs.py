@@ -43,6 +43,11 @@ class Targets:
         return {name: path for name, path in named.items() if path is not None}
 
     @property
+    def folder(self) -> Path:
+        """Where a run with these targets keeps its blocks."""
+        return _hidden(self.classes)
+
+    @property
     def all(self) -> dict[str, Path]:
         """Every output by name."""
         named: dict[str, Path] = {str(name): path for name, path in self.rasters.items()}
@@ -63,6 +68,8 @@ class Run:
         Creation options of the rasters.
     asked : mapping of str to object
         What was asked for of windows, precision and extent; None leaves the choice to geoseg.
+    memory : int
+        Bytes that windows and blocks at work may take.
     precision : Precision
         What the network runs in.
     """
@@ -72,6 +79,7 @@ class Run:
     sources: Sequence[str]
     options: Mapping[str, str]
     asked: Mapping[str, Any]
+    memory: int
     precision: Precision = field(default_factory=lambda: Precision("fp32"))
 
     def settled(self, precision: Precision) -> Run:
@@ -82,7 +90,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where finished blocks and drafts are kept, on the disk of the class map."""
-        return _hidden(self.targets.classes)
+        return self.targets.folder
 
     def draft(self, name: str) -> Path:
         """Where an output is made, on its own disk; under its name, which layers are named after.
@@ -172,6 +180,10 @@ class Run:
         made = min(path.stat().st_mtime_ns for path in paths)
         if any(each.get("changed", 0) > made for each in self.files):
             return False
+        drawn = self.targets.polygons
+        # Polygons carry no tags; they are made after their map.
+        if drawn and drawn.stat().st_mtime_ns < self.targets.classes.stat().st_mtime_ns:
+            return False
         tags = self._identity.items()
         return all(tags <= _tags_of(path).items() for path in self.targets.rasters.values())
 
@@ -207,7 +219,9 @@ def _facts(path: str) -> dict[str, Any]:
             file.seek(max(facts.st_size - 65536, 0))
             sha.update(file.read(65536))
     except OSError:
-        return {"name": path}  # not a local file; its name is all there is without reading it
+        # Not a local file; its name is all there is without reading it, and what follows it in an
+        # address may be a signature, which is nobody's business and new every time.
+        return {"name": path.split("?")[0]}
     return {
         "name": name,
         "size": facts.st_size,

@@ -27,7 +27,7 @@ from geoseg.errors import UserError
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape
 
-__all__ = ["BlockStore", "forget", "locked", "recall"]
+__all__ = ["BlockStore", "forget", "locked", "recall", "remembered"]
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
@@ -165,11 +165,6 @@ class BlockStore:
         rows = slice(index * height, (index + 1) * height)
         return np.asarray(array[block.row, block.column, :, rows, :])
 
-    def remove(self) -> None:
-        """Forget the run: its result is in place."""
-        forget(self.folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 RUN = "run.json"
 LOCK = "lock"
@@ -208,22 +203,31 @@ def locked(folder: Path) -> Iterator[None]:
             f"another run is writing the same output ({folder} is locked); wait for its end, or "
             "choose another name"
         ) from None
+    if not (folder / LOCK).exists():  # whoever had it removed it between our two steps
+        lock.release()
+        raise UserError(f"another run has just ended in {folder}; give the same command again")
     try:
         yield
     finally:
-        lock.release()
+        # While it is held, for afterwards it may be another's; Windows keeps files that are open.
         if {path.name for path in folder.glob("*")} <= {LOCK}:
             shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 def recall(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     """The facts of an interrupted run of the same input, model and options, if there is one."""
+    facts = remembered(folder)
+    return facts if facts.get("fingerprint") == fingerprint else None
+
+
+def remembered(folder: Path) -> dict[str, Any]:
+    """The facts of whatever run was interrupted; none where there was none."""
     try:
         facts = json.loads((folder / RUN).read_text())
     except (OSError, ValueError):
-        return None
-    ours = isinstance(facts, dict) and facts.get("fingerprint") == fingerprint
-    return facts if ours else None
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _array(group: zarr.Group, name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isqrt, prod
 from typing import get_args
 
@@ -40,6 +40,13 @@ class Running:
             raise UserError(f"batch size {self.batch_size} must be 1 or more, or auto")
 
 
+@dataclass
+class Limit:
+    """Pixels that are run together at most: less once memory ran out; the same for all blocks."""
+
+    pixels: float = float("inf")
+
+
 @dataclass(frozen=True)
 class Task:
     """Everything that the blocks of one prediction have in common.
@@ -53,6 +60,8 @@ class Task:
     running : Running
     room : float
         Pixels of windows that a device has memory for at a time.
+    limit : Limit
+        How many were found to be too many.
     """
 
     scene: Scene
@@ -61,6 +70,7 @@ class Task:
     plan: Plan
     running: Running
     room: float
+    limit: Limit = field(default_factory=Limit, compare=False, repr=False)
 
     @property
     def batch_size(self) -> int:
@@ -94,7 +104,7 @@ def make_task(
                 f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
             )
     budget = memory_budget(memory)
-    each = bytes_per_pixel(segmenter.net, len(segmenter.card.bands))
+    each = bytes_per_pixel(segmenter.net, len(segmenter.card.bands), segmenter.card.stride)
     room = tensor_memory(running.device, budget) / each
     fitted = _fitted(scene, segmenter, outputs, tiling, running, budget, room)
     plan = make_plan(scene.axes, segmenter.card, fitted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -41,3 +43,28 @@ def test_the_budget_is_half_of_what_is_free_within_bounds(
 def test_no_memory_at_all_is_refused() -> None:
     with pytest.raises(UserError, match="memory 0 must be a number of bytes"):
         memory_budget(0)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("3000", 2000), ("max", 10**6), ("500", 0)])
+def test_a_container_has_what_is_left_of_its_limit(
+    limit: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    (tmp_path / "memory.current").write_text("1000")
+    groups = ((str(tmp_path), "memory.max", "memory.current"), ("/nowhere", "a", "b"))
+    monkeypatch.setattr(footprint, "CONTROL_GROUPS", groups)
+    monkeypatch.setattr(footprint, "_free_in_machine", lambda: 10**6)
+    assert footprint._free() == expected
+
+
+def test_networks_of_any_stride_can_be_looked_at() -> None:
+    class Strided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down = nn.Conv2d(3, 4, 3, 3)
+            self.up = nn.ConvTranspose2d(4, 3, 3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.up(self.down(x)) + x
+
+    assert bytes_per_pixel(Strided().eval(), 3, stride=3) > 0

@@ -70,6 +70,35 @@ def test_zeros_that_are_data_are_no_gaps(tmp_path: Path, facts: dict[str, Any]) 
     assert find_gaps(str(path), open_raster(path)) is None
 
 
+def test_a_fourth_band_that_is_data_does_not_make_zeros_missing(tmp_path: Path) -> None:
+    pixels = random_pixels((4, 200, 200)).astype(np.uint8)
+    names = ("red", "green", "blue", "nir")
+    for name, sparse_ok in (("full", False), ("sparse", True)):
+        path = tmp_path / f"{name}.tif"
+        facts = {"tiled": True, "blockxsize": 64, "blockysize": 64, "sparse_ok": sparse_ok}
+        write(path, np.zeros_like(pixels), **facts)
+        with rasterio.open(path, "r+") as target:
+            target.descriptions = names
+            target.write(pixels[:, :64, :64], window=Window(0, 0, 64, 64))
+        assert find_gaps(str(path), open_raster(path, bands=[1, 2, 3])) is None
+        geoseg.predict_file(path, tmp_path / f"{name}-map.tif", pointwise(), bands=[1, 2, 3])
+    maps = [geoseg.open_raster(tmp_path / f"{name}-map.tif") for name in ("full", "sparse")]
+    np.testing.assert_array_equal(*maps)
+    assert (maps[0] != 255).all()
+
+
+def test_an_alpha_band_that_was_not_written_is_a_gap(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    pixels = np.full((4, 200, 200), 200, np.uint8)
+    facts = {"tiled": True, "blockxsize": 64, "blockysize": 64, "sparse_ok": True}
+    write(path, np.zeros_like(pixels), photometric="RGB", alpha="YES", **facts)
+    with rasterio.open(path, "r+") as target:
+        target.write(pixels[:, :64, :64], window=Window(0, 0, 64, 64))
+    gaps = find_gaps(str(path), open_raster(path))
+    assert gaps is not None
+    assert gaps.gone.sum() == gaps.gone.size - 1
+
+
 @given(
     gone=st.lists(st.booleans(), min_size=35, max_size=35),
     ends=st.tuples(*[st.integers(0, 299)] * 2, *[st.integers(0, 419)] * 2),

@@ -94,6 +94,17 @@ def test_blended_windows_cannot_be_cut_and_the_message_says_what_can_be_done(
         geoseg.predict(random_image((700, 620)), model, blend="hann").compute()
 
 
+def test_memory_that_ran_out_once_is_tried_again_by_the_next_run(
+    model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = random_image((700, 620))
+    with monkeypatch.context() as patch:
+        patch.setattr(Cramped, "room", ROOM)
+        with pytest.raises(UserError, match="no memory"):
+            geoseg.predict(image, model, blend="hann").compute()
+    assert (geoseg.predict(image, model, blend="hann") != 255).all()
+
+
 def test_windows_that_are_all_halo_cannot_be_cut(
     model: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -409,6 +409,23 @@ def test_class_values_may_be_any_and_past_254_take_sixteen_bits() -> None:
     )
 
 
+def test_a_class_that_is_ruled_out_is_never_found() -> None:
+    model = segmenter_of(TwoLayers())
+    with torch.no_grad():
+        model.net.last.bias[1] = -torch.inf  # type: ignore[union-attr, index]
+    labels = geoseg.predict(random_image((20, 20)), model)
+    assert set(np.unique(labels)) <= {0, 2, 3}
+
+
+@pytest.mark.parametrize("output", ["scores", "confidence", "entropy"])
+def test_other_results_have_no_holes_either(output: Any) -> None:
+    model = segmenter_of(TwoLayers())
+    with torch.no_grad():
+        model.net.last.bias[1] = torch.nan  # type: ignore[union-attr, index]
+    with pytest.raises(FloatingPointError, match="gave scores that are not numbers"):
+        geoseg.predict(random_image((20, 20)), model, output=output).compute()
+
+
 def test_scores_that_are_not_numbers_are_an_error_and_no_hole() -> None:
     model = segmenter_of(TwoLayers())
     with torch.no_grad():

@@ -17,7 +17,7 @@ from toys import Hourglass, random_image, segmenter_of
 from geoseg.loader import Scene
 from geoseg.plan import Block, Tiling
 from geoseg.raster import open_raster
-from geoseg.raster.read import block_cache
+from geoseg.raster.read import Tiles, block_cache, tiles_of
 from geoseg.reading import BlockReader
 from geoseg.tasks import Running, Task, make_task
 
@@ -33,14 +33,16 @@ def task_of(image: xr.DataArray, side: int, blend: str, zoom: float = 1.0) -> Ta
     tile=st.sampled_from([1, 16, 100, 1000]),
     blend=st.sampled_from(["crop", "hann"]),
     zoom=st.sampled_from([1.0, 0.6, 1.7]),
+    top=st.integers(0, 40),
+    keep=st.sampled_from([0, 20_000, 10**9]),
     skipped=st.sets(st.integers(0, 30), max_size=10),
 )
 @settings(max_examples=40)
 def test_blocks_read_in_turn_are_what_they_are_read_alone(
-    side: int, tile: int, blend: str, zoom: float, skipped: set[int]
+    side: int, tile: int, blend: str, zoom: float, top: int, keep: int, skipped: set[int]
 ) -> None:
     task = task_of(random_image((230, 260), nodata=0), side, blend, zoom)
-    reader = BlockReader(task, tile)
+    reader = BlockReader(task, Tiles(tile, 64, 0, top), keep)
     for index, block in enumerate(task.plan.blocks()):
         if index in skipped:  # done by an earlier run
             continue
@@ -52,6 +54,26 @@ def test_blocks_read_in_turn_are_what_they_are_read_alone(
 
 
 def test_every_row_of_a_column_of_blocks_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, task, _ = _rows_taken(monkeypatch)
+    reader = BlockReader(task, Tiles(50, 64, 0, top=7), keep=10**9)
+    for row in range(task.plan.shape[0]):
+        reader.read(Block(row, 0))
+    assert task.plan.shape[0] > 5
+    assert (taken == 1).all()
+
+
+def test_what_must_not_be_kept_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, task, image = _rows_taken(monkeypatch)
+    reader = BlockReader(task, Tiles(900, 64, 0), keep=image.nbytes // 9)  # one tile is all of it
+    for row in range(task.plan.shape[0]):
+        reader.read(Block(row, 0))
+        assert sum(kept.pixels.nbytes for kept in reader._kept.values()) <= image.nbytes // 9
+    hulls = [task.plan.rows.hull(row).indices(900) for row in range(task.plan.shape[0])]
+    assert 900 < taken.sum() <= sum(stop - start for start, stop, _ in hulls)
+
+
+def _rows_taken(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, Task, xr.DataArray]:
+    """How often each row of an image is read, and a task of one column of blocks."""
     image = random_image((900, 64))
     task = task_of(image, 64, "crop")
     taken = np.zeros(900, int)
@@ -63,11 +85,7 @@ def test_every_row_of_a_column_of_blocks_is_read_once(monkeypatch: pytest.Monkey
         return real(array, key)
 
     monkeypatch.setattr(xr.DataArray, "__getitem__", counted)
-    reader = BlockReader(task, 50)
-    for row in range(task.plan.shape[0]):
-        reader.read(Block(row, 0))
-    assert task.plan.shape[0] > 5
-    assert (taken == 1).all()
+    return taken, task, image
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bytes are counted by Linux alone")
@@ -77,7 +95,7 @@ def test_a_file_is_read_hardly_more_than_once(tmp_path: Path) -> None:
     path = write(tmp_path / "scene.tif", pixels, **facts)
     task = task_of(open_raster(path), 300, "crop")
     assert min(task.plan.shape) > 3
-    reader = BlockReader(task, 256)
+    reader = BlockReader(task, tiles_of(str(path), task.scene.image), keep=10**8)
     with block_cache(20 * 256 * 256 * 3):  # a block and what is around it, not a row of blocks
         before = _bytes_read()
         for block in task.plan.blocks():

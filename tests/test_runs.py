@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,17 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from pointwise import random_pixels, write
+import torch
+from pointwise import pointwise, random_pixels, write
 from toys import segmenter_of
 
 import geoseg
-from geoseg import job, nets
+from geoseg import devices, footprint, job, nets
 from geoseg.errors import UserError
 from geoseg.job import predict_file
+from geoseg.plan import Block
 from geoseg.raster import CogDraft
+from geoseg.runs import _facts
 from geoseg.segmenter import Segmenter
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
@@ -132,7 +137,7 @@ def test_a_run_that_ends_while_it_cleans_up_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(job.BlockStore, "remove", _interrupt)
+        patch.setattr(job, "_clean_up", _interrupt)
         with pytest.raises(Interrupted):
             run(scene, tmp_path / "map", model)
     assert run(scene, tmp_path / "map", model).computed == 0
@@ -186,6 +191,135 @@ def test_outputs_that_exist_are_kept_unless_they_may_be_replaced(
     run(scene, tmp_path / "map", other, overwrite=True)
     assert contents(tmp_path / "map").keys() == before.keys()
     assert contents(tmp_path / "map") != before
+
+
+@pytest.fixture
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Blocks are worked on four at a time, whatever the machine has."""
+    monkeypatch.setattr(devices, "cores", lambda: 4)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_blocks_side_by_side_give_what_they_give_one_by_one(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    options: dict[str, Any] = {"memory": 4 * SMALL, "window": 64}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "cores", lambda: 1)
+        run(scene, tmp_path / "alone", model, **options)
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "together", model, on_progress=stop_after(4), **options)
+    result = run(scene, tmp_path / "together", model, **options)
+    assert result.blocks > 4
+    assert 0 < result.computed < result.blocks
+    for name in ("map.tif", "scores.tif", "sure.tif"):
+        one, other = (geoseg.open_raster(tmp_path / f / name) for f in ("alone", "together"))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_blocks_come_in_order_whichever_is_finished_first() -> None:
+    blocks = [Block(0, i) for i in range(9)]
+    waits = [threading.Event() for _ in blocks]
+    seen: list[int] = []
+
+    def finish(block: Block, part: Any) -> None:
+        if block.column % 3 == 0:  # waits for the two behind it
+            assert waits[block.column + 1].wait(60)
+            assert waits[block.column + 2].wait(60)
+        seen.append(block.column)
+        waits[block.column].set()
+
+    found = job._finished_in_order(blocks, lambda block: block, finish, 3)  # type: ignore[arg-type, return-value]
+    assert list(found) == blocks
+    assert seen != sorted(seen)
+
+
+@pytest.mark.parametrize("step", ["read", "finish"])
+def test_what_goes_wrong_in_a_thread_ends_the_run(step: str) -> None:
+    blocks = [Block(0, i) for i in range(50)]
+    done: list[Block] = []
+
+    def read(block: Block) -> Any:
+        if step == "read" and block.column == 5:
+            raise Interrupted
+        return block
+
+    def finish(block: Block, part: Any) -> None:
+        if step == "finish" and block.column == 5:
+            raise Interrupted
+        done.append(block)
+
+    with pytest.raises(Interrupted):
+        list(job._finished_in_order(blocks, read, finish, 4))
+    assert len(done) < 20  # the rest was not begun
+
+
+def test_a_run_that_is_left_early_leaves_no_thread() -> None:
+    blocks = [Block(0, i) for i in range(50)]
+    before = threading.active_count()
+    with closing(
+        job._finished_in_order(blocks, lambda block: block, lambda *_: None, 4)  # type: ignore[arg-type, return-value]
+    ) as found:
+        assert next(found) == blocks[0]
+    assert threading.active_count() == before
+
+
+def test_a_run_that_was_stopped_between_its_outputs_puts_all_of_them_in_place(
+    scene: Path, tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, other = tmp_path / "map", pointwise(window=64)
+    run(scene, folder, other)
+    run(scene, tmp_path / "expected", model)
+    real, calls = job.publish, []
+
+    def once(draft: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 3:
+            raise Interrupted
+        real(draft, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "publish", once)
+        with pytest.raises(Interrupted):
+            run(scene, folder, model, overwrite=True)
+    (folder / "other.gpkg").write_text("somebody's")
+    with pytest.raises(UserError, match=r"other\.gpkg exists"):  # not among those of that run
+        run(scene, folder, model, polygons=folder / "other.gpkg")
+    (folder / "other.gpkg").unlink()
+    assert run(scene, folder, model).computed == 0
+    assert contents(folder) == contents(tmp_path / "expected")
+
+
+def test_polygons_of_an_older_map_are_not_taken_for_those_of_this_one(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    folder = tmp_path / "map"
+    run(scene, folder, pointwise(window=64))
+    run(scene, folder, model, polygons=None, overwrite=True)
+    again = run(scene, folder, model, overwrite=True, skip_done=True)
+    assert again.computed > 0
+    run(scene, tmp_path / "expected", model)
+    assert contents(folder) == contents(tmp_path / "expected")
+    assert run(scene, folder, model, overwrite=True, skip_done=True).computed == 0
+
+
+def test_a_run_goes_on_though_there_is_less_memory_now(
+    scene: Path, tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(footprint, "_free", lambda: 8 << 30)
+    options: dict[str, Any] = {"memory": None, "window": 64}
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(1), **options)
+    monkeypatch.setattr(footprint, "_free", lambda: 1 << 20)
+    assert run(scene, tmp_path / "map", model, **options).computed < 4
+
+
+def test_signatures_of_addresses_are_not_written_down() -> None:
+    (facts,) = {_facts("/vsicurl/https://example.com/a.tif?sig=SECRET")["name"]}
+    assert facts == "/vsicurl/https://example.com/a.tif"
 
 
 @pytest.mark.parametrize("memory", [30_000, 600_000, 4_000_000_000])

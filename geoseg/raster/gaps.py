@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
+from rasterio.enums import MaskFlags
 
-from geoseg.raster.grid import grid_of
-from geoseg.raster.read import open_dataset
+from geoseg.raster.read import is_alpha, open_dataset, origin_in
 from geoseg.windows import Box
 
 __all__ = ["Gaps", "find_gaps"]
@@ -71,17 +70,17 @@ def find_gaps(path: str, image: xr.DataArray) -> Gaps | None:
         gone = np.ones(shape, bool)
         for row, column in np.ndindex(*shape):
             gone[row, column] = all(_is_gone(dataset, row, column, band) for band in numbers)
-        whole, part = dataset.transform, grid_of(image).transform
-    left, top = (0.0, 0.0) if part is None else ~whole @ (part.c, part.f)
-    return Gaps(gone, tile, (round(top), round(left))) if gone.any() else None
+        return Gaps(gone, tile, origin_in(dataset, image)) if gone.any() else None
 
 
 def _telling(dataset: Any, numbers: list[int]) -> list[int]:
     """The bands that must be unwritten for a pixel to be missing; none when zeros are data."""
-    if all(dataset.nodatavals[number - 1] is not None for number in numbers):
+    flags = [dataset.mask_flag_enums[number - 1] for number in numbers]
+    if all(each == [MaskFlags.nodata] for each in flags):
         return numbers
-    alpha = [n for n, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
-    return [] if set(alpha) & set(numbers) else alpha
+    alpha = [n for n in dataset.indexes if is_alpha(dataset, n)]
+    masks = all(MaskFlags.alpha in each for each in flags)
+    return alpha if masks and not set(alpha) & set(numbers) else []
 
 
 def _is_gone(dataset: Any, row: int, column: int, band: int) -> bool:

@@ -24,18 +24,21 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from geoseg.errors import UserError
-from geoseg.raster.grid import Grid
+from geoseg.raster.grid import Grid, grid_of
 
 __all__ = [
+    "Tiles",
     "block_cache",
     "decoding",
     "files_of",
     "find_band",
+    "is_alpha",
     "open_dataset",
     "open_raster",
     "open_stack",
+    "origin_in",
     "reading",
-    "tile_of",
+    "tiles_of",
     "unlocated_is_fine",
 ]
 
@@ -194,12 +197,53 @@ def decoding(threads: int) -> Iterator[None]:
         yield
 
 
-def tile_of(path: str) -> tuple[int, int, int]:
-    """Rows, columns and decoded bytes, all bands, of a tile of a file."""
+@dataclass(frozen=True)
+class Tiles:
+    """How a file is tiled: the size of a tile, and where in the file an image begins.
+
+    Parameters
+    ----------
+    rows, columns : int
+    bytes : int
+        Of a decoded tile, all bands.
+    top : int
+        Row of the file that is the first of the image.
+    """
+
+    rows: int
+    columns: int
+    bytes: int
+    top: int = 0
+
+    def end(self, row: int) -> int:
+        """The first row of the image after the tile that ends at a row or beyond it."""
+        return -(-(row + self.top) // self.rows) * self.rows - self.top
+
+
+def tiles_of(path: str, image: xr.DataArray) -> Tiles:
+    """How a file is tiled.
+
+    Parameters
+    ----------
+    path : str
+    image : DataArray, dims (band, y, x)
+        What was read of it: all of it, or a part by `clip`.
+    """
     with open_dataset(path) as dataset:
         rows, columns = dataset.block_shapes[0]
         pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
-        return rows, columns, rows * columns * pixel
+        top, _ = origin_in(dataset, image)
+        return Tiles(rows, columns, rows * columns * pixel, top)
+
+
+def origin_in(dataset: rasterio.DatasetReader, image: xr.DataArray) -> tuple[int, int]:
+    """Row and column of a file where an image that is a part of it begins."""
+    part = grid_of(image).transform
+    if part is None or dataset.transform.is_identity:
+        return 0, 0
+    left, top = ~dataset.transform @ (part.c, part.f)
+    inside = 0 <= round(top) < dataset.height and 0 <= round(left) < dataset.width
+    return (round(top), round(left)) if inside else (0, 0)
 
 
 def open_dataset(path: str) -> rasterio.DatasetReader:
@@ -424,7 +468,7 @@ def _band_numbers(
     dataset: rasterio.DatasetReader, bands: Sequence[str | int] | None, name: str
 ) -> tuple[int, ...]:
     if bands is None:
-        kept = [n for n in dataset.indexes if not _is_alpha(dataset, n)]
+        kept = [n for n in dataset.indexes if not is_alpha(dataset, n)]
         return tuple(kept or dataset.indexes)
     names = [_band_name(dataset, n) for n in dataset.indexes]
     return tuple(dataset.indexes[find_band(band, dataset.indexes, names, name)] for band in bands)
@@ -456,7 +500,7 @@ def find_band(band: str | int, numbers: Sequence[int], names: Sequence[str], whe
     raise UserError(f"{where} has no band {band!r}; its bands are {there}")
 
 
-def _is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
+def is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
     """Whether a band says what is transparent.
 
     GDAL marks the fourth band of any uint8 GeoTIFF as alpha unless its writer objects, so a band
@@ -480,7 +524,7 @@ def _band_name(dataset: rasterio.DatasetReader, number: int) -> str:
 def _needs_masking(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) -> bool:
     """Whether missing pixels or true values are more than one no-data value can tell."""
     picked = [n - 1 for n in numbers]
-    alpha = {n for n in dataset.indexes if _is_alpha(dataset, n)}
+    alpha = {n for n in dataset.indexes if is_alpha(dataset, n)}
     if not alpha.isdisjoint(numbers):
         return False  # the alpha band was asked for as data, so it masks nothing
     flags = [dataset.mask_flag_enums[i] for i in picked]

@@ -6,10 +6,11 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -133,25 +134,26 @@ def _train(run: Run, state: State) -> None:
     event = {"total": settings.steps, "unit": "step"}
     run.tell({"event": "start", **event})
     asked = begun
-    for batch, rng in _batches(run, first):
-        waited += time.monotonic() - asked
-        loss = _step(run, state, batch, rng)
-        state.step += 1
-        if state.step % settings.validate_every == 0:
-            _validate(run, state)
-        if state.step % settings.save_every == 0:
-            checkpoint.save(state, run.saved, run.facts())
-        asked = time.monotonic()
-        pace = (asked - begun) / (state.step - first)
-        told = {
-            "loss": loss,
-            "eta_s": pace * (settings.steps - state.step),
-            "waiting": waited / max(asked - begun, 1e-9),
-        }
-        run.tell({"event": "progress", "done": state.step, **event, **told})
+    with closing(_batches(run, first)) as coming:
+        for batch, rng in coming:
+            waited += time.monotonic() - asked
+            loss = _step(run, state, batch, rng)
+            state.step += 1
+            if state.step % settings.validate_every == 0:
+                _validate(run, state)
+            if state.step % settings.save_every == 0:
+                checkpoint.save(state, run.saved, run.facts())
+            asked = time.monotonic()
+            pace = (asked - begun) / (state.step - first)
+            told = {
+                "loss": loss,
+                "eta_s": pace * (settings.steps - state.step),
+                "waiting": waited / max(asked - begun, 1e-9),
+            }
+            run.tell({"event": "progress", "done": state.step, **event, **told})
 
 
-def _batches(run: Run, first: int) -> Iterator[tuple[Batch, np.random.Generator]]:
+def _batches(run: Run, first: int) -> Generator[tuple[Batch, np.random.Generator], None, None]:
     """The batch of each step from one on, read while the one before is learnt from."""
     settings = run.settings
     sampler = Uniform(run.data.training, settings.crop)
@@ -161,11 +163,11 @@ def _batches(run: Run, first: int) -> Iterator[tuple[Batch, np.random.Generator]
         rng = np.random.default_rng((settings.seed, step))
         return next(batches(sampler.draw(rng, settings.batch), settings.batch)), rng
 
+    steps = iter(range(first, settings.steps))
     with ThreadPoolExecutor(1, "geoseg-read") as reader:
-        coming = deque([reader.submit(read, first)])
-        for step in range(first, settings.steps):
-            if step + 1 < settings.steps:
-                coming.append(reader.submit(read, step + 1))
+        coming = deque(reader.submit(read, step) for step in islice(steps, 1))
+        while coming:
+            coming.extend(reader.submit(read, step) for step in islice(steps, 1))
             yield coming.popleft().result()
 
 
