@@ -103,7 +103,7 @@ def memory_budget(asked: int | None = None) -> int:
 
 def _free() -> int:
     """Free bytes, of the machine and of the container that this may be."""
-    return min(_free_in_machine(), *_free_in_container())
+    return min([_free_in_machine(), *_free_in_container()])
 
 
 def _free_in_container() -> list[int]:

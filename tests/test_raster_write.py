@@ -32,6 +32,7 @@ from pointwise import (
     write,
 )
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 from rio_cogeo import cog_validate
 
 import geoseg
@@ -168,6 +169,7 @@ def test_scores_and_confidence_are_the_probabilities_in_steps_of_a_254th(folder:
             assert scales == (1 / 254,) * len(stored)
             assert set(dataset.offsets) == {0.0}
             assert dataset.descriptions == (NAMES if name == "scores" else ("confidence",))
+            assert ColorInterp.alpha not in dataset.colorinterp  # the fourth class is no mask
         assert (stored[:, missing] == 255).all()
         assert (stored[:, ~missing] <= 254).all()
         error = np.abs(stored * scales[0] - truth)[:, ~missing]

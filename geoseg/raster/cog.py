@@ -244,6 +244,8 @@ def _profile(layout: Layout) -> dict[str, Any]:
         "blockxsize": TILE,
         "blockysize": TILE,
         "interleave": "band",
+        "photometric": "minisblack",
+        "alpha": "no",  # the fourth of several bands is one by default
         "sparse_ok": True,
         "bigtiff": "IF_SAFER",
     }
