@@ -132,7 +132,7 @@ def classify(
 
 
 def demo(options: argparse.Namespace) -> Case:
-    image, truth = landscape.make((2048, 2048), seed=7)
+    image, truth = landscape.make((1024, 1024), seed=7)
     return Case(geoseg.load("demo-landscape"), [(image, truth, 0)], 256)
 
 
@@ -147,25 +147,24 @@ def published(name: str, folder: str, window: int) -> Callable[[argparse.Namespa
 def mosaic(
     scenes: Sequence[Scene],
 ) -> list[tuple[NDArray[Any], NDArray[np.uint8], float | None]]:
-    """Scenes that touch each other joined to one, if they do."""
+    """Small tiles, whose names say their row and column (``008_033``), joined to one image."""
     arrays = [
-        (np.asarray(s.image.values), s.read_labels(tuple(slice(0, n) for n in s.shape)), s.nodata)  # type: ignore[arg-type]
+        (np.asarray(s.image.values), s.read_labels((slice(0, s.shape[0]), slice(0, s.shape[1]))))
         for s in scenes
     ]
-    if max(scenes[0].shape) > 256:
-        return arrays
-    steps = abs(float(scenes[0].image.rio.resolution()[0]))
-    lefts = [round(float(s.image["x"].min()) / steps) for s in scenes]
-    tops = [round(-float(s.image["y"].max()) / steps) for s in scenes]
-    rows = max(t + s.shape[0] for t, s in zip(tops, scenes, strict=True)) - min(tops)
-    columns = max(c + s.shape[1] for c, s in zip(lefts, scenes, strict=True)) - min(lefts)
+    side = max(scenes[0].shape)
+    if side > 256:
+        pairs = zip(arrays, scenes, strict=True)
+        return [(pixels, labels, scene.nodata) for (pixels, labels), scene in pairs]
+    places = np.array([[int(part) for part in str(s.image.name).split("_")] for s in scenes])
+    places -= places.min(0)
+    rows, columns = (places.max(0) + 1) * side
     nodata = scenes[0].nodata if scenes[0].nodata is not None else -9999
     pixels = np.full((len(arrays[0][0]), rows, columns), nodata, np.float32)
     truth = np.full((rows, columns), IGNORE, np.uint8)
-    for (own, labels, _), top, left in zip(arrays, tops, lefts, strict=True):
-        r, c = top - min(tops), left - min(lefts)
-        pixels[:, r : r + labels.shape[0], c : c + labels.shape[1]] = own
-        truth[r : r + labels.shape[0], c : c + labels.shape[1]] = labels
+    for (own, labels), (row, column) in zip(arrays, places * side, strict=True):
+        pixels[:, row : row + side, column : column + side] = own
+        truth[row : row + side, column : column + side] = labels
     return [(pixels, truth, nodata)]
 
 
