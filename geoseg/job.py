@@ -164,7 +164,8 @@ def predict_file(
     if len(sources) == 1:
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
-    budget = memory_budget(memory or remembered(targets.folder).get("memory"))
+    recalled = remembered(targets.folder).get("memory") if memory is None else memory
+    budget = memory_budget(recalled)
     task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget)
     asked = {
         "window": window,

@@ -740,6 +740,7 @@ def test_a_mistake_of_usage_is_one_line_too(words: list[str], line: str) -> None
     ("options", "message"),
     [
         ({"memory": -1}, r"memory -1 must be a number of bytes"),
+        ({"memory": 0}, r"memory 0 must be a number of bytes"),
         ({"device": "meta"}, r"device 'meta' is unknown; choose auto"),
     ],
 )
