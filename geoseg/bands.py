@@ -97,14 +97,23 @@ def _match(names: Sequence[str], card: Card) -> list[int]:
     known = [_common_name(name) for name in names]
     wanted = [_common_name(name) for name in card.bands]
     if set(wanted) <= set(known):
-        return [known.index(name) for name in wanted]
+        places = [known.index(name) for name in wanted]
+        if places != list(range(len(places))):
+            taken = ", ".join(f"{place + 1} {names[place]}" for place in places)
+            log.info("bands %s are the image's %s", ", ".join(card.bands), taken)
+        return places
     if len(names) == len(card.bands) and not any(_says_something(name) for name in names):
         log.info("bands are taken in the image's order as %s", ", ".join(card.bands))
         return list(range(len(names)))
+    numbers = ",".join(str(i) for i in range(1, len(wanted) + 1))
+    remedy = (
+        f"say which they are, e.g. --bands {numbers}"
+        if len(wanted) <= len(names)
+        else "take an image that has them, or another model (geoseg model list)"
+    )
     raise UserError(
         f"{card.name} takes {len(wanted)} bands ({', '.join(card.bands)}) but the image has "
-        f"{len(names)} ({_listed(names)}); say which they are, e.g. --bands "
-        + ",".join(str(i) for i in range(1, len(wanted) + 1))
+        f"{len(names)} ({_listed(names)}); {remedy}"
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +42,9 @@ class OneLine(click.Group):
             sys.exit(2)
         except click.Abort:
             sys.exit(130)
+        except BrokenPipeError:  # whoever read the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -88,6 +93,8 @@ def _ending(console: Console, stopped: str) -> Iterator[None]:
     except Stopped as signal:
         console.error(f"stopped; {stopped}", "user")
         console.leave(signal.status)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         console.error(f"{type(error).__name__}: {error}", "internal")
         traceback.print_exc()
@@ -133,7 +140,9 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
 @click.option("--model", "-m", required=True, help="Model file, or name of a shipped model.")
 @click.option("--polygons", type=click.Path(path_type=Path), help=".gpkg, .fgb, .parquet, .geojson")
 @click.option("--scores", type=click.Path(path_type=Path), help="GeoTIFF of class probabilities.")
-@click.option("--confidence", type=click.Path(path_type=Path), help="GeoTIFF of the highest one.")
+@click.option(
+    "--confidence", type=click.Path(path_type=Path), help="GeoTIFF of the highest probability."
+)
 @click.option("--window", type=int, help="Side of a window in pixels.  [default: by memory]")
 @click.option("--halo", type=NumberOr(int, "auto"), default="auto", show_default=True)
 @click.option("--blend", type=click.Choice(["crop", "hann", "mean"]), help="  [default: crop]")
@@ -261,13 +270,18 @@ def _predict_all(
 
 
 def _targets(source: str, folder: Path, arguments: Mapping[str, Any]) -> dict[str, Path]:
-    """Outputs of one scene, named after it; a file option tells only which ending is wanted."""
+    """Outputs of one scene, named after it; a file option is an ending."""
     stem = Path(source).stem
     targets = {"dst": folder / f"{stem}.tif"}
     for name in ("polygons", "scores", "confidence"):
         path: Path | None = arguments[name]
         if path is not None:
-            ending = path.suffix or path.name  # ".gpkg" alone is a name without ending
+            if not re.fullmatch(r"\.\w+", str(path)):
+                raise UserError(
+                    f"in a batch every scene has {name} of its own, named after it; give the "
+                    f"ending alone, --{name} {path.suffix or '.tif'}, instead of {path}"
+                )
+            ending = path.name
             kind = f"_{name}" if ending.lower() in (".tif", ".tiff") else ""
             targets[name] = folder / f"{stem}{kind}{ending}"
     return targets

@@ -58,6 +58,12 @@ def test_common_names_and_band_numbers_of_satellites_mean_the_same(
     assert chosen(image_of(stated[::-1]), card_of(*wanted)) == list(range(len(wanted)))[::-1]
 
 
+def test_another_order_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "geoseg"):
+        assert chosen(image_of(("red", "green", "blue")), card_of("blue", "red")) == [2, 0]
+    assert "bands blue, red are the image's 3 blue, 1 red" in caplog.text
+
+
 @pytest.mark.parametrize("stated", [("B8", "red"), ("b8", "red")])
 def test_the_band_that_means_two_things_stands_for_neither(stated: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match="say which they are"):
@@ -80,7 +86,7 @@ def test_bands_without_names_are_taken_in_order_and_told_of(
     ("names", "count", "message"),
     [
         (None, 4, r"takes 3 bands \(red, green, blue\) but the image has 4 \(1, 2, 3, 4\)"),
-        (None, 2, r"has 2 \(1, 2\); say which they are, e.g. --bands 1,2,3"),
+        (None, 2, r"has 2 \(1, 2\); take an image that has them, or another model"),
         (("red", "green", "nir"), None, r"has 3 \(1 red, 2 green, 3 nir\)"),
         (("red", "", ""), None, r"has 3 \(1 red, 2, 3\)"),
     ],

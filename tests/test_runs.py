@@ -691,6 +691,27 @@ def test_the_outputs_say_what_they_were_made_of(
     assert json.loads(tags["GEOSEG_OPTIONS"])["bands"] == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("option", ["--polygons", "--confidence"])
+def test_a_batch_takes_endings_and_no_names(tmp_path: Path, saved: Path, option: str) -> None:
+    (tmp_path / "scenes").mkdir()
+    write(tmp_path / "scenes" / "s.tif", random_pixels((3, 30, 30)).astype(np.uint8))
+    name = "all.gpkg" if option == "--polygons" else "sure.tif"
+    done = call("predict", tmp_path / "scenes", tmp_path / "maps", "-m", saved, option, name)
+    assert done.returncode == 2
+    assert f"give the ending alone, {option} {Path(name).suffix}, instead of {name}" in done.stderr
+    assert not (tmp_path / "maps").exists()
+
+
+def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
+    words = command("model", "list")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
 def test_a_batch_that_is_taken_up_again_leaves_finished_scenes_alone(
     tmp_path: Path, saved: Path
 ) -> None:
