@@ -5,7 +5,6 @@ Both ways give the same, to the last bit.
 
 from __future__ import annotations
 
-import threading
 from types import ModuleType
 from typing import Any
 
@@ -17,33 +16,17 @@ __all__ = ["count_values", "find_valid", "halve", "largest", "rounded", "standar
 PATIENCE = 2**22  # values that a process has looked at before compiled passes are worth loading
 
 _looked_at = 0
-_kernels: ModuleType | None = None
-_loader: threading.Thread | None = None
-_starting = threading.Lock()
 
 
 def _compiled(values: int) -> ModuleType | None:
-    """The compiled passes, if they are there.
-
-    Once this process has enough to do for them they are loaded, while numpy goes on.
-    """
-    global _looked_at, _loader
-    if _kernels is None:
-        _looked_at += values
-        with _starting:
-            if _looked_at > PATIENCE and _loader is None:
-                _loader = threading.Thread(target=_load, name="geoseg-kernels", daemon=True)
-                _loader.start()
-    return _kernels
-
-
-def _load() -> None:
-    global _kernels
+    """The compiled passes, once this process has enough to do for them."""
+    global _looked_at
+    _looked_at += values
+    if _looked_at <= PATIENCE:
+        return None
     from geoseg import kernels
 
-    # Most of the time passes when the first of them is called.
-    kernels.count_values(np.zeros((1, 1), np.uint8), np.zeros(256, np.int64))
-    _kernels = kernels
+    return kernels
 
 
 def rounded(nodata: float | None) -> np.float32:
