@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import traceback
@@ -42,9 +41,6 @@ class OneLine(click.Group):
             sys.exit(2)
         except click.Abort:
             sys.exit(130)
-        except BrokenPipeError:  # whoever read the output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 0
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -93,7 +89,7 @@ def _ending(console: Console, stopped: str) -> Iterator[None]:
     except Stopped as signal:
         console.error(f"stopped; {stopped}", "user")
         console.leave(signal.status)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read the output has seen enough; click ends quietly
         raise
     except Exception as error:
         console.error(f"{type(error).__name__}: {error}", "internal")

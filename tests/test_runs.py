@@ -702,14 +702,27 @@ def test_a_batch_takes_endings_and_no_names(tmp_path: Path, saved: Path, option:
     assert not (tmp_path / "maps").exists()
 
 
-def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
+def test_the_bar_tells_what_sizes_were_chosen(scene: Path, tmp_path: Path, saved: Path) -> None:
+    words = ["predict", scene, tmp_path / "map.tif", "-m", saved, "--progress", "bar"]
+    done = call(*words, "--window", 64, "--memory", "4GB")
+    with rasterio.open(tmp_path / "map.tif") as file:
+        chosen = json.loads(file.tags()["GEOSEG_CHOSEN"])
+    told = " ".join(done.stderr.split())
+    assert (
+        "windows of {} x {} pixels in blocks of {} x {}".format(*chosen["window"], *chosen["block"])
+        in told
+    )
+    assert "1 at a time, crop, fp32" in told
+
+
+def test_output_that_nobody_reads_to_the_end_ends_quietly() -> None:
     words = command("model", "list")
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 0
+        assert process.wait() == 1
 
 
 def test_a_batch_that_is_taken_up_again_leaves_finished_scenes_alone(
