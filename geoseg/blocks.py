@@ -26,7 +26,7 @@ from geoseg.plan import Block, Plan
 from geoseg.resample import Resampling
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
-from geoseg.windows import Box, box_shape, hann
+from geoseg.windows import Box, box_shape, grown, hann
 
 __all__ = ["run_block"]
 
@@ -157,7 +157,7 @@ class Work:
         dim = int(np.argmax(box_shape(window)))
         span, cut, stride = window[dim], self.plan.rows.cut, self.segmenter.card.stride
         middle = span.start + -(-(span.stop - span.start) // (2 * stride)) * stride
-        shared = stride * -(-(cut or 0) // stride)
+        shared = grown(cut or 0, stride)
         halves = slice(span.start, middle + shared), slice(middle - shared, span.stop)
         if cut is None or halves[0].stop >= span.stop or halves[1].start <= span.start:
             rows, columns = box_shape(window)

@@ -12,6 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._pytree import tree_leaves
 
 from geoseg.errors import UserError
+from geoseg.windows import grown
 
 __all__ = ["bytes_per_pixel", "memory_budget"]
 
@@ -46,7 +47,7 @@ def bytes_per_pixel(net: nn.Module, bands: int, stride: int = 1) -> float:
         For a float32 window, its input and its scores included; its weights are not.
     """
     live, device = _Live(), next((each.device for each in net.parameters()), None)
-    side = -(-SIDE // stride) * stride
+    side = grown(SIDE, stride)
     layers = [each for each in net.modules() if not any(each.children())]
     hooks = [layer.register_forward_hook(live.look) for layer in layers]
     try:

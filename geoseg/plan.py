@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from geoseg.card import Card
 from geoseg.errors import UserError
 from geoseg.resample import Resampling
-from geoseg.windows import Box, Windows
+from geoseg.windows import Box, Windows, grown
 
 __all__ = ["Blend", "Block", "Plan", "Tiling", "make_plan"]
 
@@ -285,7 +285,7 @@ def make_plan(axes: tuple[Resampling, Resampling], card: Card, tiling: Tiling) -
     margin = ceil(1.5 * max(zoom, 1.0)) + 1 if zoomed else 0
     halo = _halo(card, tiling) if blend == "crop" else 0
     overlap = 2 * (halo + margin)
-    shape = _grown(axes[0].size, card.stride), _grown(axes[1].size, card.stride)
+    shape = grown(axes[0].size, card.stride), grown(axes[1].size, card.stride)
     if blend == "crop" and tiling.window is None and tiling.pixels is not None:
         sides = _fitted(card, shape, overlap, tiling)
     else:
@@ -319,10 +319,10 @@ def _halo(card: Card, tiling: Tiling) -> int:
 
 def _side(card: Card, tiling: Tiling, overlap: int) -> int:
     """Side of a window: a multiple of the stride with a core left when the overlap is cut off."""
-    least = _grown(overlap + card.stride, card.stride)
+    least = grown(overlap + card.stride, card.stride)
     if tiling.window is None:
-        return max(_grown(card.window, card.stride), least)
-    side = _grown(tiling.window, card.stride)
+        return max(grown(card.window, card.stride), least)
+    side = grown(tiling.window, card.stride)
     if tiling.window < 1 or side < least:
         raise UserError(
             f"window {tiling.window} leaves no core once {overlap // 2} pixels are cut off each "
@@ -356,7 +356,7 @@ def _fitted(card: Card, shape: tuple[int, int], overlap: int, tiling: Tiling) ->
 
 def _counts(length: int, sides: tuple[int, int], overlap: int, card: Card) -> range:
     """Numbers of windows along an axis that are worth a try, for sides from least to most."""
-    shared = _grown(overlap, card.stride)
+    shared = grown(overlap, card.stride)
     many, few = (
         max(ceil((length - shared) / ((side - shared) // card.stride * card.stride)), 1)
         for side in sides
@@ -367,9 +367,9 @@ def _counts(length: int, sides: tuple[int, int], overlap: int, card: Card) -> ra
 def _even(length: int, count: int, overlap: int, stride: int) -> int:
     """Side of a number of equal windows that cover an axis."""
     if count == 1:
-        return max(length, _grown(overlap, stride) + stride)
-    shared = _grown(overlap, stride)
-    return _grown(ceil((length - shared) / count), stride) + shared
+        return max(length, grown(overlap, stride) + stride)
+    shared = grown(overlap, stride)
+    return grown(ceil((length - shared) / count), stride) + shared
 
 
 def _zooms(axes: tuple[Resampling, Resampling]) -> list[float]:
@@ -384,10 +384,6 @@ def _step(card: Card, tiling: Tiling, side: int, overlap: int, blend: Blend) -> 
     if not 1 <= step <= side:
         raise UserError(f"stride {step} must be 1 to {side}, the side of a window")
     return step
-
-
-def _grown(length: int, stride: int) -> int:
-    return ceil(length / stride) * stride
 
 
 def _blended_block(tiling: Tiling, windows: Windows, margin: int) -> list[int]:

@@ -15,7 +15,7 @@ from geoseg.devices import pool_for
 from geoseg.loader import Part, Scene
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Running
-from geoseg.windows import Box
+from geoseg.windows import Box, grown
 
 __all__ = ["Precision", "choose_precision"]
 
@@ -62,7 +62,7 @@ def choose_precision(scene: Scene, segmenter: Segmenter, running: Running) -> Pr
     """
     if running.precision != "auto":
         return Precision(running.precision)
-    side = -(-SIDE // segmenter.card.stride) * segmenter.card.stride
+    side = grown(SIDE, segmenter.card.stride)
     if scene.shape[0] * scene.shape[1] < WORTH * SAMPLES * side**2:
         return Precision("fp32")
     agreements, spent = [], np.zeros(2)

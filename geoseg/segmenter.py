@@ -25,7 +25,7 @@ from geoseg.errors import UserError
 from geoseg.nets.fold import fold_batch_norms
 from geoseg.pixels import rounded, standardise
 from geoseg.reach import measure_reach
-from geoseg.windows import reflect
+from geoseg.windows import grown, reflect
 
 __all__ = ["Segmenter", "load", "shipped_models"]
 
@@ -290,7 +290,7 @@ def _pad_to_multiple(values: Tensor, stride: int) -> Tensor:
     for dim in (2, 3):
         length = values.shape[dim]
         if length % stride:
-            places = torch.from_numpy(reflect(slice(0, -(-length // stride) * stride), length))
+            places = torch.from_numpy(reflect(slice(0, grown(length, stride)), length))
             values = values.index_select(dim, places.to(values.device))
     return values
 

@@ -25,7 +25,7 @@ from zarr.codecs import BloscCodec
 
 from geoseg.errors import UserError
 from geoseg.plan import Block, Plan
-from geoseg.windows import Box, box_shape
+from geoseg.windows import Box, box_shape, grown
 
 __all__ = ["BlockStore", "forget", "locked", "recall", "remembered"]
 
@@ -85,7 +85,7 @@ class BlockStore:
         group = zarr.open_group(self.folder / "blocks.zarr", mode="w")
         rows, columns = (max(sizes) for sizes in self._plan.chunks)
         strip = min(STRIP, rows)
-        rows = -(-rows // strip) * strip
+        rows = grown(rows, strip)
         for name, (bands, dtype, nodata) in self._layers.items():
             group.create_array(
                 name,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 
-__all__ = ["Box", "Windows", "box_shape", "hann", "reflect", "tiles"]
+__all__ = ["Box", "Windows", "box_shape", "grown", "hann", "reflect", "tiles"]
 
 Box = tuple[slice, slice]
 """Rows and columns, half open, in pixels."""
@@ -123,6 +123,11 @@ def tiles(shape: tuple[int, int], size: tuple[int, int]) -> Iterator[Box]:
     for top in range(0, rows, size[0]):
         for left in range(0, columns, size[1]):
             yield slice(top, min(top + size[0], rows)), slice(left, min(left + size[1], columns))
+
+
+def grown(length: int, stride: int) -> int:
+    """The least multiple of a stride that is not less than a length."""
+    return -(-length // stride) * stride
 
 
 def box_shape(box: Box) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from xarray.core import indexing
 
 from geoseg.errors import UserError
 from geoseg.raster.grid import Grid, grid_of
+from geoseg.windows import grown
 
 __all__ = [
     "Tiles",
@@ -217,7 +218,7 @@ class Tiles:
 
     def end(self, row: int) -> int:
         """The first row of the image after the tile that ends at a row or beyond it."""
-        return -(-(row + self.top) // self.rows) * self.rows - self.top
+        return grown(row + self.top, self.rows) - self.top
 
 
 def tiles_of(path: str, image: xr.DataArray) -> Tiles:
