@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 from pyproj import CRS
-from shapely import GeometryType
 
 from geoseg.errors import UserError
 from geoseg.polygons.features import Features
-from geoseg.polygons.rings import Polygons
 from geoseg.polygons.source import ClassMap, map_of_array, open_confidence, open_map
-from geoseg.polygons.stream import stream
-from geoseg.polygons.write import Header, refuse_open_elsewhere, refuse_unknown_format, write
+from geoseg.polygons.stream import ahead, stream
+from geoseg.polygons.write import Batch, Header, refuse_open_elsewhere, refuse_unknown_format, write
 from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import parse_crs
 from geoseg.raster.write import publish, refuse_existing, working_folder
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 __all__ = ["polygonize", "polygonize_file"]
-
-KINDS = {GeometryType.POLYGON: "Polygon", GeometryType.MULTIPOLYGON: "MultiPolygon"}
-"""Geometry types as vector formats write them."""
 
 
 def polygonize(labels: xr.DataArray, *, connectivity: Literal[4, 8] = 4) -> gpd.GeoDataFrame:
@@ -70,7 +65,7 @@ def polygonize(labels: xr.DataArray, *, connectivity: Literal[4, 8] = 4) -> gpd.
     import geopandas as gpd
 
     source = map_of_array(labels)
-    features = Features(source.grid, source.classes, _kind(connectivity))
+    features = Features(source.grid, source.classes, _joins_corners(connectivity))
     batches = [polygons for _, polygons in stream(source, connectivity)]
     attributes = [features.attributes(each) for each in batches]
     geometries = np.concatenate([features.geometries(each) for each in batches])
@@ -130,33 +125,29 @@ def polygonize_file(
     _refuse_same(target, (src, confidence))
     refuse_existing(target, overwrite)
     refuse_open_elsewhere(target)
-    kind = _kind(connectivity)
+    multi = _joins_corners(connectivity)
     with open_map(src, band) as source:
         beside = None if confidence is None else open_confidence(confidence, source.grid)
-        features = Features(source.grid, source.classes, kind, _target_crs(crs, source, target))
-        header = Header(
-            target.stem, KINDS[kind], features.crs, source.classes, confidence is not None
-        )
+        features = Features(source.grid, source.classes, multi, _target_crs(crs, source, target))
+        header = Header(target.stem, multi, features.crs, source.classes, confidence is not None)
         emit = on_progress or ignore
         progress = Progress(emit, source.grid.shape[0], "row")
         # Closed before the map is: the thread that traces ahead reads from it.
-        with closing(stream(source, connectivity, beside)) as traced, working_folder(target) as own:
-            batches = _counted(traced, progress, source.grid.shape[1])
-            write(
-                own / target.name,
-                header,
-                ((features.attributes(p), features.geometries(p)) for p in batches),
-            )
+        traced = stream(source, connectivity, beside)
+        made = ahead((rows, features.batch(polygons)) for rows, polygons in traced)
+        with closing(traced), closing(made), working_folder(target) as own:
+            write(own / target.name, header, _counted(made, progress, source.grid.shape[1]))
             refuse_open_elsewhere(target)
             publish(own / target.name, target)
     outputs = {"polygons": fspath(target)}
     emit({"event": "done", "outputs": outputs, "seconds": round(progress.seconds, 3)})
 
 
-def _kind(connectivity: int) -> GeometryType:
+def _joins_corners(connectivity: int) -> bool:
+    """Whether parts that touch at a corner are one region, and so a multipolygon."""
     if connectivity not in (4, 8):
         raise UserError(f"connectivity {connectivity!r} is unknown; choose 4 or 8")
-    return GeometryType.POLYGON if connectivity == 4 else GeometryType.MULTIPOLYGON
+    return connectivity == 8
 
 
 def _refuse_same(target: Path, sources: Iterable[str | PathLike[str] | None]) -> None:
@@ -184,11 +175,11 @@ def _target_crs(wanted: str | None, source: ClassMap, target: Path) -> CRS | Non
 
 
 def _counted(
-    batches: Iterable[tuple[int, Polygons]], progress: Progress, width: int
-) -> Iterator[Polygons]:
-    """The polygons of each batch; tells about its rows once it is used."""
+    batches: Iterable[tuple[int, Batch]], progress: Progress, width: int
+) -> Iterator[Batch]:
+    """The batches; tells about the rows of each once it is used."""
     above = 0
-    for rows, polygons in batches:
-        yield polygons
+    for rows, batch in batches:
+        yield batch
         progress.step(rows - above, (rows - above) * width)
         above = rows

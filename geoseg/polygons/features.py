@@ -14,10 +14,13 @@ from shapely import GeometryType
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
-from geoseg.polygons.area import areas
+from geoseg.polygons.kernel import kernel
+from geoseg.polygons.measure import measure
+from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
 from geoseg.polygons.stream import STEP
-from geoseg.polygons.trace import column_of, row_of
+from geoseg.polygons.wkb import bounds_of, to_wkb
+from geoseg.polygons.write import Batch
 from geoseg.raster import Grid
 
 __all__ = ["Features"]
@@ -32,8 +35,8 @@ class Features:
         Where the class map lies; lattice coordinates are map coordinates without a transform.
     classes : iterable of ClassInfo
         Names of the classes; others are called ``class 7``.
-    kind : {GeometryType.POLYGON, GeometryType.MULTIPOLYGON}
-        What every geometry is.
+    multi : bool
+        Whether every geometry is a multipolygon, else a polygon.
     crs : pyproj.CRS, optional
         Where to reproject to.
     """
@@ -42,14 +45,14 @@ class Features:
         self,
         grid: Grid,
         classes: Iterable[ClassInfo],
-        kind: GeometryType,
+        multi: bool,
         crs: CRS | None = None,
     ) -> None:
         self._transform = grid.transform or Affine.identity()
         self._native = None if grid.crs is None else _with_authority(grid.crs)
         self._names = {each.value: each.name for each in classes}
         self.crs = crs or self._native
-        self.kind = kind
+        self.multi = multi
         self._transformer = (
             None
             if self.crs == self._native
@@ -58,10 +61,12 @@ class Features:
 
     def attributes(self, polygons: Polygons) -> dict[str, NDArray[Any]]:
         """The columns, without the geometry."""
+        areas, perimeters = measure(polygons, self._transform, self._native)
         columns = {
             "class_id": polygons.values,
             "class_name": self._class_names(polygons.values),
-            "area_m2": areas(polygons, self._transform, self._native),
+            "area_m2": areas,
+            "perimeter_m": perimeters,
         }
         if polygons.sums.shape[1]:
             total, known = polygons.sums.T
@@ -72,9 +77,20 @@ class Features:
     def geometries(self, polygons: Polygons) -> NDArray[np.object_]:
         """The geometries, exteriors counter-clockwise."""
         offsets = [polygons.rings, polygons.polygons]
-        if self.kind == GeometryType.MULTIPOLYGON:
+        if self.multi:
             offsets.append(polygons.regions)
-        return shapely.from_ragged_array(self.kind, self._vertices(polygons), tuple(offsets))
+        kind = GeometryType.MULTIPOLYGON if self.multi else GeometryType.POLYGON
+        return shapely.from_ragged_array(kind, self._vertices(polygons), tuple(offsets))
+
+    def batch(self, polygons: Polygons) -> Batch:
+        """Everything as vector files take it."""
+        vertices = self._vertices(polygons)
+        rings_of = polygons.polygons[polygons.regions]
+        return Batch(
+            self.attributes(polygons),
+            to_wkb(polygons, vertices, self.multi),
+            bounds_of(polygons.rings, rings_of, vertices),
+        )
 
     def _class_names(self, values: NDArray[np.int64]) -> NDArray[np.object_]:
         distinct, which = np.unique(values, return_inverse=True)
@@ -85,24 +101,30 @@ class Features:
         points = polygons.points
         if self._transform.determinant > 0:  # rows count northwards: the rings are mirrored
             points = points[_backwards(polygons.rings)]
-        columns, rows = column_of(points), row_of(points)
-        t = self._transform
-        x, y = t.a * columns + t.b * rows + t.c, t.d * columns + t.e * rows + t.f
-        return np.stack(self._reprojected(x, y), axis=1)
+        return self._reprojected(_moved(places(points), np.array(self._transform[:6])))
 
-    def _reprojected(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _reprojected(self, vertices: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._transformer is None:
-            return x, y
-        x, y = self._transformer.transform(x, y)
-        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            return vertices
+        moved = np.stack(self._transformer.transform(*vertices.T), axis=1)
+        if not np.isfinite(moved).all():
             target = "" if self.crs is None else self.crs.name
             raise UserError(
                 f"the map reaches beyond where {target} has coordinates; choose a coordinate "
                 "system that covers it, or leave crs out"
             )
-        return x, y
+        return moved
+
+
+@kernel
+def _moved(places: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lattice columns and rows in map coordinates."""
+    out = np.empty_like(places)
+    for i in range(places.shape[0]):
+        column, row = places[i]
+        out[i, 0] = matrix[0] * column + matrix[1] * row + matrix[2]
+        out[i, 1] = matrix[3] * column + matrix[4] * row + matrix[5]
+    return out
 
 
 def _with_authority(crs: Any) -> CRS:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.kernel import find, kernel, unite
 from geoseg.polygons.store import NONE, Lists, PieceStore, Rings, no_lists
-from geoseg.polygons.trace import CLOSED, Strip, unite_diagonals
+from geoseg.polygons.trace import CLOSED, Strip, row_of_parts
 
 __all__ = ["Complete", "OpenRegions"]
 
@@ -96,7 +96,8 @@ class OpenRegions:
         """
         self._compact()
         items = _unite(self._front, strip, sums, self._connectivity)
-        row = items.parts[_items_of(strip.labels[-1], items.known)]
+        lowest = row_of_parts(strip.runs, strip.runs.rows.size - 2)
+        row = items.parts[_items_of(lowest, items.known)]
         reaching = _distinct(row, items.parts.size)
         going_on = _distinct(items.regions[reaching], items.parts.size)
         pieces = self._store.append(strip)
@@ -168,12 +169,13 @@ def _unite(front: _Front, strip: Strip, sums: NDArray[np.float64], connectivity:
     known = front.values.size - 1
     parent = np.arange(known + strip.values.size)
     # Both know the row above the strip; where it goes on unchanged there is nothing new to unite.
-    new = np.flatnonzero(np.diff(front.row, prepend=0) | np.diff(strip.labels[0], prepend=0))
-    _unite_pairs(parent, front.row[new], _items_of(strip.labels[0, new], known))
+    row = row_of_parts(strip.runs, 0)
+    new = np.flatnonzero(np.diff(front.row, prepend=0) | np.diff(row, prepend=0))
+    _unite_pairs(parent, front.row[new], _items_of(row[new], known))
     parts = _representatives(parent)
     _unite_pairs(parent, _first_parts(front.regions)[front.regions], np.arange(known + 1))
     if connectivity == 8:
-        unite_diagonals(strip.labels, strip.values, parent, known)
+        _unite_pairs(parent, *(strip.touching.T.astype(np.int64) + known))
     regions = _representatives(parent)
     total = np.zeros((parent.size, sums.shape[1]))
     np.add.at(total, regions[_first_parts(front.regions)], front.sums)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.join import Complete
 from geoseg.polygons.kernel import kernel, ranges
+from geoseg.polygons.points import CROSSING
 from geoseg.polygons.store import Rings
-from geoseg.polygons.trace import CROSSING
 
 __all__ = ["Polygons", "polygons_of"]
 
@@ -27,7 +27,7 @@ class Polygons(NamedTuple):
     """
 
     points: NDArray[np.int64]
-    """(points,): vertices as in `Strip`."""
+    """(points,): vertices; see `geoseg.polygons.points`."""
     rings: NDArray[np.int64]
     """(rings + 1,): where each ring begins among the points."""
     polygons: NDArray[np.int64]

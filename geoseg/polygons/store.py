@@ -23,7 +23,7 @@ class Rings(NamedTuple):
     """Boundaries of complete regions, as vertices that know the next one; in no order."""
 
     points: NDArray[np.int64]
-    """(points,): vertices as in `Strip`, part by part, region by region."""
+    """(points,): vertices, part by part, region by region; see `geoseg.polygons.points`."""
     successors: NDArray[np.int64]
     """(points,): the place of the next vertex of the ring."""
     parts: NDArray[np.int64]

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.polygons.join import OpenRegions
+from geoseg.polygons.kernel import kernel
 from geoseg.polygons.rings import Polygons, polygons_of
 from geoseg.polygons.source import ClassMap, Rows
-from geoseg.polygons.trace import Strip, trace
+from geoseg.polygons.trace import Runs, Strip, trace
 
-__all__ = ["MEASURES", "stream"]
+__all__ = ["MEASURES", "ahead", "stream"]
 
-STRIP_PIXELS = 1 << 20
+STRIP_PIXELS = 1 << 22
 """Pixels of a strip: labels and vertices of about this many stay in the cache of a processor."""
 
 MEASURES = 2
@@ -31,7 +32,10 @@ T = TypeVar("T")
 
 
 def stream(
-    source: ClassMap, connectivity: int, confidence: Rows | None = None
+    source: ClassMap,
+    connectivity: int,
+    confidence: Rows | None = None,
+    tolerance: float = 0.0,
 ) -> Generator[tuple[int, Polygons], None, None]:
     """Polygons as soon as they are complete.
 
@@ -42,6 +46,8 @@ def stream(
     confidence : callable, optional
         Confidence by rows; its sum and the number of pixels that have it are then the `sums` of the
         polygons.
+    tolerance : float
+        How much to simplify boundaries, in pixels.
 
     Yields
     ------
@@ -50,12 +56,12 @@ def stream(
     Polygons
     """
     regions = OpenRegions(source.grid.shape[1], connectivity, MEASURES if confidence else 0)
-    with closing(_ahead(_strips(source, confidence))) as strips:
+    with closing(ahead(_strips(source, confidence, tolerance))) as strips:
         for done, strip, sums in strips:
             yield done, polygons_of(regions.add(strip, sums))
 
 
-def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items; the next is made in another thread while the caller uses one."""
     with ThreadPoolExecutor(1, "geoseg-trace") as worker:
         coming = worker.submit(next, items, None)
@@ -65,7 +71,7 @@ def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
 
 
 def _strips(
-    source: ClassMap, confidence: Rows | None
+    source: ClassMap, confidence: Rows | None, tolerance: float
 ) -> Iterator[tuple[int, Strip, NDArray[np.float64]]]:
     """Traced strips, with the row that each ends before and what it adds to the sums."""
     height = source.grid.shape[0]
@@ -77,7 +83,7 @@ def _strips(
             row, own = block.start + part.start, pixels[part]
             # A copy always: kernels are compiled for arrays that are contiguous and writable.
             known = np.array(own if above is None else np.concatenate([above, own]), order="C")
-            strip = trace(known, source.nodata, row, height)
+            strip = trace(known, source.nodata, row, height, tolerance)
             above = own[-1:]
             yield row + len(own), strip, _sums(strip, belief[part])
 
@@ -90,10 +96,23 @@ def _cut(shape: tuple[int, ...]) -> list[slice]:
 
 def _sums(strip: Strip, belief: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each part the sum of confidence in steps, and the number of pixels that have it."""
-    parts = strip.values.size
     if belief.shape[1] == 0:
-        return np.empty((parts, 0))
-    labels = strip.labels[1 : 1 + len(belief), 1:-1].ravel()  # without the row above the strip
-    known = ~np.isnan(belief).ravel()
-    steps = np.rint(np.where(known, belief.ravel(), 0) / STEP)
-    return np.stack([np.bincount(labels, each, parts) for each in (steps, known)], axis=1)
+        return np.empty((strip.values.size, 0))
+    return _sums_of_runs(strip.runs, strip.values.size, belief, STEP)
+
+
+@kernel
+def _sums_of_runs(
+    runs: Runs, parts: int, belief: NDArray[np.float64], step: float
+) -> NDArray[np.float64]:
+    sums = np.zeros((parts, 2))
+    for r in range(belief.shape[0]):
+        last = runs.rows[r + 2]
+        for run in range(runs.rows[r + 1], last):  # without the row above the strip
+            end = runs.starts[run + 1] if run + 1 < last else runs.columns
+            total = sums[runs.parts[run]]
+            for c in range(runs.starts[run], end):
+                if not np.isnan(belief[r, c]):
+                    total[0] += np.rint(belief[r, c] / step)
+                    total[1] += 1
+    return sums

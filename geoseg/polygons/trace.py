@@ -8,6 +8,9 @@ the strips of a map share no vertex and a vertex is known from the four pixels a
         ---+---          four meet, the diagonal neighbours may be one class; they are kept apart
         sw | se          here (4-connectivity), and joined later when 8-connectivity is asked for.
 
+Pixels are looked at once, to find the runs of equal ones in each row; everything after that is done
+run by run.
+
 Boundaries are walked with the part on the left hand as one sees a map (north up), so that exteriors
 run counter-clockwise and holes clockwise. A walk that leaves the strip leaves it along a vertical
 edge, through a "portal" between two columns, and comes in through the same portal of the next.
@@ -20,36 +23,42 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.polygons.kernel import inlined, kernel, unite
+from geoseg.polygons.kernel import find, inlined, kernel, unite
+from geoseg.polygons.points import REMOVED, point_at
 
-__all__ = ["CLOSED", "CROSSING", "Strip", "column_of", "row_of", "trace", "unite_diagonals"]
+__all__ = ["CLOSED", "Lattice", "Runs", "Strip", "find_runs", "row_of_parts", "trace"]
 
 CLOSED = -1
 """In place of a portal: the piece is a whole ring."""
 
-CROSSING = 2
-"""The two low bits of a point where four edges meet; they hold the number of edges less 2."""
-
-_ROW = 34  # bits below the row in a point: 32 for the column, 2 for the number of edges
-
 # Headings count counter-clockwise on a north-up map: a left turn adds one.
-_SOUTH, _EAST, _NORTH, _WEST = 0, 1, 2, 3
+SOUTH, EAST, NORTH, WEST = 0, 1, 2, 3
+
+
+class Runs(NamedTuple):
+    """Pixels of one part that lie side by side, row after row; each row begins with a run."""
+
+    rows: NDArray[np.int64]
+    """(rows + 1,): where each row begins among the runs."""
+    starts: NDArray[np.int32]
+    """(runs,): first column."""
+    parts: NDArray[np.int32]
+    """(runs,): part from 1, or 0 for none."""
+    columns: int
 
 
 class Strip(NamedTuple):
-    """The parts of a strip and the pieces of their boundaries.
+    """The parts of a strip and the pieces of their boundaries."""
 
-    A point is one int64, ``row << 34 | column << 2 | edges - 2``: lattice row and column counted in
-    the whole map, and how many edges meet there. Points compare in row-major order.
-    """
-
-    labels: NDArray[np.int32]
-    """(1 + rows, columns + 2): part of each pixel from 1, or 0 for none; the first row is the row
-    above the strip, the first and last column lie outside the map."""
+    runs: Runs
+    """Of 1 + rows: the first row is the row above the strip. Above the first strip, and below the
+    last, lies a row without parts."""
     values: NDArray[np.int64]
     """(parts + 1,): pixel value of each part; the first is none's."""
+    touching: NDArray[np.int32]
+    """(pairs, 2): parts of one value that touch at a corner."""
     points: NDArray[np.int64]
-    """(points,): the vertices of all pieces."""
+    """(points,): the vertices of all pieces; see `geoseg.polygons.points`."""
     offsets: NDArray[np.int64]
     """(pieces + 1,): where each piece begins in `points`."""
     parts: NDArray[np.int32]
@@ -61,17 +70,20 @@ class Strip(NamedTuple):
     """(pieces,): the portal where it ends."""
 
 
-class _Lattice(NamedTuple):
+class Lattice(NamedTuple):
     """Vertices in row-major order, between the portals of the upper and of the lower border."""
 
-    points: NDArray[np.int64]  # of portals: as in Strip.heads
+    rows: NDArray[np.int32]  # lattice row, counted from the upper border of the strip
+    columns: NDArray[np.int32]  # of portals: as in Strip.heads
     edges: NDArray[np.uint8]  # one bit for each heading; none for portals
     pending: NDArray[np.uint8]  # the edges still to be walked, with a part on the left hand
     north: NDArray[np.int32]  # the vertex or portal at the other end of the edge
     south: NDArray[np.int32]
 
 
-def trace(values: NDArray[Any], nodata: int | None, row: int, height: int) -> Strip:
+def trace(
+    values: NDArray[Any], nodata: int | None, row: int, height: int, tolerance: float = 0.0
+) -> Strip:
     """Find the parts of a strip and walk their boundaries.
 
     Parameters
@@ -84,6 +96,8 @@ def trace(values: NDArray[Any], nodata: int | None, row: int, height: int) -> St
         The first row of the strip itself.
     height : int
         Rows of the whole map; its last strip is closed below.
+    tolerance : float
+        How much to simplify boundaries, in pixels; see `geoseg.polygons.simplify`.
 
     Returns
     -------
@@ -91,129 +105,214 @@ def trace(values: NDArray[Any], nodata: int | None, row: int, height: int) -> St
     """
     above = int(row == 0)
     below = int(row - 1 + above + values.shape[0] == height)
+    runs, kinds = find_runs(values, nodata, above, below)
+    lattice, touching, steps = _lattice(runs, kinds)
+    points = _points(lattice, row)
+    if tolerance:
+        # What is not simplified does not wait for the machine code of it.
+        from geoseg.polygons.simplify import simplify
+
+        simplify(lattice, points, 2 * tolerance**2)
+    return Strip(runs, kinds, touching, *_walk(runs, lattice, points, steps))
+
+
+def find_runs(
+    values: NDArray[Any], nodata: int | None, above: int = 0, below: int = 0
+) -> tuple[Runs, NDArray[np.int64]]:
+    """Find the 4-connected parts of some rows, numbered by their first pixels, and their values.
+
+    Parameters
+    ----------
+    values : ndarray of integers, shape (rows, columns)
+    nodata : int or None
+        The value of pixels that belong to no part.
+    above, below : int
+        How many rows without parts to add.
+
+    Returns
+    -------
+    Runs
+    ndarray of int64, shape (parts + 1,)
+        The pixel value of each part; the first is none's.
+    """
     # Two compiled versions for what classifiers write, one for everything else.
     if values.dtype not in (np.uint8, np.uint16):
         values = values.astype(np.int64)
-    labels, kinds = _label(values, nodata or 0, nodata is not None, above, below)
-    lattice, steps = _lattice(labels, row)
-    return Strip(labels, kinds, *_walk(labels, lattice, steps, row))
+    rows, starts = _starts(values, above, below)
+    kinds, parts = _label(values, rows, starts, above, nodata or 0, nodata is not None)
+    return Runs(rows, starts, parts, values.shape[1]), kinds
+
+
+@kernel
+def _starts(
+    values: NDArray[Any], above: int, below: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Where runs of equal pixels begin."""
+    lines, columns = values.shape
+    rows = np.empty(above + lines + below + 1, np.int64)
+    starts = np.empty(above + below + lines * 2 + columns, np.int32)
+    count = 0
+    for _ in range(above):
+        rows[0], starts[0], count = 0, 0, 1
+    for r in range(lines):
+        if count + columns + below > starts.size:
+            larger = np.empty(2 * starts.size + columns, np.int32)
+            larger[:count] = starts[:count]
+            starts = larger
+        rows[above + r], starts[count] = count, 0
+        count += 1
+        line = values[r]
+        for c in range(1, columns):
+            starts[count] = c  # overwritten unless it counts: quicker than to branch
+            count += line[c] != line[c - 1]
+    for _ in range(below):
+        rows[above + lines], starts[count] = count, 0
+        count += 1
+    rows[above + lines + below] = count
+    return rows, starts[:count].copy()
 
 
 @kernel
 def _label(
-    values: NDArray[Any], nodata: int, masked: bool, above: int, below: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Number the 4-connected parts by their first pixels, and keep their values."""
-    rows, columns = values.shape
-    labels = np.zeros((above + rows + below, columns + 2), np.int32)
-    parent = np.zeros(rows * columns + 1, np.int32)
-    kinds = np.zeros(rows * columns + 1, np.int64)
-    count = 0
-    for r in range(rows):
-        pixels, north = values[r], values[max(r - 1, 0)]
-        new, known = labels[above + r], labels[max(above + r - 1, 0)]
-        label, touching = 0, False
-        for c in range(columns):
-            value = pixels[c]
-            if c == 0 or value != pixels[c - 1]:
-                label, touching = 0, False
+    values: NDArray[Any],
+    rows: NDArray[np.int64],
+    starts: NDArray[np.int32],
+    above: int,
+    nodata: int,
+    masked: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Number the parts; gives the value of each, and the part of each run."""
+    lines, columns = values.shape
+    parent = np.arange(starts.size).astype(np.int32)
+    for r in range(1, lines):
+        line, north = values[r], values[r - 1]
+        known, past = rows[above + r - 1], rows[above + r]
+        for run in range(past, rows[above + r + 1]):
+            value = line[starts[run]]
+            end = starts[run + 1] if run + 1 < rows[above + r + 1] else columns
+            while starts[known] < end:
+                if north[starts[known]] == value:
+                    unite(parent, known, run)
+                if (starts[known + 1] if known + 1 < past else columns) > end:
+                    break  # it lies above the next run as well
+                known += 1
+                if known == past:
+                    break
+    kinds = np.empty(starts.size + 1, np.int64)
+    parts = np.zeros(starts.size, np.int32)
+    kinds[0] = count = 0
+    for r in range(lines):
+        for run in range(rows[above + r], rows[above + r + 1]):
+            value = values[r, starts[run]]
             if masked and value == nodata:
                 continue
-            touched, touching = touching, r > 0 and north[c] == value
-            if touching and not touched:
-                if label == 0:
-                    label = known[c + 1]
-                elif label != known[c + 1]:
-                    unite(parent, label, known[c + 1])
-            elif label == 0:
+            first = find(parent, run)
+            if first == run:
                 count += 1
-                label = parent[count] = count
-                kinds[count] = value
-            new[c + 1] = label
-    parts = _number(parent, kinds, count)
-    for r in range(above, above + rows):
-        line = labels[r]
-        for c in range(1, columns + 1):
-            line[c] = parent[line[c]]
-    return labels, kinds[: parts + 1].copy()
+                kinds[count], parts[run] = value, count
+            else:
+                parts[run] = parts[first]
+    return kinds[: count + 1].copy(), parts
 
 
 @kernel
-def _number(parent: NDArray[np.int32], kinds: NDArray[np.int64], count: int) -> int:
-    """Replace the parents by consecutive numbers of their sets; a parent comes before its items."""
-    parts = 0
-    for item in range(1, count + 1):
-        if parent[item] == item:
-            parts += 1
-            kinds[parts] = kinds[item]
-            parent[item] = parts
-        else:
-            parent[item] = parent[parent[item]]
-    return parts
-
-
-@kernel
-def _lattice(labels: NDArray[np.int32], row: int) -> tuple[_Lattice, int]:
+def _lattice(runs: Runs, kinds: NDArray[np.int64]) -> tuple[Lattice, NDArray[np.int32], int]:
     """Find the vertices, link them along columns, and count the steps of all walks."""
-    lines, columns = labels.shape[0] - 1, labels.shape[1] - 1
-    room = (lines + 2) * columns
-    points = np.empty(room, np.int64)
+    lines, columns = runs.rows.size - 2, runs.columns + 1
+    room = 2 * runs.starts.size + lines + 2
+    where, across = np.empty(room, np.int32), np.empty(room, np.int32)
     edges, pending = np.empty(room, np.uint8), np.empty(room, np.uint8)
     north, south = np.empty(room, np.int32), np.empty(room, np.int32)
     last = np.empty(columns, np.int32)
-    count = steps = 0
-    for c in range(columns):
-        if labels[0, c] != labels[0, c + 1]:
-            points[count], edges[count], pending[count] = c, 0, 0
+    touching = np.empty((room, 2), np.int32)
+    count = steps = pairs = 0
+    west = 0
+    for run in range(runs.rows[0], runs.rows[1] + 1):
+        east = runs.parts[run] if run < runs.rows[1] else 0
+        c = runs.starts[run] if run < runs.rows[1] else runs.columns
+        if west != east:
+            where[count], across[count], edges[count], pending[count] = -1, c, 0, 0
             last[c] = count
             count += 1
+        west = east
     for r in range(lines):
-        ne, se = labels[r, 0], labels[r + 1, 0]
-        for c in range(columns):
+        upper, lower = runs.rows[r], runs.rows[r + 1]
+        upper_end, lower_end = runs.rows[r + 1], runs.rows[r + 2]
+        ne = se = c = 0
+        while c < runs.columns:
+            upper_start = runs.starts[upper] if upper < upper_end else runs.columns
+            lower_start = runs.starts[lower] if lower < lower_end else runs.columns
+            c = min(upper_start, lower_start)
             nw, sw = ne, se
-            ne, se = labels[r, c + 1], labels[r + 1, c + 1]
-            if nw == ne and sw == se and nw == sw:
-                continue
+            if upper_start == c:
+                ne = runs.parts[upper] if upper < upper_end else 0
+                upper += 1
+            if lower_start == c:
+                se = runs.parts[lower] if lower < lower_end else 0
+                lower += 1
             to_south, to_east, to_north, to_west = sw != se, ne != se, nw != ne, nw != sw
             degree = to_south + to_east + to_north + to_west
-            if degree == 2 and to_south == to_north:
-                continue  # straight on
-            points[count] = (row + r) << _ROW | c << 2 | (degree - 2)
+            if degree == 0 or (degree == 2 and to_south == to_north):
+                continue  # within one part, or straight on
+            where[count], across[count] = r, c
             edges[count] = to_south | to_east << 1 | to_north << 2 | to_west << 3
             # On the left hand of an edge that leaves southwards lies the south-east pixel, etc.
             left = (se != 0) | (ne != 0) << 1 | (nw != 0) << 2 | (sw != 0) << 3
             pending[count] = edges[count] & left
-            steps += _ones(pending[count])
+            steps += ones(pending[count])
+            if degree == 4:
+                for one, other in ((nw, se), (ne, sw)):
+                    if one and other and one != other and kinds[one] == kinds[other]:
+                        touching[pairs] = one, other
+                        pairs += 1
             if to_north:
                 north[count] = last[c]
                 south[last[c]] = count
             last[c] = count
             count += 1
-    for c in range(columns):
-        if labels[lines, c] != labels[lines, c + 1]:
-            points[count], edges[count], pending[count] = columns + c, 0, 0
+    west = 0
+    for run in range(runs.rows[lines], runs.rows[lines + 1] + 1):
+        east = runs.parts[run] if run < runs.rows[lines + 1] else 0
+        c = runs.starts[run] if run < runs.rows[lines + 1] else runs.columns
+        if west != east:
+            where[count], across[count], edges[count], pending[count] = lines, columns + c, 0, 0
             north[count] = last[c]
             south[last[c]] = count
             count += 1
-    lattice = _Lattice(points[:count], edges[:count], pending[:count], north[:count], south[:count])
-    return lattice, steps
+        west = east
+    lattice = Lattice(
+        where[:count], across[:count], edges[:count], pending[:count], north[:count], south[:count]
+    )
+    return lattice, touching[:pairs].copy(), steps
 
 
 @inlined
-def _ones(bits: int) -> int:
+def ones(bits: int) -> int:
     """How many of the four low bits are set."""
     return (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1) + (bits >> 3 & 1)
 
 
 @kernel
+def _points(lattice: Lattice, row: int) -> NDArray[np.int64]:
+    """The vertices as points of the whole map; portals have none."""
+    points = np.empty(lattice.rows.size, np.int64)
+    for node in range(points.size):
+        degree = max(ones(lattice.edges[node]), 2)
+        points[node] = point_at(
+            np.int64(row) + lattice.rows[node], np.int64(lattice.columns[node]), degree
+        )
+    return points
+
+
+@kernel
 def _walk(
-    labels: NDArray[np.int32], lattice: _Lattice, steps: int, row: int
+    runs: Runs, lattice: Lattice, points: NDArray[np.int64], steps: int
 ) -> tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]
 ]:
     """Walk all boundaries: first the pieces that begin at portals, then the closed rings."""
-    lines, columns = labels.shape[0] - 1, labels.shape[1] - 1
-    nodes = lattice.points.size
+    lines, columns = runs.rows.size - 2, runs.columns + 1
+    nodes = lattice.rows.size
     out = np.empty(steps, np.int64)
     room = steps // 4 + 2 * columns + 1  # a ring has four vertices, a portal begins one piece
     offsets = np.zeros(room + 1, np.int64)
@@ -223,46 +322,53 @@ def _walk(
     for node in range(nodes):
         if lattice.edges[node]:
             continue
-        portal = lattice.points[node]
+        portal = np.int64(lattice.columns[node])
         upper = portal < columns
-        part = labels[0, portal + 1] if upper else labels[lines, portal - columns]
+        part = _part_at(runs, 0, portal) if upper else _part_at(runs, lines, portal - columns - 1)
         if part == 0:
             continue
-        end, size = _follow(lattice, node, _SOUTH if upper else _NORTH, out, size)
-        parts[count], heads[count], tails[count] = part, portal, lattice.points[end]
+        end, size = _follow(lattice, points, node, SOUTH if upper else NORTH, out, size)
+        parts[count], heads[count], tails[count] = part, portal, lattice.columns[end]
         count += 1
         offsets[count] = size
     for node in range(nodes):
         for heading in range(4):
             if lattice.pending[node] >> heading & 1:
-                r, c = row_of(lattice.points[node]) - row, column_of(lattice.points[node])
-                south, east = heading in (_SOUTH, _WEST), heading in (_SOUTH, _EAST)
-                out[size] = lattice.points[node]
-                parts[count] = labels[r + south, c + east]
+                south, east = heading in (SOUTH, WEST), heading in (SOUTH, EAST)
+                row, column = lattice.rows[node] + south, lattice.columns[node] + east - 1
+                parts[count] = _part_at(runs, row, column)
                 heads[count] = tails[count] = CLOSED
-                _, size = _follow(lattice, node, heading, out, size + 1)
+                _, size = _follow(lattice, points, node, heading, out, size)
                 count += 1
                 offsets[count] = size
-    return out, offsets[: count + 1], parts[:count], heads[:count], tails[:count]
+    return out[:size], offsets[: count + 1], parts[:count], heads[:count], tails[:count]
 
 
 @kernel
 def _follow(
-    lattice: _Lattice, node: int, heading: int, out: NDArray[np.int64], size: int
+    lattice: Lattice,
+    points: NDArray[np.int64],
+    node: int,
+    heading: int,
+    out: NDArray[np.int64],
+    size: int,
 ) -> tuple[int, int]:
     """Walk from a vertex until back there, or from a portal to a portal."""
     first, departure = node, heading
     while True:
         lattice.pending[node] &= ~(1 << heading)
-        if heading == _SOUTH:
+        if heading == SOUTH:
             node = lattice.south[node]
-        elif heading == _NORTH:
+        elif heading == NORTH:
             node = lattice.north[node]
         else:
-            node += 1 if heading == _EAST else -1  # the next vertex of the line
+            node += 1 if heading == EAST else -1  # the next vertex of the line
         edges = lattice.edges[node]
         if edges == 0:
             return node, size
+        if points[node] != REMOVED:
+            out[size] = points[node]
+            size += 1
         # Keep to the left: first to the left if there is an edge, else straight on, else right.
         if edges >> (heading + 1 & 3) & 1:
             heading = heading + 1 & 3
@@ -270,32 +376,28 @@ def _follow(
             heading = heading + 3 & 3
         if node == first and heading == departure:
             return node, size
-        out[size] = lattice.points[node]
-        size += 1
-
-
-@inlined
-def row_of(points: Any) -> Any:
-    """The lattice row of a point, or of an array of them."""
-    return points >> _ROW
-
-
-@inlined
-def column_of(points: Any) -> Any:
-    """The lattice column of a point, or of an array of them."""
-    return points >> 2 & 0xFFFFFFFF
 
 
 @kernel
-def unite_diagonals(
-    labels: NDArray[np.int32], values: NDArray[np.int64], parent: NDArray[np.int64], base: int
-) -> None:
-    """Unite parts of one value that touch at a corner; part ``p`` is item ``base + p``."""
-    for r in range(labels.shape[0] - 1):
-        for c in range(labels.shape[1] - 1):
-            nw, ne = labels[r, c], labels[r, c + 1]
-            sw, se = labels[r + 1, c], labels[r + 1, c + 1]
-            if nw != se and nw and se and values[nw] == values[se]:
-                unite(parent, base + nw, base + se)
-            if ne != sw and ne and sw and values[ne] == values[sw]:
-                unite(parent, base + ne, base + sw)
+def _part_at(runs: Runs, row: int, column: int) -> int:
+    """The part of a pixel, none outside the map."""
+    if not 0 <= column < runs.columns:
+        return 0
+    low, high = runs.rows[row], runs.rows[row + 1]
+    while high - low > 1:
+        middle = (low + high) // 2
+        if runs.starts[middle] <= column:
+            low = middle
+        else:
+            high = middle
+    return runs.parts[low]
+
+
+@kernel
+def row_of_parts(runs: Runs, row: int) -> NDArray[np.int64]:
+    """The parts of one row of pixels, with one outside the map at either end: (columns + 2,)."""
+    parts = np.zeros(runs.columns + 2, np.int64)
+    for run in range(runs.rows[row], runs.rows[row + 1]):
+        end = runs.starts[run + 1] if run + 1 < runs.rows[row + 1] else runs.columns
+        parts[runs.starts[run] + 1 : end + 1] = runs.parts[run]
+    return parts

@@ -1,0 +1,456 @@
+"""Boundaries with fewer vertices: each arc once, so that neighbours keep fitting together.
+
+An arc is a boundary between two junctions (where three or four edges meet, or where a boundary
+leaves the strip), or a whole ring without one. Its ends stay; between them vertices are removed as
+Visvalingam and Whyatt do it: the one whose triangle with its two neighbours is smallest goes first,
+until every triangle that is left is larger than the square of the tolerance. (M. Visvalingam and
+J. D. Whyatt, Line generalisation by repeated elimination of points, The Cartographic Journal 30
+(1993) 46-51.) Three things are different here.
+
+- *No arc crosses another, whatever becomes of that other.* A vertex stays if its triangle holds any
+  original vertex of another arc, or a vertex of its own arc. Sweeping over an empty triangle, a
+  boundary meets no edge either: such an edge would have to end in the triangle, or to cross what
+  was there before. As the original vertices alone are asked, arcs do not wait for each other, and
+  the result depends on nothing but the map.
+- *Areas stay.* What a removal takes from one side it gives to the other. The arc keeps the account
+  (see `Balance`), prefers removals that even it, and at last slides one vertex along the original
+  boundary until the account is even. So every region keeps its area, and none can vanish.
+- *The border of the data stays*, because what lies beyond it has no area to make it good.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.polygons.kernel import inlined, kernel
+from geoseg.polygons.points import REMOVED, point_near, row_of
+from geoseg.polygons.trace import EAST, NORTH, SOUTH, Lattice, ones
+
+__all__ = ["simplify"]
+
+SLACK = 2
+"""How far an account may be uneven meanwhile, in limits: as much as one slid vertex can even."""
+
+ROLLBACKS = 40
+"""Removals that are taken back at most in search of one where a slid vertex evens the account."""
+
+_NEAR = 1e-9  # pixels: closer to a triangle a vertex counts as inside
+
+
+class _Arc(NamedTuple):
+    """Room for one arc: its vertices by their place in it."""
+
+    nodes: NDArray[np.int32]  # of the lattice
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+    before: NDArray[np.int64]  # the vertex before it that is left
+    after: NDArray[np.int64]
+    doubled: NDArray[np.int64]  # twice the signed area of its triangle
+    left: NDArray[np.bool_]
+    removed: NDArray[np.int64]  # vertices in the order of their removal
+    rising: NDArray[np.int64]  # heaps of vertices with triangles to the left, and to the right
+    falling: NDArray[np.int64]
+
+
+@kernel
+def simplify(lattice: Lattice, points: NDArray[np.int64], limit: float) -> None:
+    """Simplify all arcs of a strip.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Before its boundaries are walked.
+    points : ndarray of int64, shape (nodes,)
+        Its vertices, changed in place: those that go are `REMOVED`, one of an arc may be slid.
+    limit : float
+        Twice the area, in pixels, of the largest triangle that may be removed.
+    """
+    nodes = lattice.rows.size
+    occupied = _occupied(lattice)
+    done = np.zeros(nodes, np.bool_)
+    arc = _room(1 << 10)
+    for rings in (False, True):  # first the arcs that have ends, then what is left
+        for node in range(nodes):
+            if done[node] or lattice.edges[node] == 0 or rings == _is_end(lattice, node):
+                continue
+            for heading in range(4):
+                if not lattice.edges[node] >> heading & 1:
+                    continue
+                arc, count = _collect(lattice, arc, node, heading)
+                # Nothing between the ends; or walked before, from the other one.
+                if count < 3 or done[arc.nodes[1]]:
+                    continue
+                done[arc.nodes[1 : count - 1]] = True
+                if _has_data_on_both_sides(lattice, arc.nodes[0], arc.nodes[1], heading):
+                    _simplify_arc(arc, count, limit, occupied, lattice, points)
+                if rings:
+                    done[node] = True
+                    break
+
+
+@kernel
+def _occupied(lattice: Lattice) -> NDArray[np.bool_]:
+    """Which points of the lattice are vertices: (rows, columns)."""
+    rows = columns = 0
+    for node in range(lattice.rows.size):
+        if lattice.edges[node]:
+            rows = max(rows, lattice.rows[node] + 1)
+            columns = max(columns, lattice.columns[node] + 1)
+    occupied = np.zeros((rows, columns), np.bool_)
+    for node in range(lattice.rows.size):
+        if lattice.edges[node]:
+            occupied[lattice.rows[node], lattice.columns[node]] = True
+    return occupied
+
+
+@kernel
+def _room(size: int) -> _Arc:
+    # A vertex enters a heap when the arc is read, and again when a neighbour is removed.
+    return _Arc(
+        np.empty(size, np.int32),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.bool_),
+        np.empty(size, np.int64),
+        np.empty(3 * size, np.int64),
+        np.empty(3 * size, np.int64),
+    )
+
+
+@inlined
+def _neighbour(lattice: Lattice, node: int, heading: int) -> int:
+    """The vertex at the other end of an edge."""
+    if heading == SOUTH:
+        return int(lattice.south[node])
+    if heading == NORTH:
+        return int(lattice.north[node])
+    return node + 1 if heading == EAST else node - 1
+
+
+@inlined
+def _is_end(lattice: Lattice, node: int) -> bool:
+    """Whether arcs end at a vertex: at a junction, or beside a portal."""
+    edges = lattice.edges[node]
+    return bool(
+        ones(edges) > 2
+        or (edges >> SOUTH & 1 and lattice.edges[lattice.south[node]] == 0)
+        or (edges >> NORTH & 1 and lattice.edges[lattice.north[node]] == 0)
+    )
+
+
+@kernel
+def _collect(lattice: Lattice, arc: _Arc, node: int, heading: int) -> tuple[_Arc, int]:
+    """The vertices of the arc that leaves a vertex, both ends among them; 1 through a portal."""
+    first, count = node, 1
+    arc.nodes[0] = node
+    while True:
+        node = _neighbour(lattice, node, heading)
+        if lattice.edges[node] == 0:
+            return arc, 1
+        if count == arc.nodes.size:
+            larger = _room(2 * count)
+            larger.nodes[:count] = arc.nodes
+            arc = larger
+        arc.nodes[count] = node
+        count += 1
+        if node == first or _is_end(lattice, node):
+            return arc, count
+        onwards = lattice.edges[node] & ~(1 << (heading + 2 & 3))
+        heading = 0
+        while not onwards >> heading & 1:
+            heading += 1
+
+
+@inlined
+def _has_data_on_both_sides(lattice: Lattice, node: int, following: int, heading: int) -> bool:
+    """Whether there are parts on the left and on the right hand of an edge."""
+    back = lattice.pending[following] >> (heading + 2 & 3)
+    return bool(lattice.pending[node] >> heading & back & 1)
+
+
+@kernel
+def _simplify_arc(
+    arc: _Arc,
+    count: int,
+    limit: float,
+    occupied: NDArray[np.bool_],
+    lattice: Lattice,
+    points: NDArray[np.int64],
+) -> None:
+    for i in range(count):
+        arc.x[i], arc.y[i] = lattice.columns[arc.nodes[i]], lattice.rows[arc.nodes[i]]
+        arc.before[i], arc.after[i], arc.left[i] = i - 1, i + 1, True
+    removals, even, account = _remove(arc, count, limit, occupied)
+    slid, x, y = _even(arc, count, occupied, removals, even, account)
+    for i in range(1, count - 1):
+        occupied[arc.y[i], arc.x[i]] = True  # for the other arcs
+        if not arc.left[i]:
+            points[arc.nodes[i]] = REMOVED
+    if slid:
+        # Rows of the lattice count from the border of the strip, those of points from the map's.
+        north = row_of(points[arc.nodes[0]]) - arc.y[0]
+        points[arc.nodes[slid]] = point_near(x, y + north)
+
+
+@kernel
+def _remove(
+    arc: _Arc, count: int, limit: float, occupied: NDArray[np.bool_]
+) -> tuple[int, int, int]:
+    """Remove what can go; gives how many went, how many when last even, and the account."""
+    risen = fallen = 0
+    for i in range(1, count - 1):
+        risen, fallen = _enter(arc, i, limit, risen, fallen)
+    account = removals = even = 0
+    while True:
+        risen = _drop_stale(arc, arc.rising, risen, 1)
+        fallen = _drop_stale(arc, arc.falling, fallen, -1)
+        if not risen and not fallen:
+            return removals, even, account
+        # What evens the account first; when it is even, the smallest.
+        rise = risen > 0 and (
+            fallen == 0 or account < 0 or (account == 0 and arc.rising[0] < arc.falling[0])
+        )
+        if rise:
+            i = arc.rising[0] & 0xFFFFFFFF
+            risen = _pop(arc.rising, risen)
+        else:
+            i = arc.falling[0] & 0xFFFFFFFF
+            fallen = _pop(arc.falling, fallen)
+        if abs(account + arc.doubled[i]) > SLACK * limit:
+            continue
+        before, after = arc.before[i], arc.after[i]
+        if not _is_empty(occupied, *_at(arc, before), *_at(arc, i), *_at(arc, after)):
+            continue
+        account += arc.doubled[i]
+        _take(arc, occupied, i)
+        arc.removed[removals] = i
+        removals += 1
+        if account == 0:
+            even = removals
+        for near in (before, after):
+            if 0 < near < count - 1:
+                risen, fallen = _enter(arc, near, limit, risen, fallen)
+
+
+@inlined
+def _take(arc: _Arc, occupied: NDArray[np.bool_], i: int) -> None:
+    arc.left[i] = occupied[arc.y[i], arc.x[i]] = False
+    arc.after[arc.before[i]], arc.before[arc.after[i]] = arc.after[i], arc.before[i]
+
+
+@inlined
+def _put_back(arc: _Arc, occupied: NDArray[np.bool_], i: int) -> None:
+    arc.left[i] = occupied[arc.y[i], arc.x[i]] = True
+    arc.after[arc.before[i]] = arc.before[arc.after[i]] = i
+
+
+@inlined
+def _enter(arc: _Arc, i: int, limit: float, risen: int, fallen: int) -> tuple[int, int]:
+    """Measure the triangle of a vertex, and put it into its heap if it is small enough."""
+    doubled = _doubled(arc, arc.before[i], arc.x[i], arc.y[i], arc.after[i])
+    arc.doubled[i] = doubled
+    if abs(doubled) <= limit:
+        if doubled > 0:
+            risen = _push(arc.rising, risen, doubled << 32 | i)
+        else:
+            fallen = _push(arc.falling, fallen, -doubled << 32 | i)
+    return risen, fallen
+
+
+@inlined
+def _drop_stale(arc: _Arc, heap: NDArray[np.int64], size: int, sign: int) -> int:
+    """Drop from the top of a heap what is removed or has another triangle by now."""
+    while size:
+        i = heap[0] & 0xFFFFFFFF
+        if arc.left[i] and sign * arc.doubled[i] == heap[0] >> 32:
+            break
+        size = _pop(heap, size)
+    return size
+
+
+@inlined
+def _doubled(arc: _Arc, before: int, x: float, y: float, after: int) -> float:
+    """Twice the signed area of the triangle of a place between two vertices."""
+    return (x - arc.x[before]) * (arc.y[after] - y) - (y - arc.y[before]) * (arc.x[after] - x)
+
+
+@inlined
+def _at(arc: _Arc, i: int) -> tuple[float, float]:
+    return float(arc.x[i]), float(arc.y[i])
+
+
+@kernel
+def _is_empty(
+    occupied: NDArray[np.bool_],
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    x3: float,
+    y3: float,
+) -> bool:
+    """Whether a triangle and its edges hold no vertex but its own corners."""
+    top, bottom = np.ceil(min(y1, y2, y3) - _NEAR), np.floor(max(y1, y2, y3) + _NEAR)
+    for row in range(int(top), int(bottom) + 1):
+        west, east = np.inf, -np.inf
+        for xa, ya, xb, yb in ((x1, y1, x2, y2), (x2, y2, x3, y3), (x3, y3, x1, y1)):
+            if min(ya, yb) - _NEAR <= row <= max(ya, yb) + _NEAR:
+                if abs(yb - ya) <= _NEAR:
+                    west, east = min(west, xa, xb), max(east, xa, xb)
+                else:
+                    share = min(max((row - ya) / (yb - ya), 0.0), 1.0)
+                    at = xa + share * (xb - xa)
+                    west, east = min(west, at), max(east, at)
+        for column in range(int(np.ceil(west - _NEAR)), int(np.floor(east + _NEAR)) + 1):
+            if occupied[row, column] and not (
+                (column == x1 and row == y1)
+                or (column == x2 and row == y2)
+                or (column == x3 and row == y3)
+            ):
+                return False
+    return True
+
+
+@kernel
+def _even(
+    arc: _Arc,
+    count: int,
+    occupied: NDArray[np.bool_],
+    removals: int,
+    even: int,
+    account: int,
+) -> tuple[int, float, float]:
+    """Even the account: by sliding a vertex, else by taking removals back until it can be.
+
+    Returns the vertex that is slid, 0 for none, and where it goes.
+    """
+    for _ in range(ROLLBACKS):
+        if account == 0:
+            return 0, 0.0, 0.0
+        slid, x, y = _slide_one(arc, count, occupied, account)
+        if slid:
+            return slid, x, y
+        removals -= 1
+        i = arc.removed[removals]
+        _put_back(arc, occupied, i)
+        account -= _doubled(arc, arc.before[i], arc.x[i], arc.y[i], arc.after[i])
+    while removals > even:
+        removals -= 1
+        _put_back(arc, occupied, arc.removed[removals])
+    return 0, 0.0, 0.0
+
+
+@kernel
+def _slide_one(
+    arc: _Arc, count: int, occupied: NDArray[np.bool_], account: int
+) -> tuple[int, float, float]:
+    """Slide a vertex that is left; where none can be, one that was removed, from where it ends."""
+    last = count - 1
+    i = arc.after[0]
+    while i < last:
+        before, after = arc.before[i], arc.after[i]
+        wanted = _doubled(arc, before, arc.x[i], arc.y[i], after) + account
+        for step in (1, -1):
+            place, x, y = _slide(arc, occupied, before, i, after, step, wanted)
+            if place:
+                arc.left[i] = False
+                arc.left[place] = True
+                return place, x, y
+        i = after
+    i = 0
+    while i < last:
+        after = arc.after[i]
+        for step in (1, -1):
+            start = i if step == 1 else after
+            place, x, y = _slide(arc, occupied, i, start, after, step, account)
+            if place:
+                arc.left[place] = True
+                return place, x, y
+        i = after
+    return 0, 0.0, 0.0
+
+
+@kernel
+def _slide(
+    arc: _Arc,
+    occupied: NDArray[np.bool_],
+    before: int,
+    start: int,
+    after: int,
+    step: int,
+    wanted: float,
+) -> tuple[int, float, float]:
+    """Where on the original boundary between two vertices a third has the triangle wanted.
+
+    It moves from `start` on, edge by edge, and stops where a triangle that it sweeps is not empty.
+    Gives the vertex to put there, one that was removed; 0 if there is no such place.
+    """
+    end = after if step == 1 else before
+    i = start
+    while i != end:
+        following = i + step
+        here = _doubled(arc, before, arc.x[i], arc.y[i], after)
+        there = _doubled(arc, before, arc.x[following], arc.y[following], after)
+        inside = (here - wanted) * (there - wanted) <= 0 and here != there
+        share = (wanted - here) / (there - here) if inside else 1.0
+        x = arc.x[i] + share * (arc.x[following] - arc.x[i])
+        y = arc.y[i] + share * (arc.y[following] - arc.y[i])
+        if not _may_move(arc, occupied, before, i, after, x, y):
+            return 0, 0.0, 0.0
+        if inside:
+            # The vertex of the edge that is not an end of the triangle stands for the place.
+            place = following if following != end else i
+            return (0 if place in (before, after) else place), x, y
+        i = following
+    return 0, 0.0, 0.0
+
+
+@inlined
+def _may_move(
+    arc: _Arc,
+    occupied: NDArray[np.bool_],
+    before: int,
+    i: int,
+    after: int,
+    x: float,
+    y: float,
+) -> bool:
+    """Whether a vertex may move to a place on its edge: what it sweeps is empty."""
+    one, two = _is_empty(occupied, *_at(arc, before), *_at(arc, i), x, y), False
+    if one:
+        two = _is_empty(occupied, x, y, *_at(arc, i), *_at(arc, after))
+    return one and two
+
+
+@inlined
+def _push(heap: NDArray[np.int64], size: int, key: int) -> int:
+    """Put a key into a heap whose least one is on top; gives its new size."""
+    i = size
+    while i and heap[(i - 1) // 2] > key:
+        heap[i] = heap[(i - 1) // 2]
+        i = (i - 1) // 2
+    heap[i] = key
+    return size + 1
+
+
+@inlined
+def _pop(heap: NDArray[np.int64], size: int) -> int:
+    """Take the least key off a heap; gives its new size."""
+    size -= 1
+    key, i = heap[size], 0
+    while 2 * i + 1 < size:
+        child = 2 * i + 1
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if key <= heap[child]:
+            break
+        heap[i] = heap[child]
+        i = child
+    heap[i] = key
+    return size
