@@ -31,11 +31,18 @@ from geoseg.polygons.trace import EAST, NORTH, SOUTH, Lattice, ones
 
 __all__ = ["simplify"]
 
-SLACK = 2
-"""How far an account may be uneven meanwhile, in limits: as much as one slid vertex can even."""
+SLACK = 16
+"""How far an account may be uneven meanwhile, in squares of the tolerance. With more, hardly a
+vertex more can go; with much less, every tenth stays that could."""
 
 ROLLBACKS = 40
 """Removals that are taken back at most in search of one where a slid vertex evens the account."""
+
+# Bits of a key in a heap, below the size of the triangle: vertices replaced, place in the arc.
+_SPAN, _PLACE = 8, 26
+_MASK = (1 << _PLACE) - 1
+
+_ALL = 15  # every heading
 
 _NEAR = 1e-9  # pixels: closer to a triangle a vertex counts as inside
 
@@ -49,6 +56,7 @@ class _Arc(NamedTuple):
     before: NDArray[np.int64]  # the vertex before it that is left
     after: NDArray[np.int64]
     doubled: NDArray[np.int64]  # twice the signed area of its triangle
+    keys: NDArray[np.int64]  # under which it is in a heap
     left: NDArray[np.bool_]
     removed: NDArray[np.int64]  # vertices in the order of their removal
     rising: NDArray[np.int64]  # heaps of vertices with triangles to the left, and to the right
@@ -56,7 +64,7 @@ class _Arc(NamedTuple):
 
 
 @kernel
-def simplify(lattice: Lattice, points: NDArray[np.int64], limit: float) -> None:
+def simplify(lattice: Lattice, points: NDArray[np.int64], tolerance: float) -> None:
     """Simplify all arcs of a strip.
 
     Parameters
@@ -65,30 +73,22 @@ def simplify(lattice: Lattice, points: NDArray[np.int64], limit: float) -> None:
         Before its boundaries are walked.
     points : ndarray of int64, shape (nodes,)
         Its vertices, changed in place: those that go are `REMOVED`, one of an arc may be slid.
-    limit : float
+    tolerance : float
         Twice the area, in pixels, of the largest triangle that may be removed.
     """
-    nodes = lattice.rows.size
-    occupied = _occupied(lattice)
-    done = np.zeros(nodes, np.bool_)
+    occupied, ends = _occupied(lattice), _ends(lattice)
+    walked = np.zeros(ends.size, np.uint8)  # by heading, and all of a vertex within an arc
     arc = _room(1 << 10)
     for rings in (False, True):  # first the arcs that have ends, then what is left
-        for node in range(nodes):
-            if done[node] or lattice.edges[node] == 0 or rings == _is_end(lattice, node):
+        for node in range(ends.size):
+            if rings == ends[node] or walked[node] == _ALL or lattice.edges[node] == 0:
                 continue
             for heading in range(4):
-                if not lattice.edges[node] >> heading & 1:
+                if not (lattice.edges[node] & ~walked[node]) >> heading & 1:
                     continue
-                arc, count = _collect(lattice, arc, node, heading)
-                # Nothing between the ends; or walked before, from the other one.
-                if count < 3 or done[arc.nodes[1]]:
-                    continue
-                done[arc.nodes[1 : count - 1]] = True
-                if _has_data_on_both_sides(lattice, arc.nodes[0], arc.nodes[1], heading):
-                    _simplify_arc(arc, count, limit, occupied, lattice, points)
-                if rings:
-                    done[node] = True
-                    break
+                arc, count = _collect(lattice, ends, walked, arc, node, heading)
+                if count > 2 and _has_data_on_both_sides(lattice, arc, heading):
+                    _simplify_arc(arc, count, tolerance, occupied, lattice, points)
 
 
 @kernel
@@ -116,6 +116,7 @@ def _room(size: int) -> _Arc:
         np.empty(size, np.int64),
         np.empty(size, np.int64),
         np.empty(size, np.int64),
+        np.empty(size, np.int64),
         np.empty(size, np.bool_),
         np.empty(size, np.int64),
         np.empty(3 * size, np.int64),
@@ -133,22 +134,33 @@ def _neighbour(lattice: Lattice, node: int, heading: int) -> int:
     return node + 1 if heading == EAST else node - 1
 
 
-@inlined
-def _is_end(lattice: Lattice, node: int) -> bool:
-    """Whether arcs end at a vertex: at a junction, or beside a portal."""
-    edges = lattice.edges[node]
-    return bool(
-        ones(edges) > 2
-        or (edges >> SOUTH & 1 and lattice.edges[lattice.south[node]] == 0)
-        or (edges >> NORTH & 1 and lattice.edges[lattice.north[node]] == 0)
-    )
+@kernel
+def _ends(lattice: Lattice) -> NDArray[np.bool_]:
+    """At which vertices arcs end: at junctions, and beside portals."""
+    ends = np.zeros(lattice.rows.size, np.bool_)
+    for node in range(ends.size):
+        if lattice.edges[node]:
+            ends[node] |= ones(lattice.edges[node]) > 2
+        elif lattice.rows[node] < 0:
+            ends[lattice.south[node]] = True
+        else:
+            ends[lattice.north[node]] = True
+    return ends
 
 
 @kernel
-def _collect(lattice: Lattice, arc: _Arc, node: int, heading: int) -> tuple[_Arc, int]:
+def _collect(
+    lattice: Lattice,
+    ends: NDArray[np.bool_],
+    walked: NDArray[np.uint8],
+    arc: _Arc,
+    node: int,
+    heading: int,
+) -> tuple[_Arc, int]:
     """The vertices of the arc that leaves a vertex, both ends among them; 1 through a portal."""
     first, count = node, 1
     arc.nodes[0] = node
+    walked[node] |= 1 << heading
     while True:
         node = _neighbour(lattice, node, heading)
         if lattice.edges[node] == 0:
@@ -159,26 +171,29 @@ def _collect(lattice: Lattice, arc: _Arc, node: int, heading: int) -> tuple[_Arc
             arc = larger
         arc.nodes[count] = node
         count += 1
-        if node == first or _is_end(lattice, node):
+        back = heading + 2 & 3
+        walked[node] |= 1 << back
+        if node == first or ends[node]:
             return arc, count
-        onwards = lattice.edges[node] & ~(1 << (heading + 2 & 3))
+        walked[node] = _ALL
+        onwards = lattice.edges[node] & ~(1 << back)
         heading = 0
         while not onwards >> heading & 1:
             heading += 1
 
 
 @inlined
-def _has_data_on_both_sides(lattice: Lattice, node: int, following: int, heading: int) -> bool:
-    """Whether there are parts on the left and on the right hand of an edge."""
-    back = lattice.pending[following] >> (heading + 2 & 3)
-    return bool(lattice.pending[node] >> heading & back & 1)
+def _has_data_on_both_sides(lattice: Lattice, arc: _Arc, heading: int) -> bool:
+    """Whether there are parts on the left and on the right hand of the first edge of an arc."""
+    back = lattice.pending[arc.nodes[1]] >> (heading + 2 & 3)
+    return bool(lattice.pending[arc.nodes[0]] >> heading & back & 1)
 
 
 @kernel
 def _simplify_arc(
     arc: _Arc,
     count: int,
-    limit: float,
+    tolerance: float,
     occupied: NDArray[np.bool_],
     lattice: Lattice,
     points: NDArray[np.int64],
@@ -186,7 +201,7 @@ def _simplify_arc(
     for i in range(count):
         arc.x[i], arc.y[i] = lattice.columns[arc.nodes[i]], lattice.rows[arc.nodes[i]]
         arc.before[i], arc.after[i], arc.left[i] = i - 1, i + 1, True
-    removals, even, account = _remove(arc, count, limit, occupied)
+    removals, even, account = _remove(arc, count, tolerance, occupied)
     slid, x, y = _even(arc, count, occupied, removals, even, account)
     for i in range(1, count - 1):
         occupied[arc.y[i], arc.x[i]] = True  # for the other arcs
@@ -200,16 +215,16 @@ def _simplify_arc(
 
 @kernel
 def _remove(
-    arc: _Arc, count: int, limit: float, occupied: NDArray[np.bool_]
+    arc: _Arc, count: int, tolerance: float, occupied: NDArray[np.bool_]
 ) -> tuple[int, int, int]:
     """Remove what can go; gives how many went, how many when last even, and the account."""
     risen = fallen = 0
     for i in range(1, count - 1):
-        risen, fallen = _enter(arc, i, limit, risen, fallen)
+        risen, fallen = _enter(arc, i, risen, fallen)
     account = removals = even = 0
     while True:
-        risen = _drop_stale(arc, arc.rising, risen, 1)
-        fallen = _drop_stale(arc, arc.falling, fallen, -1)
+        risen = _drop_stale(arc, arc.rising, risen)
+        fallen = _drop_stale(arc, arc.falling, fallen)
         if not risen and not fallen:
             return removals, even, account
         # What evens the account first; when it is even, the smallest.
@@ -217,14 +232,16 @@ def _remove(
             fallen == 0 or account < 0 or (account == 0 and arc.rising[0] < arc.falling[0])
         )
         if rise:
-            i = arc.rising[0] & 0xFFFFFFFF
+            i = arc.rising[0] & _MASK
             risen = _pop(arc.rising, risen)
         else:
-            i = arc.falling[0] & 0xFFFFFFFF
+            i = arc.falling[0] & _MASK
             fallen = _pop(arc.falling, fallen)
-        if abs(account + arc.doubled[i]) > SLACK * limit:
+        if abs(account + arc.doubled[i]) > SLACK * tolerance * tolerance:
             continue
         before, after = arc.before[i], arc.after[i]
+        if not _is_near(arc, before, *_at(arc, before), after, *_at(arc, after), tolerance):
+            continue
         if not _is_empty(occupied, *_at(arc, before), *_at(arc, i), *_at(arc, after)):
             continue
         account += arc.doubled[i]
@@ -235,7 +252,28 @@ def _remove(
             even = removals
         for near in (before, after):
             if 0 < near < count - 1:
-                risen, fallen = _enter(arc, near, limit, risen, fallen)
+                risen, fallen = _enter(arc, near, risen, fallen)
+
+
+@kernel
+def _is_near(
+    arc: _Arc, start: int, xa: float, ya: float, end: int, xb: float, yb: float, tolerance: float
+) -> bool:
+    """Whether the original boundary between two vertices stays near the edge that replaces it."""
+    x, y = xb - xa, yb - ya
+    length2 = x * x + y * y
+    for i in range(start + 1, end):
+        xi, yi = arc.x[i] - xa, arc.y[i] - ya
+        along = xi * x + yi * y
+        if along <= 0:
+            away2 = xi * xi + yi * yi
+        elif along >= length2:
+            away2 = (xi - x) ** 2 + (yi - y) ** 2
+        else:
+            away2 = (xi * y - yi * x) ** 2 / length2
+        if away2 > tolerance * tolerance:
+            return False
+    return True
 
 
 @inlined
@@ -251,25 +289,24 @@ def _put_back(arc: _Arc, occupied: NDArray[np.bool_], i: int) -> None:
 
 
 @inlined
-def _enter(arc: _Arc, i: int, limit: float, risen: int, fallen: int) -> tuple[int, int]:
-    """Measure the triangle of a vertex, and put it into its heap if it is small enough."""
+def _enter(arc: _Arc, i: int, risen: int, fallen: int) -> tuple[int, int]:
+    """Measure the triangle of a vertex, and put the vertex into its heap."""
     doubled = _doubled(arc, arc.before[i], arc.x[i], arc.y[i], arc.after[i])
-    arc.doubled[i] = doubled
-    if abs(doubled) <= limit:
+    # Of equal triangles the one that replaces fewer vertices: edges grow evenly, which is quicker.
+    span = min(arc.after[i] - arc.before[i], (1 << _SPAN) - 1)
+    arc.doubled[i], arc.keys[i] = doubled, (abs(doubled) << _SPAN | span) << _PLACE | i
+    if abs(doubled) >> 63 - _SPAN - _PLACE == 0:
         if doubled > 0:
-            risen = _push(arc.rising, risen, doubled << 32 | i)
+            risen = _push(arc.rising, risen, arc.keys[i])
         else:
-            fallen = _push(arc.falling, fallen, -doubled << 32 | i)
+            fallen = _push(arc.falling, fallen, arc.keys[i])
     return risen, fallen
 
 
 @inlined
-def _drop_stale(arc: _Arc, heap: NDArray[np.int64], size: int, sign: int) -> int:
+def _drop_stale(arc: _Arc, heap: NDArray[np.int64], size: int) -> int:
     """Drop from the top of a heap what is removed or has another triangle by now."""
-    while size:
-        i = heap[0] & 0xFFFFFFFF
-        if arc.left[i] and sign * arc.doubled[i] == heap[0] >> 32:
-            break
+    while size and not (arc.left[heap[0] & _MASK] and arc.keys[heap[0] & _MASK] == heap[0]):
         size = _pop(heap, size)
     return size
 

@@ -112,7 +112,7 @@ def trace(
         # What is not simplified does not wait for the machine code of it.
         from geoseg.polygons.simplify import simplify
 
-        simplify(lattice, points, 2 * tolerance**2)
+        simplify(lattice, points, tolerance)
     return Strip(runs, kinds, touching, *_walk(runs, lattice, points, steps))
 
 
