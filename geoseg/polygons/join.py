@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.polygons.kernel import find, kernel, unite
+from geoseg.polygons.kernel import representatives, unite_pairs
 from geoseg.polygons.store import NONE, Lists, PieceStore, Rings, no_lists
 from geoseg.polygons.trace import CLOSED, Strip, row_of_parts
 
@@ -171,12 +171,12 @@ def _unite(front: _Front, strip: Strip, sums: NDArray[np.float64], connectivity:
     # Both know the row above the strip; where it goes on unchanged there is nothing new to unite.
     row = row_of_parts(strip.runs, 0)
     new = np.flatnonzero(np.diff(front.row, prepend=0) | np.diff(row, prepend=0))
-    _unite_pairs(parent, front.row[new], _items_of(row[new], known))
-    parts = _representatives(parent)
-    _unite_pairs(parent, _first_parts(front.regions)[front.regions], np.arange(known + 1))
+    unite_pairs(parent, front.row[new], _items_of(row[new], known))
+    parts = representatives(parent)
+    unite_pairs(parent, _first_parts(front.regions)[front.regions], np.arange(known + 1))
     if connectivity == 8:
-        _unite_pairs(parent, *(strip.touching.T.astype(np.int64) + known))
-    regions = _representatives(parent)
+        unite_pairs(parent, *(strip.touching.T.astype(np.int64) + known))
+    regions = representatives(parent)
     total = np.zeros((parent.size, sums.shape[1]))
     np.add.at(total, regions[_first_parts(front.regions)], front.sums)
     np.add.at(total, regions[known + 1 :], sums[1:])
@@ -209,20 +209,3 @@ def _renumber(items: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> 
     numbers = np.zeros(count, np.int64)
     numbers[kept] = np.arange(kept.size)
     return numbers[items]
-
-
-@kernel
-def _unite_pairs(
-    parent: NDArray[np.int64], ones: NDArray[np.int64], others: NDArray[np.int64]
-) -> None:
-    for i in range(ones.size):
-        unite(parent, ones[i], others[i])
-
-
-@kernel
-def _representatives(parent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The lowest item of the set of each item."""
-    out = np.empty_like(parent)
-    for item in range(parent.size):
-        out[item] = find(parent, item)
-    return out

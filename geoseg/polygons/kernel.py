@@ -10,7 +10,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-__all__ = ["find", "inlined", "kernel", "ranges", "unite"]
+__all__ = ["find", "inlined", "kernel", "ranges", "representatives", "unite", "unite_pairs"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +44,24 @@ def unite(parent: NDArray[Any], one: int, other: int) -> None:
         parent[other] = one
     else:
         parent[one] = other
+
+
+@kernel
+def unite_pairs(
+    parent: NDArray[np.int64], ones: NDArray[np.int64], others: NDArray[np.int64]
+) -> None:
+    """Make one set of the sets of each pair."""
+    for i in range(ones.size):
+        unite(parent, ones[i], others[i])
+
+
+@kernel
+def representatives(parent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest item of the set of each item."""
+    out = np.empty_like(parent)
+    for item in range(parent.size):
+        out[item] = find(parent, item)
+    return out
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from geoseg.polygons.kernel import inlined, kernel
 from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
 
-__all__ = ["measure", "zone"]
+__all__ = ["Sizes", "measure", "pixel_sizes", "zone"]
 
 
 def measure(
@@ -53,6 +55,62 @@ def measure(
     assert geod is not None  # noqa: S101  (for the type checker: latitudes are on an ellipsoid)
     radians = matrix * crs.axis_info[0].unit_conversion_factor
     return _on_ellipsoid(corners, polygons.rings, _rings_of(polygons), radians, geod.a, geod.es)
+
+
+class Sizes(NamedTuple):
+    """How large the pixels of each row are, in metres and square metres: (rows,) each."""
+
+    areas: NDArray[np.float64]
+    widths: NDArray[np.float64]
+    heights: NDArray[np.float64]
+
+
+def pixel_sizes(rows: int, columns: int, transform: Affine, crs: CRS | None) -> Sizes:
+    """How large the pixels of each row are, by the conventions of `measure`.
+
+    Parameters
+    ----------
+    rows, columns : int
+    transform : Affine
+    crs : pyproj.CRS or None
+
+    Returns
+    -------
+    Sizes
+        On the ellipsoid areas are exact where rows follow parallels; else all sizes are those in
+        the middle of the row.
+    """
+    metres = crs.axis_info[0].unit_conversion_factor if crs and crs.axis_info else 1.0
+    if crs is None or not crs.is_geographic:
+        sizes = (
+            abs(transform.determinant) * metres**2,
+            np.hypot(transform.a, transform.d) * metres,
+            np.hypot(transform.b, transform.e) * metres,
+        )
+        return Sizes(*(np.full(rows, size) for size in sizes))
+    geod = crs.get_geod()
+    assert geod is not None  # noqa: S101  (for the type checker)
+    edges = transform.d * columns / 2 + transform.e * np.arange(rows + 1) + transform.f
+    middle = (edges[1:] + edges[:-1]) / 2 * metres
+    along = _radius(middle, geod.a, geod.es) * metres
+    across = geod.a * np.cos(middle) / np.sqrt(1 - geod.es * np.sin(middle) ** 2) * metres
+    zones = _zones(edges * metres, geod.a, geod.es)
+    rotated = bool(transform.b or transform.d)
+    return Sizes(
+        abs(transform.determinant) * along * across
+        if rotated
+        else np.abs(transform.a * metres * np.diff(zones)),
+        np.hypot(transform.a * across, transform.d * along),
+        np.hypot(transform.b * across, transform.e * along),
+    )
+
+
+@kernel
+def _zones(latitudes: NDArray[np.float64], a: float, es: float) -> NDArray[np.float64]:
+    out = np.empty_like(latitudes)
+    for i in range(latitudes.size):
+        out[i] = zone(latitudes[i], a, es)
+    return out
 
 
 def _rings_of(polygons: Polygons) -> NDArray[np.int64]:
@@ -141,6 +199,6 @@ def zone(latitude: float, a: float, es: float) -> float:
 
 
 @inlined
-def _radius(latitude: float, a: float, es: float) -> float:
+def _radius(latitude: Any, a: float, es: float) -> Any:
     """Radius of curvature of the meridian: Snyder (1987), equation (4-18)."""
-    return float(a * (1 - es) / (1 - es * np.sin(latitude) ** 2) ** 1.5)
+    return a * (1 - es) / (1 - es * np.sin(latitude) ** 2) ** 1.5
