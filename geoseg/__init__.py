@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geoseg.errors import UserError
     from geoseg.evaluation import evaluate
     from geoseg.job import predict_file
-    from geoseg.polygons import polygonize, polygonize_file
+    from geoseg.polygons import area_by_class, polygonize, polygonize_file
     from geoseg.prediction import predict
     from geoseg.raster import class_table, open_raster, open_stack, write_raster
     from geoseg.segmenter import Segmenter, load, shipped_models
@@ -34,6 +34,7 @@ __all__ = [
     "ClassInfo",
     "Segmenter",
     "UserError",
+    "area_by_class",
     "class_table",
     "evaluate",
     "load",
@@ -52,6 +53,7 @@ _HOME = {
     "ClassInfo": "classes",
     "Segmenter": "segmenter",
     "UserError": "errors",
+    "area_by_class": "polygons",
     "class_table": "raster",
     "evaluate": "evaluation",
     "load": "segmenter",

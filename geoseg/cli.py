@@ -319,23 +319,91 @@ def _listed(outputs: Mapping[str, Path]) -> str:
     return ", ".join(str(path) for path in outputs.values())
 
 
+def shape_options(command: Command) -> Command:
+    """How polygons are made; the same wherever they are."""
+    for option in (
+        click.option(
+            "--simplify",
+            type=float,
+            default=0.0,
+            metavar="PX",
+            help="Fewer vertices: boundaries may move this many pixels; areas stay.",
+        ),
+        click.option(
+            "--min-area",
+            type=float,
+            default=0.0,
+            metavar="M2",
+            help="Regions of less square metres go to their neighbours, on the map as well.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("classmap")
-@click.argument("dst", type=click.Path(path_type=Path))
-@click.option("--connectivity", type=click.Choice(["4", "8"]), default="4", show_default=True)
+@click.argument("dst", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--connectivity",
+    type=click.Choice(["4", "8"]),
+    default="4",
+    show_default=True,
+    help="Whether pixels that touch at a corner only are one region (8).",
+)
+@shape_options
+@click.option("--sieve", type=click.Path(path_type=Path), help="Write the map of --min-area: .tif")
+@click.option("--classes", metavar="A,B", help="Only these, by name or value: water,forest")
+@click.option("--with-nodata", is_flag=True, help="Polygons of pixels without data, too.")
+@click.option("--regularize", is_flag=True, help="Square corners, for buildings.")
 @click.option("--crs", help="Reproject the polygons to this coordinate system.")
 @click.option("--band", help="Number or name of the band that is the class map, if several.")
 @click.option("--confidence", type=click.Path(path_type=Path), help="Raster to average by polygon.")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--summary", is_flag=True, help="Tell the area of each class; DST may be left out.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @progress_option
-def polygonize(classmap: str, dst: Path, connectivity: str, progress: str, **options: Any) -> None:
+def polygonize(
+    classmap: str, dst: Path | None, connectivity: str, summary: bool, progress: str, **options: Any
+) -> None:
     """Make polygons of a class map: .gpkg, .fgb, .parquet or .geojson by the ending of DST."""
     joined: Literal[4, 8] = 8 if connectivity == "8" else 4
+    classes = options.pop("classes")
+    done: dict[str, Any] = {"event": "done", "outputs": {}}
     with running(progress) as console:
-        geoseg.polygonize_file(
-            classmap, dst, connectivity=joined, on_progress=console.event, **options
-        )
-        console.message(f"wrote {dst}")
+        if dst is None and (not summary or options["sieve"]):
+            raise UserError(f"only {classmap} is given; name the file to write, e.g. map.gpkg")
+        if dst is not None:
+            geoseg.polygonize_file(
+                classmap,
+                dst,
+                connectivity=joined,
+                classes=None if classes is None else [each.strip() for each in classes.split(",")],
+                on_progress=lambda event: (
+                    done.update(event) if event["event"] == "done" else console.event(event)
+                ),
+                **options,
+            )
+            console.message(f"wrote {', '.join(done['outputs'].values())}")
+        if summary:
+            areas = geoseg.area_by_class(
+                classmap,
+                band=options["band"],
+                min_area=options["min_area"],
+                connectivity=joined,
+            )
+            done["classes"] = areas.to_dict("records")
+            console.result(_table_of(done["classes"]))
+        console.event(done)
+
+
+def _table_of(areas: Sequence[Mapping[str, Any]]) -> str:
+    lines = [f"{'class':>6}  {'name':24} {'pixels':>15} {'m2':>20} {'share':>8}"]
+    lines += [
+        f"{each['class_id']:>6}  {each['class_name'][:24]:24} {each['pixels']:>15,} "
+        f"{each['area_m2']:>20,.1f} {each['share']:>8.2%}"
+        for each in areas
+    ]
+    return "\n".join(lines)
 
 
 @main.command()

@@ -35,6 +35,7 @@ from geoseg.errors import UserError
 from geoseg.polygons import polygonize, polygonize_file, refuse_unknown_format, stream
 from geoseg.polygons.features import Features
 from geoseg.polygons.join import OpenRegions
+from geoseg.polygons.making import Making
 from geoseg.polygons.source import map_of_array
 from geoseg.polygons.trace import trace
 from geoseg.raster import write_raster
@@ -58,8 +59,8 @@ heights = st.integers(1, 9)
 
 
 @contextmanager
-def strips_of(rows: int, columns: int) -> Iterator[None]:
-    with mock.patch.object(stream, "STRIP_PIXELS", rows * columns):
+def strips_of(rows: int) -> Iterator[None]:
+    with mock.patch.object(stream, "strip_rows", return_value=rows):
         yield
 
 
@@ -80,7 +81,7 @@ def class_map(
 def polygons(
     values: NDArray[Any], connectivity: Any = 4, rows: int = 1000, **options: Any
 ) -> gpd.GeoDataFrame:
-    with strips_of(rows, values.shape[1]):
+    with strips_of(rows):
         return polygonize(class_map(values, **options), connectivity=connectivity)
 
 
@@ -373,8 +374,8 @@ def test_a_chunked_array_gives_the_same_and_computes_each_chunk_once(
 
 def test_a_region_is_handed_out_in_the_strip_after_its_last_row() -> None:
     values = np.repeat(np.arange(1, 6), 4)[:, None].astype(np.uint8) * np.ones((1, 3), np.uint8)
-    with strips_of(2, 3):
-        batches = list(stream.stream(map_of_array(class_map(values)), 4))
+    with strips_of(2):
+        batches = list(stream.stream(map_of_array(class_map(values)), Making()))
     assert [(rows, list(each.values)) for rows, each in batches if each.values.size] == [
         (6, [1]),
         (10, [2]),
@@ -552,7 +553,7 @@ def test_two_writes_give_the_same_bytes_whatever_the_strips(scene: Path, ending:
     path = scene.with_name(f"map.{ending}")
     found = []
     for rows in (1000, 7, 1):
-        with strips_of(rows, 70):
+        with strips_of(rows):
             polygonize_file(scene, path, overwrite=True)
         found.append(path.read_bytes())
     assert found[0] == found[1] == found[2]
@@ -593,10 +594,12 @@ def test_mean_confidence_is_the_mean_over_the_pixels_that_have_it(
     belief = np.random.default_rng(seed).random(values.shape)
     belief[belief < 0.2] = np.nan
     source = map_of_array(class_map(values, Affine(1, 0, 0, 0, -1, 0), None))
-    with strips_of(rows, values.shape[1]):
-        batches = [p for _, p in stream.stream(source, connectivity, lambda box: belief[box])]
-    features = Features(source.grid, (), shapely.GeometryType.MULTIPOLYGON)
-    found = np.concatenate([features.attributes(each)["mean_confidence"] for each in batches])
+    with strips_of(rows):
+        batches = [
+            p for _, p in stream.stream(source, Making(connectivity), lambda box: belief[box])
+        ]
+    features = Features(source.grid, source, Making(connectivity))
+    found = np.concatenate([features.batch(each).attributes["mean_confidence"] for each in batches])
     frame = on_lattice(values, connectivity)
     for geometry, mean in zip(frame.geometry, found, strict=True):
         inside = belief[pixels_in(geometry, values.shape)]
@@ -813,7 +816,7 @@ def test_the_old_file_survives_a_failure_while_writing(
         if event["event"] == "progress" and event["done"] > 30:
             raise failure
 
-    with pytest.raises(failure), strips_of(10, 70):
+    with pytest.raises(failure), strips_of(10):
         polygonize_file(scene, path, overwrite=True, on_progress=fail)
     assert path.read_bytes() == before
     assert sorted(scene.parent.iterdir()) == files
@@ -835,7 +838,7 @@ def test_a_damaged_map_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) ->
 def test_progress_counts_rows(scene: Path) -> None:
     events: list[dict[str, Any]] = []
     path = scene.with_name("map.gpkg")
-    with strips_of(25, 70):
+    with strips_of(25):
         polygonize_file(scene, path, on_progress=events.append)
     assert events[0] == {"event": "start", "total": 60, "unit": "row", "done": 0}
     assert [each["done"] for each in events[1:-1]] == [25, 50, 60]

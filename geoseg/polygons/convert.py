@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +13,9 @@ import xarray as xr
 from pyproj import CRS
 
 from geoseg.errors import UserError
+from geoseg.polygons.copying import copying
 from geoseg.polygons.features import Features
+from geoseg.polygons.making import Making
 from geoseg.polygons.source import ClassMap, map_of_array, open_confidence, open_map
 from geoseg.polygons.stream import ahead, stream
 from geoseg.polygons.write import Batch, Header, refuse_open_elsewhere, refuse_unknown_format, write
@@ -27,11 +29,20 @@ if TYPE_CHECKING:
 __all__ = ["polygonize", "polygonize_file"]
 
 
-def polygonize(labels: xr.DataArray, *, connectivity: Literal[4, 8] = 4) -> gpd.GeoDataFrame:
+def polygonize(
+    labels: xr.DataArray,
+    *,
+    connectivity: Literal[4, 8] = 4,
+    simplify: float = 0.0,
+    min_area: float = 0.0,
+    classes: Sequence[str | int] | None = None,
+    with_nodata: bool = False,
+    regularize: bool = False,
+) -> gpd.GeoDataFrame:
     """Make polygons of a class map.
 
     Neighbouring polygons share their vertices: there is one wherever three of them, or two and the
-    border of the data, meet. So the polygons are a valid coverage.
+    border of the data, meet. So the polygons are a valid coverage, simplified or not.
 
     Parameters
     ----------
@@ -41,35 +52,55 @@ def polygonize(labels: xr.DataArray, *, connectivity: Literal[4, 8] = 4) -> gpd.
     connectivity : {4, 8}
         Whether pixels that touch at a corner only belong together (8) or not (4). With 8 all
         geometries are multipolygons: a polygon must not touch itself at a point.
+    simplify : float
+        How far a boundary may move to have fewer vertices, in pixels. Neighbours keep fitting
+        together, points where three meet and the border of the data stay, and every polygon keeps
+        its area to some thousandths of a pixel; see `geoseg.polygons.simplify`.
+    min_area : float
+        Regions of less square metres go to the neighbour with which they share the longest border,
+        the smallest first; see `geoseg.polygons.sieve`. What has no neighbour but pixels without
+        data stays.
+    classes : sequence of str or int, optional
+        Names or values of the classes to make polygons of; by default of all.
+    with_nodata : bool
+        Whether to make polygons of pixels without data, too.
+    regularize : bool
+        Whether to give polygons square corners, as buildings have; needs ``geoseg[regularize]``.
+        They do not fit together any more, and are multipolygons.
 
     Returns
     -------
     GeoDataFrame
-        A row for each connected region, in the order of their last pixels, with the columns
+        A row for each connected region, in the order of their last vertices, with the columns
 
-        - ``class_id``: the pixel value,
+        - ``class_id``: the pixel value; of masked pixels, which have none, -1,
         - ``class_name``: its name by the attributes of `labels`, else e.g. ``class 3``,
         - ``area_m2``: square metres, on the plane of a projected coordinate system, on the
           ellipsoid of a geographic one (the area of the pixels, between their meridians and
           parallels); squares of the units of the transform, or pixels, without a coordinate system,
+        - ``perimeter_m``: the length of exteriors and holes in metres, or those units, along edges
+          that are straight in map coordinates,
         - ``geometry``: exteriors counter-clockwise, holes clockwise, in map coordinates; without a
           transform in columns and rows.
 
     Raises
     ------
     UserError
-        When `labels` has other dimensions, holds no integers or values past int64, or
-        `connectivity` is neither 4 nor 8.
+        When `labels` has other dimensions, holds no integers, values past int64 or no such class,
+        or another argument is not as described.
     """
     # Those who write files only do not wait for the import of pandas.
     import geopandas as gpd
 
-    source = map_of_array(labels)
-    features = Features(source.grid, source.classes, _joins_corners(connectivity))
-    batches = [polygons for _, polygons in stream(source, connectivity)]
-    attributes = [features.attributes(each) for each in batches]
-    geometries = np.concatenate([features.geometries(each) for each in batches])
-    columns = {name: np.concatenate([each[name] for each in attributes]) for name in attributes[0]}
+    making = Making(connectivity, simplify, min_area, classes, with_nodata, regularize)
+    given = map_of_array(labels)
+    source, chosen = making.prepared(given), making.chosen(given)
+    features = Features(source.grid, given, making)
+    batches = [chosen.pick(polygons) for _, polygons in stream(source, making)]
+    chosen.refuse_absent()
+    made = [features.frame(each) for each in batches]
+    geometries = np.concatenate([each for _, each in made])
+    columns = {name: np.concatenate([each[name] for each, _ in made]) for name in made[0][0]}
     return gpd.GeoDataFrame(columns, geometry=geometries, crs=features.crs)
 
 
@@ -78,9 +109,15 @@ def polygonize_file(
     dst: str | PathLike[str],
     *,
     connectivity: Literal[4, 8] = 4,
+    simplify: float = 0.0,
+    min_area: float = 0.0,
+    classes: Sequence[str | int] | None = None,
+    with_nodata: bool = False,
+    regularize: bool = False,
     band: str | int | None = None,
     confidence: str | PathLike[str] | None = None,
     crs: str | None = None,
+    sieve: str | PathLike[str] | None = None,
     overwrite: bool = False,
     on_progress: Emit | None = None,
 ) -> None:
@@ -97,8 +134,9 @@ def polygonize_file(
         ``.gpkg`` (GeoPackage, layer named after the file, with the colours of the classes as the
         style that QGIS opens it with), ``.fgb`` (FlatGeobuf), ``.parquet`` (GeoParquet 1.1) or
         ``.geojson`` (RFC 7946, so in WGS 84). It holds nothing, the old file or the complete new
-        one. FlatGeobuf orders polygons by place; the others keep the order of `polygonize`.
-    connectivity : {4, 8}
+        one. FlatGeobuf and GeoParquet order polygons by place; the others keep the order of
+        `polygonize`.
+    connectivity, simplify, min_area, classes, with_nodata, regularize
         As for `polygonize`.
     band : str or int, optional
         The band that is the class map, by description or number from 1, if there are several.
@@ -107,9 +145,11 @@ def polygonize_file(
         unit, is written as ``mean_confidence``; pixels without a value do not count.
     crs : str, optional
         Coordinate system to reproject vertices to, e.g. ``"EPSG:3035"``; by default the map's. The
-        column ``area_m2`` is measured in the map's either way.
+        columns ``area_m2`` and ``perimeter_m`` are measured in the map's either way.
+    sieve : path-like, optional
+        A GeoTIFF to write the map to without its small regions, as the polygons show it.
     overwrite : bool
-        Whether `dst` may be replaced.
+        Whether `dst` and `sieve` may be replaced.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``; their unit
         is a row of the map.
@@ -117,37 +157,63 @@ def polygonize_file(
     Raises
     ------
     UserError
-        When `src` or `confidence` cannot be used as described, `dst` has an unknown ending, exists
-        or cannot be written, or coordinates cannot be had in the coordinate system asked for.
+        When `src` or `confidence` cannot be used as described, there is no such class, an output
+        has an unknown ending, exists or cannot be written, or coordinates cannot be had in the
+        coordinate system asked for.
     """
-    target = Path(dst)
-    refuse_unknown_format(target)
-    _refuse_same(target, (src, confidence))
-    refuse_existing(target, overwrite)
-    refuse_open_elsewhere(target)
-    multi = _joins_corners(connectivity)
-    with open_map(src, band) as source:
+    making = Making(connectivity, simplify, min_area, classes, with_nodata, regularize)
+    target, sieve_target = Path(dst), None if sieve is None else Path(sieve)
+    _refuse_target(target, (src, confidence), overwrite)
+    if sieve_target is not None:
+        _refuse_sieve(sieve_target, (src, confidence), making, overwrite)
+    with ExitStack() as stack:
+        given = stack.enter_context(open_map(src, band))
+        source, chosen = making.prepared(given), making.chosen(given)
         beside = None if confidence is None else open_confidence(confidence, source.grid)
-        features = Features(source.grid, source.classes, multi, _target_crs(crs, source, target))
-        header = Header(target.stem, multi, features.crs, source.classes, confidence is not None)
+        features = Features(source.grid, given, making, _target_crs(crs, source, target))
+        header = Header(
+            target.stem, making.multi, features.crs, source.classes, confidence is not None
+        )
         emit = on_progress or ignore
         progress = Progress(emit, source.grid.shape[0], "row")
-        # Closed before the map is: the thread that traces ahead reads from it.
-        traced = stream(source, connectivity, beside)
-        made = ahead((rows, features.batch(polygons)) for rows, polygons in traced)
-        with closing(traced), closing(made), working_folder(target) as own:
-            write(own / target.name, header, _counted(made, progress, source.grid.shape[1]))
-            refuse_open_elsewhere(target)
-            publish(own / target.name, target)
+        if sieve_target is not None:
+            kept = stack.enter_context(copying(source, sieve_target))
+            source = kept.source
+        own = stack.enter_context(working_folder(target))
+        # Closed before the map is: threads that work ahead read from it.
+        traced = stack.enter_context(closing(stream(source, making, beside)))
+        batches = ((rows, features.batch(chosen.pick(each))) for rows, each in traced)
+        made = stack.enter_context(closing(ahead(batches)))
+        write(own / target.name, header, _counted(made, progress, source.grid.shape[1]))
+        chosen.refuse_absent()
+        refuse_open_elsewhere(target)
+        if sieve_target is not None:
+            kept.publish(sieve_target)
+        publish(own / target.name, target)
     outputs = {"polygons": fspath(target)}
+    if sieve_target is not None:
+        outputs["sieve"] = fspath(sieve_target)
     emit({"event": "done", "outputs": outputs, "seconds": round(progress.seconds, 3)})
 
 
-def _joins_corners(connectivity: int) -> bool:
-    """Whether parts that touch at a corner are one region, and so a multipolygon."""
-    if connectivity not in (4, 8):
-        raise UserError(f"connectivity {connectivity!r} is unknown; choose 4 or 8")
-    return connectivity == 8
+def _refuse_target(
+    target: Path, sources: Iterable[str | PathLike[str] | None], overwrite: bool
+) -> None:
+    refuse_unknown_format(target)
+    _refuse_same(target, sources)
+    refuse_existing(target, overwrite)
+    refuse_open_elsewhere(target)
+
+
+def _refuse_sieve(
+    target: Path, sources: Iterable[str | PathLike[str] | None], making: Making, overwrite: bool
+) -> None:
+    if not making.min_area:
+        raise UserError("sieve writes the map without small regions; say which with min_area")
+    if target.suffix.lower() not in (".tif", ".tiff"):
+        raise UserError(f"{target} is a GeoTIFF whatever its name; let it end in .tif")
+    _refuse_same(target, sources)
+    refuse_existing(target, overwrite)
 
 
 def _refuse_same(target: Path, sources: Iterable[str | PathLike[str] | None]) -> None:

@@ -13,7 +13,7 @@ from geoseg.polygons.kernel import inlined, kernel
 from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
 
-__all__ = ["Sizes", "measure", "pixel_sizes", "zone"]
+__all__ = ["Sizes", "measure", "pixel_sizes", "unit_of", "zone"]
 
 
 def measure(
@@ -48,13 +48,18 @@ def measure(
     matrix = np.array(transform[:6], np.float64)
     corners = places(polygons.points)
     if crs is None or not crs.is_geographic:
-        metres = crs.axis_info[0].unit_conversion_factor if crs and crs.axis_info else 1.0
+        metres = unit_of(crs)
         areas, perimeters = _on_plane(corners, polygons.rings, _rings_of(polygons), matrix)
         return areas * abs(transform.determinant) * metres**2, perimeters * metres
     geod = crs.get_geod()
     assert geod is not None  # noqa: S101  (for the type checker: latitudes are on an ellipsoid)
-    radians = matrix * crs.axis_info[0].unit_conversion_factor
+    radians = matrix * unit_of(crs)
     return _on_ellipsoid(corners, polygons.rings, _rings_of(polygons), radians, geod.a, geod.es)
+
+
+def unit_of(crs: CRS | None) -> float:
+    """Metres, or radians, in a unit of the coordinates; 1 where nothing is known."""
+    return float(crs.axis_info[0].unit_conversion_factor) if crs and crs.axis_info else 1.0
 
 
 class Sizes(NamedTuple):
@@ -80,7 +85,7 @@ def pixel_sizes(rows: int, columns: int, transform: Affine, crs: CRS | None) -> 
         On the ellipsoid areas are exact where rows follow parallels; else all sizes are those in
         the middle of the row.
     """
-    metres = crs.axis_info[0].unit_conversion_factor if crs and crs.axis_info else 1.0
+    metres = unit_of(crs)
     if crs is None or not crs.is_geographic:
         sizes = (
             abs(transform.determinant) * metres**2,
@@ -106,7 +111,7 @@ def pixel_sizes(rows: int, columns: int, transform: Affine, crs: CRS | None) -> 
 
 
 @kernel
-def _zones(latitudes: NDArray[np.float64], a: float, es: float) -> NDArray[np.float64]:
+def _zones(latitudes: NDArray[Any], a: float, es: float) -> NDArray[np.float64]:
     out = np.empty_like(latitudes)
     for i in range(latitudes.size):
         out[i] = zone(latitudes[i], a, es)

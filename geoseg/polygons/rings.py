@@ -39,6 +39,24 @@ class Polygons(NamedTuple):
     sums: NDArray[np.float64]
     """(regions, measures): what was added up over the pixels of each region."""
 
+    def where(self, chosen: NDArray[np.bool_]) -> Polygons:
+        """Some of the regions, in the same order."""
+        which = np.flatnonzero(chosen)
+        regions, polygons = _picked(self.regions, which)
+        polygons, rings = _picked(self.polygons, polygons)
+        rings, points = _picked(self.rings, rings)
+        return Polygons(
+            self.points[points], rings, polygons, regions, self.values[which], self.sums[which]
+        )
+
+
+def _picked(
+    offsets: NDArray[np.int64], which: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The offsets of some items, and the places of what belongs to them."""
+    lengths = np.diff(offsets)[which]
+    return np.append(0, np.cumsum(lengths)), ranges(offsets[which], lengths)
+
 
 def polygons_of(complete: Complete) -> Polygons:
     """Make polygons of what `OpenRegions` handed out, whose rings are used up by it."""

@@ -50,6 +50,16 @@ class _Regions(NamedTuple):
     open: NDArray[np.bool_]  # whether it reaches the last row there is
     alone: NDArray[np.bool_]  # whether it has no neighbour that could take it in
 
+    def where(self, which: NDArray[np.bool_]) -> _Regions:
+        """Some of them."""
+        return _Regions(
+            self.values[which],
+            self.areas[which],
+            self.first[which],
+            self.open[which],
+            self.alone[which],
+        )
+
 
 class _Borders(NamedTuple):
     """Pairs of regions that touch, each pair both ways round, and the length of their border."""
@@ -126,8 +136,14 @@ class Sieve:
         runs, kinds = find_runs(np.ascontiguousarray(seen), self._nodata, above)
         own = slice(self._bottom, self._bottom + len(pixels))
         self._above, self._bottom = pixels[-1:], own.stop
-        weights = [each[own] for each in self._weights[:3]]
-        areas, places, ones, others, lengths = _survey(runs, kinds.size, *weights, self._corners)
+        areas, places, ones, others, lengths = _survey(
+            runs,
+            kinds.size,
+            self._weights.areas[own],
+            self._weights.widths[own],
+            self._weights.heights[own],
+            self._corners,
+        )
         known = self._regions.values.size - 1
         new = np.zeros(kinds.size - 1, np.bool_)
         self._regions = _Regions(
@@ -218,7 +234,7 @@ class Sieve:
         for rows in self._waiting:
             used[rows.regions] = True
         numbers = np.cumsum(used) - 1
-        self._regions = _Regions(*(each[used] for each in self._regions))
+        self._regions = self._regions.where(used)
         self._borders = borders._replace(ones=numbers[borders.ones], others=numbers[borders.others])
         self._waiting = deque(
             each._replace(regions=numbers[each.regions]) for each in self._waiting

@@ -20,7 +20,7 @@ J. D. Whyatt, Line generalisation by repeated elimination of points, The Cartogr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -312,7 +312,7 @@ def _drop_stale(arc: _Arc, heap: NDArray[np.int64], size: int) -> int:
 
 
 @inlined
-def _doubled(arc: _Arc, before: int, x: float, y: float, after: int) -> float:
+def _doubled(arc: _Arc, before: int, x: Any, y: Any, after: int) -> Any:
     """Twice the signed area of the triangle of a place between two vertices."""
     return (x - arc.x[before]) * (arc.y[after] - y) - (y - arc.y[before]) * (arc.x[after] - x)
 

@@ -18,6 +18,7 @@ from rasterio.windows import Window
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
+from geoseg.polygons.points import MAX_SIDE
 from geoseg.raster import Grid, class_table, grid_of, open_dataset, open_raster
 from geoseg.raster.read import reading
 
@@ -46,17 +47,17 @@ class ClassMap:
         The value of pixels without a class.
     classes : tuple of ClassInfo
         Names and colours, as far as they are known.
-    blocks : tuple of slice
-        The rows to read at a time, from the top to the bottom.
-    read : callable
-        Integers by rows.
+    dtype : dtype
+        Of the pixels.
+    rows : callable
+        Gives the pixels, integers of shape (rows, columns), from the top to the bottom.
     """
 
     grid: Grid
     nodata: int | None
     classes: tuple[ClassInfo, ...]
-    blocks: tuple[slice, ...]
-    read: Rows
+    dtype: np.dtype[Any]
+    rows: Callable[[], Iterator[NDArray[Any]]]
 
 
 def map_of_array(labels: xr.DataArray) -> ClassMap:
@@ -76,14 +77,15 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
     if plane.size == 0:
         raise UserError(f"the class map is empty, of shape {plane.shape}; give one with pixels")
     _refuse_floats(plane.dtype, "convert it, e.g. labels.fillna(255).astype('uint8')")
+    _refuse_large(plane.shape)
     nodata = _nodata(plane)
     heights = plane.chunks[0] if plane.chunks else _heights(plane.shape[0], 1)
     return ClassMap(
         grid_of(plane),
         _in_range(nodata),
         class_table(plane),
-        _blocks(heights),
-        lambda rows: _signed(np.asarray(plane[rows].values), nodata),
+        _with_sign(plane.dtype),
+        lambda: (_signed(np.asarray(plane[rows].values), nodata) for rows in _blocks(heights)),
     )
 
 
@@ -108,15 +110,17 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
     with open_dataset(name) as dataset:
         dtype = np.dtype(dataset.dtypes[number - 1])
         _refuse_floats(dtype, f"round {name} first, e.g. gdal_calc.py --type=Byte")
+        _refuse_large(dataset.shape)
         flags = dataset.mask_flag_enums[number - 1]
         masked = MaskFlags.all_valid not in flags and MaskFlags.nodata not in flags
         nodata = _whole(dataset.nodatavals[number - 1])
+        blocks = _blocks(_heights(dataset.height, dataset.block_shapes[number - 1][0]))
         yield ClassMap(
             grid_of(image),
             MISSING if masked else _in_range(nodata),
             class_table(name),
-            _blocks(_heights(dataset.height, dataset.block_shapes[number - 1][0])),
-            lambda rows: _read(dataset, number, rows, nodata, masked),
+            np.dtype(np.int64) if masked else _with_sign(dtype),
+            lambda: (_read(dataset, number, rows, nodata, masked) for rows in blocks),
         )
 
 
@@ -148,6 +152,14 @@ def _refuse_floats(dtype: np.dtype[Any], remedy: str) -> None:
         raise UserError(f"a class map holds integers, not {dtype}; {remedy}")
 
 
+def _refuse_large(shape: tuple[int, ...]) -> None:
+    if max(shape) > MAX_SIDE:
+        raise UserError(
+            f"the class map has {shape[0]} rows and {shape[1]} columns; polygons are made of at "
+            f"most {MAX_SIDE} each: cut it, e.g. gdal_translate -srcwin"
+        )
+
+
 def _read(
     dataset: rasterio.DatasetReader, band: int, rows: slice, nodata: int | None, masked: bool
 ) -> NDArray[Any]:
@@ -177,6 +189,11 @@ def _in_range(nodata: int | None) -> int | None:
     return nodata if nodata is None or abs(nodata) <= LARGEST else MISSING
 
 
+def _with_sign(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of `_signed` pixels."""
+    return np.dtype(np.int64) if dtype == np.uint64 else dtype
+
+
 def _signed(pixels: NDArray[Any], nodata: int | None) -> NDArray[Any]:
     """Pixels of 64 bits without a sign as pixels with one, which class numbers are written as."""
     if pixels.dtype != np.uint64:
@@ -194,7 +211,7 @@ def _signed(pixels: NDArray[Any], nodata: int | None) -> NDArray[Any]:
 def _heights(rows: int, tile: int) -> list[int]:
     """Rows to read at a time: whole tiles, and what is left."""
     whole = -(-READ_ROWS // tile) * tile
-    return [whole] * (rows // whole) + [rows % whole]
+    return [min(whole, rows - row) for row in range(0, rows, whole)]
 
 
 def _blocks(heights: Iterable[int]) -> tuple[slice, ...]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.polygons.join import OpenRegions
 from geoseg.polygons.kernel import kernel
+from geoseg.polygons.making import Making
 from geoseg.polygons.rings import Polygons, polygons_of
 from geoseg.polygons.source import ClassMap, Rows
 from geoseg.polygons.trace import Runs, Strip, trace
@@ -19,7 +20,10 @@ from geoseg.polygons.trace import Runs, Strip, trace
 __all__ = ["MEASURES", "ahead", "stream"]
 
 STRIP_PIXELS = 1 << 22
-"""Pixels of a strip: labels and vertices of about this many stay in the cache of a processor."""
+"""Pixels of a strip: enough to keep all threads at work, few enough to begin soon."""
+
+STRIP_ROWS = 128
+"""Rows of a strip at least, however wide the map."""
 
 MEASURES = 2
 """What is added up over the pixels of a region where there is confidence: it, and their number."""
@@ -32,22 +36,17 @@ T = TypeVar("T")
 
 
 def stream(
-    source: ClassMap,
-    connectivity: int,
-    confidence: Rows | None = None,
-    tolerance: float = 0.0,
+    source: ClassMap, making: Making, confidence: Rows | None = None
 ) -> Generator[tuple[int, Polygons], None, None]:
     """Polygons as soon as they are complete.
 
     Parameters
     ----------
     source : ClassMap
-    connectivity : {4, 8}
+    making : Making
     confidence : callable, optional
         Confidence by rows; its sum and the number of pixels that have it are then the `sums` of the
         polygons.
-    tolerance : float
-        How much to simplify boundaries, in pixels.
 
     Yields
     ------
@@ -55,8 +54,8 @@ def stream(
         Rows of the map that are done.
     Polygons
     """
-    regions = OpenRegions(source.grid.shape[1], connectivity, MEASURES if confidence else 0)
-    with closing(ahead(_strips(source, confidence, tolerance))) as strips:
+    regions = OpenRegions(source.grid.shape[1], making.connectivity, MEASURES if confidence else 0)
+    with closing(ahead(_strips(source, confidence, making.simplify))) as strips:
         for done, strip, sums in strips:
             yield done, polygons_of(regions.add(strip, sums))
 
@@ -74,29 +73,42 @@ def _strips(
     source: ClassMap, confidence: Rows | None, tolerance: float
 ) -> Iterator[tuple[int, Strip, NDArray[np.float64]]]:
     """Traced strips, with the row that each ends before and what it adds to the sums."""
-    height = source.grid.shape[0]
-    above = None
-    for block in source.blocks:
-        pixels = source.read(block)
-        belief = confidence(block) if confidence else np.empty((len(pixels), 0))
-        for part in _cut(pixels.shape):
-            row, own = block.start + part.start, pixels[part]
-            # A copy always: kernels are compiled for arrays that are contiguous and writable.
-            known = np.array(own if above is None else np.concatenate([above, own]), order="C")
-            strip = trace(known, source.nodata, row, height, tolerance)
-            above = own[-1:]
-            yield row + len(own), strip, _sums(strip, belief[part])
+    height, width = source.grid.shape
+    row, above = 0, None
+    for own in _cut(source.rows(), strip_rows(width)):
+        # A copy always: kernels are compiled for arrays that are contiguous and writable.
+        known = np.array(own if above is None else np.concatenate([above, own]), order="C")
+        strip = trace(known, source.nodata, row, height, tolerance)
+        belief = confidence(slice(row, row + len(own))) if confidence else None
+        row, above = row + len(own), own[-1:]
+        yield row, strip, _sums(strip, belief)
 
 
-def _cut(shape: tuple[int, ...]) -> list[slice]:
-    """The rows of strips of at most `STRIP_PIXELS`, or of one row."""
-    step = max(STRIP_PIXELS // max(shape[1], 1), 1)
-    return [slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
+def strip_rows(width: int) -> int:
+    """Rows of a strip.
+
+    They depend on the width of the map alone: simplified boundaries keep a vertex on either side
+    where they go from one strip to the next.
+    """
+    return max(STRIP_PIXELS // max(width, 1), STRIP_ROWS)
 
 
-def _sums(strip: Strip, belief: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cut(blocks: Iterable[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
+    """The same pixels, so many rows at a time."""
+    held: list[NDArray[Any]] = []
+    for block in blocks:
+        held.append(block)
+        while sum(map(len, held)) >= rows:
+            whole = np.concatenate(held) if len(held) > 1 else held[0]
+            yield whole[:rows]
+            held = [whole[rows:]]
+    if sum(map(len, held)):
+        yield np.concatenate(held)
+
+
+def _sums(strip: Strip, belief: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """For each part the sum of confidence in steps, and the number of pixels that have it."""
-    if belief.shape[1] == 0:
+    if belief is None:
         return np.empty((strip.values.size, 0))
     return _sums_of_runs(strip.runs, strip.values.size, belief, STEP)
 

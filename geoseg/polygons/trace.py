@@ -379,7 +379,7 @@ def _follow(
 
 
 @kernel
-def _part_at(runs: Runs, row: int, column: int) -> int:
+def _part_at(runs: Runs, row: Any, column: Any) -> Any:
     """The part of a pixel, none outside the map."""
     if not 0 <= column < runs.columns:
         return 0

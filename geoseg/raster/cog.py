@@ -136,6 +136,11 @@ class CogDraft:
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
+    @property
+    def bottom(self) -> int:
+        """The row after the last that was taken."""
+        return self._bottom
+
     def extend(self, read: Read, bottom: int) -> None:
         """Take the pixels that are there by now.
 
