@@ -8,12 +8,55 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import numpy as np
+
 from geoseg.decisions import Output
-from geoseg.raster import CogDraft
+from geoseg.polygons.copying import RowBuffer
+from geoseg.polygons.making import Making, sieve_of
+from geoseg.polygons.stream import strip_rows
+from geoseg.raster import CogDraft, Grid
+from geoseg.raster.cog import Read
 from geoseg.runs import Run
 from geoseg.store import BlockStore
 
 __all__ = ["Assembly", "assembling"]
+
+
+class SievedDraft:
+    """A class map whose small regions go to their neighbours before it is written.
+
+    Parameters
+    ----------
+    draft : CogDraft
+    grid : Grid
+    nodata : int
+    making : Making
+        Says which regions are small.
+    """
+
+    def __init__(self, draft: CogDraft, grid: Grid, nodata: int, making: Making) -> None:
+        self._draft, self._nodata, self._columns = draft, nodata, grid.shape[1]
+        self._sieve, self._held = sieve_of(grid, nodata, making), RowBuffer()
+        self._bottom = 0
+
+    def extend(self, read: Read, bottom: int) -> None:
+        """Take the rows that are there by now; write those of which is decided what they are."""
+        while self._bottom < bottom:
+            rows = slice(self._bottom, min(self._bottom + strip_rows(self._columns), bottom))
+            pixels = read((rows, slice(0, self._columns)))
+            if pixels is None:  # nothing was written there
+                shape = rows.stop - rows.start, self._columns
+                pixels = np.full((1, *shape), self._nodata, self._draft.dtype)
+            for decided in self._sieve.add(pixels[0]):
+                self._held.append(decided)
+            self._bottom = rows.stop
+            if self._held.bottom > self._draft.bottom:
+                self._draft.extend(self._held.read, self._held.bottom)
+                self._held.drop(self._draft.bottom)
+
+    def finish(self) -> None:
+        """Write the file."""
+        self._draft.finish()
 
 
 class Assembly:
@@ -21,14 +64,14 @@ class Assembly:
 
     Parameters
     ----------
-    drafts : mapping of str to CogDraft
+    drafts : mapping of str to CogDraft or SievedDraft
     store : BlockStore
     thread : Executor
         Of one thread, for a draft must not be written to by two.
     """
 
     def __init__(
-        self, drafts: Mapping[Output, CogDraft], store: BlockStore, thread: Executor
+        self, drafts: Mapping[Output, CogDraft | SievedDraft], store: BlockStore, thread: Executor
     ) -> None:
         self._drafts, self._store, self._thread = drafts, store, thread
         self._bottom = 0
@@ -66,13 +109,18 @@ class Assembly:
 def assembling(run: Run, store: BlockStore) -> Iterator[Assembly]:
     """Open the drafts of a run, and remove what they need meanwhile in the end."""
     with ExitStack() as stack:
-        drafts = {}
+        drafts: dict[Output, CogDraft | SievedDraft] = {}
         for output in run.targets.rasters:
             draft = run.draft(output)
             shutil.rmtree(draft.parent, ignore_errors=True)  # of a run that was stopped
             draft.parent.mkdir(parents=True)
-            opened = CogDraft(draft, run.layout(output), run.options)
-            drafts[output] = stack.enter_context(opened)
+            layout = run.layout(output)
+            opened = stack.enter_context(CogDraft(draft, layout, run.options))
+            drafts[output] = (
+                SievedDraft(opened, layout.grid, int(layout.nodata or 0), run.making)
+                if output == "classes" and run.making.min_area
+                else opened
+            )
         thread = stack.enter_context(ThreadPoolExecutor(1, "geoseg-write"))
         stack.callback(thread.shutdown, cancel_futures=True)
         yield Assembly(drafts, store, thread)

@@ -131,6 +131,28 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor {' or '.join(self.words)}", param, ctx)
 
 
+def shape_options(command: Command) -> Command:
+    """How polygons are made; the same wherever they are."""
+    for option in (
+        click.option(
+            "--simplify",
+            type=float,
+            default=0.0,
+            metavar="PX",
+            help="Fewer vertices: boundaries may move this many pixels; areas stay.",
+        ),
+        click.option(
+            "--min-area",
+            type=float,
+            default=0.0,
+            metavar="M2",
+            help="Regions of less square metres go to their neighbours, on the map as well.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command(options_metavar="[OPTIONS]")
 @click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
 @click.option("--model", "-m", required=True, help="Model file, or name of a shipped model.")
@@ -155,6 +177,7 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
 @click.option("--gsd", type=NumberOr(float, "auto", "native"), default="auto", show_default=True)
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
+@shape_options
 @click.option("--memory", type=Size(), help="As in 4GB.  [default: half of what is free]")
 @click.option("--stack", is_flag=True, help="The sources are bands of one scene.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
@@ -317,28 +340,6 @@ def _tell_failures(console: Console, failed: Mapping[str, Exception]) -> None:
 
 def _listed(outputs: Mapping[str, Path]) -> str:
     return ", ".join(str(path) for path in outputs.values())
-
-
-def shape_options(command: Command) -> Command:
-    """How polygons are made; the same wherever they are."""
-    for option in (
-        click.option(
-            "--simplify",
-            type=float,
-            default=0.0,
-            metavar="PX",
-            help="Fewer vertices: boundaries may move this many pixels; areas stay.",
-        ),
-        click.option(
-            "--min-area",
-            type=float,
-            default=0.0,
-            metavar="M2",
-            help="Regions of less square metres go to their neighbours, on the map as well.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @main.command()

@@ -35,6 +35,7 @@ from geoseg.footprint import memory_budget
 from geoseg.loader import Part
 from geoseg.plan import Blend, Block, Tiling
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere, refuse_unknown_format
+from geoseg.polygons.making import Making
 from geoseg.precision import Precision, choose_precision
 from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
@@ -96,6 +97,8 @@ def predict_file(
     bbox: tuple[float, float, float, float] | None = None,
     bbox_crs: str | None = None,
     memory: int | None = None,
+    min_area: float = 0.0,
+    simplify: float = 0.0,
     overwrite: bool = False,
     restart: bool = False,
     co: Mapping[str, str] | None = None,
@@ -130,6 +133,12 @@ def predict_file(
     memory : int, optional
         Bytes that windows and blocks at work may take; they are made to fit. By default half of
         what is free, at most 4 GiB. Windows on a GPU go by its own memory.
+    min_area : float
+        Regions of less square metres go to their neighbours, on the map as well; see
+        `geoseg.polygonize`. Confidence and scores stay those of the network.
+    simplify : float
+        How far boundaries of polygons may move to have fewer vertices, in pixels; see
+        `geoseg.polygonize`.
     overwrite : bool
         Whether existing outputs may be replaced.
     restart : bool
@@ -153,9 +162,14 @@ def predict_file(
     """
     started = time.monotonic()
     emit = on_progress or ignore
+    making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [fspath(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     _check_targets(targets, sources)
+    if simplify and polygons is None:
+        raise UserError(
+            "simplify is for polygons, and none are asked for; add polygons (--polygons)"
+        )
     options = creation_options(co or {})
     segmenter = model if isinstance(model, Segmenter) else load(model)
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
@@ -176,7 +190,7 @@ def predict_file(
         "precision": precision,
         "bbox": bbox,
     }
-    run = Run(task, targets, sources, options, asked, budget)
+    run = Run(task, targets, sources, options, asked, making, budget)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])
@@ -200,13 +214,13 @@ class Computed:
 
 
 PUBLISHING = "publishing"  # marks of a run: its outputs are being put in place, with their names,
-PUBLISHED = "published"  # and all of them are, with its fingerprint
+PUBLISHED = "published"  # and all of them are, with what names them
 
 
 def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     """Begin the run, or go on where it was stopped."""
     plan, scene = run.task.plan, run.task.scene
-    if not restart and _read(run.folder / PUBLISHED) == run.fingerprint:  # it was cleaning up
+    if not restart and _read(run.folder / PUBLISHED) == run.mark:  # it was cleaning up
         _clean_up(run)
         return Computed(plan.count, 0)
     known = None if restart else recall(run.folder, run.fingerprint)
@@ -332,7 +346,13 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly) -> None:
         draft = run.draft("polygons")
         draft.parent.mkdir(parents=True, exist_ok=True)
         confidence = None if run.targets.confidence is None else run.draft("confidence")
-        polygonize_file(run.draft("classes"), draft, confidence=confidence, overwrite=True)
+        polygonize_file(
+            run.draft("classes"),
+            draft,
+            simplify=run.making.simplify,
+            confidence=confidence,
+            overwrite=True,
+        )
         refuse_open_elsewhere(run.targets.polygons)
 
 
@@ -343,7 +363,7 @@ def _publish(run: Run) -> None:
     (run.folder / PUBLISHING).write_text("\n".join(names), encoding="utf-8")
     for name, path in targets.items():
         publish(run.draft(name), path)
-    (run.folder / PUBLISHED).write_text(run.fingerprint, encoding="utf-8")
+    (run.folder / PUBLISHED).write_text(run.mark, encoding="utf-8")
     _clean_up(run)
 
 

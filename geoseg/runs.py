@@ -14,6 +14,7 @@ from typing import Any
 import geoseg
 from geoseg.decisions import Output
 from geoseg.errors import UserError
+from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import Layout, class_layout, files_of, grid_of, open_dataset
 from geoseg.tasks import Task
@@ -68,6 +69,8 @@ class Run:
         Creation options of the rasters.
     asked : mapping of str to object
         What was asked for of windows, precision and extent; None leaves the choice to geoseg.
+    making : Making
+        How small regions and polygons are dealt with.
     memory : int
         Bytes that windows and blocks at work may take.
     precision : Precision
@@ -79,6 +82,7 @@ class Run:
     sources: Sequence[str]
     options: Mapping[str, str]
     asked: Mapping[str, Any]
+    making: Making
     memory: int
     precision: Precision = field(default_factory=lambda: Precision("fp32"))
 
@@ -134,6 +138,11 @@ class Run:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
+    def mark(self) -> str:
+        """Names the outputs: blocks of one fingerprint may be made into several."""
+        return f"{self.fingerprint} {self.making}"
+
+    @property
     def chosen(self) -> dict[str, Any]:
         """Sizes and precision that the work is done in, whoever chose them."""
         plan = self.task.plan
@@ -160,6 +169,8 @@ class Run:
         options = {
             "bands": [str(b) for b in scene.image.coords["band"].values],
             **self.asked,
+            "min_area": self.making.min_area,
+            "simplify": self.making.simplify,
             "zoom": scene.zoom,
             "creation": dict(self.options),
         }

@@ -137,6 +137,11 @@ class CogDraft:
         self._open.close()
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its pixels."""
+        return np.dtype(self._layout.dtype)
+
+    @property
     def bottom(self) -> int:
         """The row after the last that was taken."""
         return self._bottom
