@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.kernel import inlined, kernel
 
-__all__ = ["CROSSING", "MAX_SIDE", "REMOVED", "places", "point_at", "point_near", "row_of"]
+__all__ = ["CROSSING", "MAX_SIDE", "REMOVED", "places", "point_at", "point_near"]
 
 MAX_SIDE = (1 << 24) - 1
 """Rows or columns of the largest map."""
@@ -50,12 +50,6 @@ def point_near(column: float, row: float) -> int:
         steps % STEPS,
     )
     return r << _ROW | c << _COLUMN | steps << _FRACTION | southwards << _SOUTHWARDS
-
-
-@inlined
-def row_of(point: int) -> int:
-    """The lattice row of a point, without the fraction."""
-    return point >> _ROW
 
 
 @kernel

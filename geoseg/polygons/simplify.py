@@ -1,7 +1,8 @@
 """Boundaries with fewer vertices: each arc once, so that neighbours keep fitting together.
 
-An arc is a boundary between two junctions (where three or four edges meet, or where a boundary
-leaves the strip), or a whole ring without one. Its ends stay; between them vertices are removed as
+An arc is a boundary between two junctions (where three or four edges meet), or a whole ring without
+one. Where it leaves a strip it ends, too, at the last vertex before the border; in the next strip
+it goes on from this vertex. Its ends stay; between them vertices are removed as
 Visvalingam and Whyatt do it: the one whose triangle with its two neighbours is smallest goes first,
 until every triangle that is left is larger than the square of the tolerance. (M. Visvalingam and
 J. D. Whyatt, Line generalisation by repeated elimination of points, The Cartographic Journal 30
@@ -26,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.polygons.kernel import inlined, kernel
-from geoseg.polygons.points import REMOVED, point_near, row_of
+from geoseg.polygons.points import REMOVED, point_near
 from geoseg.polygons.trace import EAST, NORTH, SOUTH, Lattice, ones
 
-__all__ = ["simplify"]
+__all__ = ["Seam", "no_seam", "simplify"]
 
 SLACK = 16
 """How far an account may be uneven meanwhile, in squares of the tolerance. With more, hardly a
@@ -37,6 +38,12 @@ vertex more can go; with much less, every tenth stays that could."""
 
 ROLLBACKS = 40
 """Removals that are taken back at most in search of one where a slid vertex evens the account."""
+
+MARGIN = 32
+"""Rows above a strip where an arc may begin: one that comes down straight for longer ends at the
+border, where it hardly shows."""
+
+UNKNOWN = -(1 << 40)
 
 # Bits of a key in a heap, below the size of the triangle: vertices replaced, place in the arc.
 _SPAN, _PLACE = 8, 26
@@ -63,8 +70,38 @@ class _Arc(NamedTuple):
     falling: NDArray[np.int64]
 
 
+class Seam(NamedTuple):
+    """What the next strip must know about the one above it."""
+
+    rows: NDArray[np.int64]
+    """(columns,): for each lattice column that a boundary comes down, the row of its last vertex,
+    counted in the whole map; `UNKNOWN` for the rest."""
+    occupied: NDArray[np.bool_]
+    """(`MARGIN`, columns): which lattice points of the last rows are vertices."""
+
+
+def no_seam(columns: int) -> Seam:
+    """What the first strip must know, of so many lattice columns."""
+    return Seam(np.full(columns, UNKNOWN), np.zeros((MARGIN, columns), np.bool_))
+
+
+class _Graph(NamedTuple):
+    """The lattice with the vertices above it from which boundaries come down."""
+
+    rows: NDArray[np.int32]  # less than 0 above the strip
+    columns: NDArray[np.int32]
+    edges: NDArray[np.uint8]
+    pending: NDArray[np.uint8]
+    north: NDArray[np.int32]
+    south: NDArray[np.int32]
+    ends: NDArray[np.bool_]  # whether arcs end here
+    occupied: NDArray[np.bool_]  # which lattice points are vertices, from `MARGIN` rows above on
+
+
 @kernel
-def simplify(lattice: Lattice, points: NDArray[np.int64], tolerance: float) -> None:
+def simplify(
+    lattice: Lattice, points: NDArray[np.int64], row: int, lines: int, tolerance: float, seam: Seam
+) -> Seam:
     """Simplify all arcs of a strip.
 
     Parameters
@@ -73,37 +110,68 @@ def simplify(lattice: Lattice, points: NDArray[np.int64], tolerance: float) -> N
         Before its boundaries are walked.
     points : ndarray of int64, shape (nodes,)
         Its vertices, changed in place: those that go are `REMOVED`, one of an arc may be slid.
+    row : int
+        The first row of the strip.
+    lines : int
+        Lattice rows of the strip.
     tolerance : float
-        Twice the area, in pixels, of the largest triangle that may be removed.
+        How far a boundary may move, in pixels.
+    seam : Seam
+        What the strip above left.
+
+    Returns
+    -------
+    Seam
+        What to tell the strip below.
     """
-    occupied, ends = _occupied(lattice), _ends(lattice)
-    walked = np.zeros(ends.size, np.uint8)  # by heading, and all of a vertex within an arc
+    graph = _graph(lattice, row, lines, seam)
+    walked = np.zeros(graph.ends.size, np.uint8)  # by heading, and all of a vertex within an arc
     arc = _room(1 << 10)
     for rings in (False, True):  # first the arcs that have ends, then what is left
-        for node in range(ends.size):
-            if rings == ends[node] or walked[node] == _ALL or lattice.edges[node] == 0:
+        for node in range(graph.ends.size):
+            if rings == graph.ends[node] or walked[node] == _ALL:
                 continue
             for heading in range(4):
-                if not (lattice.edges[node] & ~walked[node]) >> heading & 1:
+                if not (graph.edges[node] & ~walked[node]) >> heading & 1:
                     continue
-                arc, count = _collect(lattice, ends, walked, arc, node, heading)
-                if count > 2 and _has_data_on_both_sides(lattice, arc, heading):
-                    _simplify_arc(arc, count, tolerance, occupied, lattice, points)
+                arc, count = _collect(graph, walked, arc, node, heading)
+                if count > 2 and _has_data_on_both_sides(graph, arc, heading):
+                    _simplify_arc(arc, count, tolerance, graph, points, row)
+    return _seam(lattice, graph, row, seam)
 
 
 @kernel
-def _occupied(lattice: Lattice) -> NDArray[np.bool_]:
-    """Which points of the lattice are vertices: (rows, columns)."""
-    rows = columns = 0
-    for node in range(lattice.rows.size):
+def _graph(lattice: Lattice, row: int, lines: int, seam: Seam) -> _Graph:
+    rows, edges = lattice.rows.copy(), lattice.edges.copy()
+    ends = np.zeros(rows.size, np.bool_)
+    occupied = np.zeros((MARGIN + lines, seam.rows.size), np.bool_)
+    occupied[:MARGIN] = seam.occupied
+    for node in range(rows.size):
         if lattice.edges[node]:
-            rows = max(rows, lattice.rows[node] + 1)
-            columns = max(columns, lattice.columns[node] + 1)
-    occupied = np.zeros((rows, columns), np.bool_)
+            ends[node] |= ones(lattice.edges[node]) > 2
+            occupied[MARGIN + rows[node], lattice.columns[node]] = True
+        elif rows[node] >= 0:
+            ends[lattice.north[node]] = True
+        elif seam.rows[lattice.columns[node]] >= row - MARGIN:
+            rows[node] = seam.rows[lattice.columns[node]] - row
+            edges[node], ends[node] = 1 << SOUTH, True
+        else:
+            ends[lattice.south[node]] = True
+    return _Graph(
+        rows, lattice.columns, edges, lattice.pending, lattice.north, lattice.south, ends, occupied
+    )
+
+
+@kernel
+def _seam(lattice: Lattice, graph: _Graph, row: int, above: Seam) -> Seam:
+    rows = np.full(above.rows.size, UNKNOWN)
     for node in range(lattice.rows.size):
-        if lattice.edges[node]:
-            occupied[lattice.rows[node], lattice.columns[node]] = True
-    return occupied
+        if lattice.edges[node] == 0 and lattice.rows[node] >= 0:
+            last = lattice.north[node]
+            column = lattice.columns[last]
+            straight = lattice.edges[last] == 0  # it comes down through the whole strip
+            rows[column] = above.rows[column] if straight else row + lattice.rows[last]
+    return Seam(rows, graph.occupied[-MARGIN:].copy())
 
 
 @kernel
@@ -125,45 +193,26 @@ def _room(size: int) -> _Arc:
 
 
 @inlined
-def _neighbour(lattice: Lattice, node: int, heading: int) -> int:
+def _neighbour(graph: _Graph, node: int, heading: int) -> int:
     """The vertex at the other end of an edge."""
     if heading == SOUTH:
-        return int(lattice.south[node])
+        return int(graph.south[node])
     if heading == NORTH:
-        return int(lattice.north[node])
+        return int(graph.north[node])
     return node + 1 if heading == EAST else node - 1
 
 
 @kernel
-def _ends(lattice: Lattice) -> NDArray[np.bool_]:
-    """At which vertices arcs end: at junctions, and beside portals."""
-    ends = np.zeros(lattice.rows.size, np.bool_)
-    for node in range(ends.size):
-        if lattice.edges[node]:
-            ends[node] |= ones(lattice.edges[node]) > 2
-        elif lattice.rows[node] < 0:
-            ends[lattice.south[node]] = True
-        else:
-            ends[lattice.north[node]] = True
-    return ends
-
-
-@kernel
 def _collect(
-    lattice: Lattice,
-    ends: NDArray[np.bool_],
-    walked: NDArray[np.uint8],
-    arc: _Arc,
-    node: int,
-    heading: int,
+    graph: _Graph, walked: NDArray[np.uint8], arc: _Arc, node: int, heading: int
 ) -> tuple[_Arc, int]:
     """The vertices of the arc that leaves a vertex, both ends among them; 1 through a portal."""
     first, count = node, 1
     arc.nodes[0] = node
     walked[node] |= 1 << heading
     while True:
-        node = _neighbour(lattice, node, heading)
-        if lattice.edges[node] == 0:
+        node = _neighbour(graph, node, heading)
+        if graph.edges[node] == 0:
             return arc, 1
         if count == arc.nodes.size:
             larger = _room(2 * count)
@@ -173,20 +222,20 @@ def _collect(
         count += 1
         back = heading + 2 & 3
         walked[node] |= 1 << back
-        if node == first or ends[node]:
+        if node == first or graph.ends[node]:
             return arc, count
         walked[node] = _ALL
-        onwards = lattice.edges[node] & ~(1 << back)
+        onwards = graph.edges[node] & ~(1 << back)
         heading = 0
         while not onwards >> heading & 1:
             heading += 1
 
 
 @inlined
-def _has_data_on_both_sides(lattice: Lattice, arc: _Arc, heading: int) -> bool:
+def _has_data_on_both_sides(graph: _Graph, arc: _Arc, heading: int) -> bool:
     """Whether there are parts on the left and on the right hand of the first edge of an arc."""
-    back = lattice.pending[arc.nodes[1]] >> (heading + 2 & 3)
-    return bool(lattice.pending[arc.nodes[0]] >> heading & back & 1)
+    back = graph.pending[arc.nodes[1]] >> (heading + 2 & 3)
+    return bool(graph.pending[arc.nodes[0]] >> heading & back & 1)
 
 
 @kernel
@@ -194,12 +243,14 @@ def _simplify_arc(
     arc: _Arc,
     count: int,
     tolerance: float,
-    occupied: NDArray[np.bool_],
-    lattice: Lattice,
+    graph: _Graph,
     points: NDArray[np.int64],
+    row: int,
 ) -> None:
+    occupied = graph.occupied
     for i in range(count):
-        arc.x[i], arc.y[i] = lattice.columns[arc.nodes[i]], lattice.rows[arc.nodes[i]]
+        arc.x[i] = graph.columns[arc.nodes[i]]
+        arc.y[i] = MARGIN + graph.rows[arc.nodes[i]]  # as in `occupied`
         arc.before[i], arc.after[i], arc.left[i] = i - 1, i + 1, True
     removals, even, account = _remove(arc, count, tolerance, occupied)
     slid, x, y = _even(arc, count, occupied, removals, even, account)
@@ -208,9 +259,7 @@ def _simplify_arc(
         if not arc.left[i]:
             points[arc.nodes[i]] = REMOVED
     if slid:
-        # Rows of the lattice count from the border of the strip, those of points from the map's.
-        north = row_of(points[arc.nodes[0]]) - arc.y[0]
-        points[arc.nodes[slid]] = point_near(x, y + north)
+        points[arc.nodes[slid]] = point_near(x, y - MARGIN + row)
 
 
 @kernel

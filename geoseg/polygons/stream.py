@@ -74,13 +74,13 @@ def _strips(
 ) -> Iterator[tuple[int, Strip, NDArray[np.float64]]]:
     """Traced strips, with the row that each ends before and what it adds to the sums."""
     height, width = source.grid.shape
-    row, above = 0, None
+    row, above, seam = 0, None, None
     for own in _cut(source.rows(), strip_rows(width)):
         # A copy always: kernels are compiled for arrays that are contiguous and writable.
         known = np.array(own if above is None else np.concatenate([above, own]), order="C")
-        strip = trace(known, source.nodata, row, height, tolerance)
+        strip = trace(known, source.nodata, row, height, tolerance, seam)
         belief = confidence(slice(row, row + len(own))) if confidence else None
-        row, above = row + len(own), own[-1:]
+        row, above, seam = row + len(own), own[-1:], strip.seam
         yield row, strip, _sums(strip, belief)
 
 

@@ -18,13 +18,16 @@ edge, through a "portal" between two columns, and comes in through the same port
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.polygons.kernel import find, inlined, kernel, unite
 from geoseg.polygons.points import REMOVED, point_at
+
+if TYPE_CHECKING:
+    from geoseg.polygons.simplify import Seam
 
 __all__ = ["CLOSED", "Lattice", "Runs", "Strip", "find_runs", "row_of_parts", "trace"]
 
@@ -68,6 +71,8 @@ class Strip(NamedTuple):
     lattice column plus the number of lattice columns at the lower, or `CLOSED`."""
     tails: NDArray[np.int64]
     """(pieces,): the portal where it ends."""
+    seam: Seam | None
+    """What the next strip must know to simplify boundaries."""
 
 
 class Lattice(NamedTuple):
@@ -82,7 +87,12 @@ class Lattice(NamedTuple):
 
 
 def trace(
-    values: NDArray[Any], nodata: int | None, row: int, height: int, tolerance: float = 0.0
+    values: NDArray[Any],
+    nodata: int | None,
+    row: int,
+    height: int,
+    tolerance: float = 0.0,
+    seam: Seam | None = None,
 ) -> Strip:
     """Find the parts of a strip and walk their boundaries.
 
@@ -97,7 +107,9 @@ def trace(
     height : int
         Rows of the whole map; its last strip is closed below.
     tolerance : float
-        How much to simplify boundaries, in pixels; see `geoseg.polygons.simplify`.
+        How far simplified boundaries may move, in pixels; see `geoseg.polygons.simplify`.
+    seam : Seam, optional
+        That of the strip above, if there is one and boundaries are simplified.
 
     Returns
     -------
@@ -110,10 +122,17 @@ def trace(
     points = _points(lattice, row)
     if tolerance:
         # What is not simplified does not wait for the machine code of it.
-        from geoseg.polygons.simplify import simplify
+        from geoseg.polygons.simplify import no_seam, simplify
 
-        simplify(lattice, points, tolerance)
-    return Strip(runs, kinds, touching, *_walk(runs, lattice, points, steps))
+        seam = simplify(
+            lattice,
+            points,
+            row,
+            runs.rows.size - 2,
+            float(tolerance),
+            seam or no_seam(runs.columns + 1),
+        )
+    return Strip(runs, kinds, touching, *_walk(runs, lattice, points, steps), seam)
 
 
 def find_runs(
@@ -231,7 +250,8 @@ def _lattice(runs: Runs, kinds: NDArray[np.int64]) -> tuple[Lattice, NDArray[np.
         east = runs.parts[run] if run < runs.rows[1] else 0
         c = runs.starts[run] if run < runs.rows[1] else runs.columns
         if west != east:
-            where[count], across[count], edges[count], pending[count] = -1, c, 0, 0
+            where[count], across[count], edges[count] = -1, c, 0
+            pending[count] = (east != 0) << SOUTH
             last[c] = count
             count += 1
         west = east
