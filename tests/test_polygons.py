@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-from unittest import mock
 from xml.etree import ElementTree as ET
 
 import dask.array as da
@@ -24,7 +22,16 @@ import xarray as xr
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
+from maps import (
+    UTM,
+    around,
+    class_map,
+    connectivities,
+    heights,
+    rasters,
+    strips_of,
+    write_band,
+)
 from numpy.typing import NDArray
 from pyproj import Geod, Transformer
 from rasterio.features import shapes
@@ -40,42 +47,7 @@ from geoseg.polygons.source import map_of_array
 from geoseg.polygons.trace import trace
 from geoseg.raster import write_raster
 
-UTM = "EPSG:32633"
-NORTH_UP = Affine(10, 0, 500_000, 0, -10, 5_000_000)
-
-examples = settings(deadline=None, max_examples=60)
-
-
-@st.composite
-def rasters(draw: st.DrawFn) -> NDArray[np.uint8]:
-    """Few values on few pixels: everything that can happen at a corner happens."""
-    highest = draw(st.integers(1, 3))
-    size = array_shapes(min_dims=2, max_dims=2, max_side=9)
-    return draw(arrays(np.uint8, size, elements=st.integers(0, highest)))
-
-
-connectivities = st.sampled_from([4, 8])
-heights = st.integers(1, 9)
-
-
-@contextmanager
-def strips_of(rows: int) -> Iterator[None]:
-    with mock.patch.object(stream, "strip_rows", return_value=rows):
-        yield
-
-
-def class_map(
-    values: NDArray[Any],
-    transform: Affine | None = NORTH_UP,
-    crs: str | None = UTM,
-    nodata: int | None = 0,
-) -> xr.DataArray:
-    labels = xr.DataArray(values, dims=("y", "x"))
-    if crs is not None:
-        labels = labels.rio.write_crs(crs)
-    if transform is not None:
-        labels = labels.rio.write_transform(transform)
-    return labels if nodata is None else labels.rio.write_nodata(nodata)
+examples = settings(max_examples=60)
 
 
 def polygons(
@@ -169,12 +141,6 @@ def test_vertices_are_the_turns_and_the_junctions_of_boundaries(
         boundary = corners.any(0) & ~corners.all(0)
         wanted = {(x, -y) for y, x in np.argwhere(boundary & expected)}
         assert {tuple(each) for each in shapely.get_coordinates(geometry)} == wanted
-
-
-def around(values: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """The pixels north-west, north-east, south-west and south-east of every lattice point."""
-    padded = np.pad(values, 1)
-    return padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
 
 
 def pixels_in(geometry: shapely.Geometry, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -607,16 +573,6 @@ def test_mean_confidence_is_the_mean_over_the_pixels_that_have_it(
         assert mean == pytest.approx(
             expected.mean() if expected.size else np.nan, abs=1e-6, nan_ok=True
         )
-
-
-def write_band(path: Path, values: NDArray[Any], **profile: Any) -> Path:
-    bands = values if values.ndim == 3 else values[None]
-    profile = {"crs": UTM, "transform": NORTH_UP, "dtype": bands.dtype} | profile
-    with rasterio.open(
-        path, "w", "GTiff", bands.shape[2], bands.shape[1], bands.shape[0], **profile
-    ) as dataset:
-        dataset.write(bands)
-    return path
 
 
 def test_confidence_in_steps_is_read_with_its_scale(scene: Path, values: NDArray[np.uint8]) -> None:

@@ -253,7 +253,7 @@ def _simplify_arc(
         arc.y[i] = MARGIN + graph.rows[arc.nodes[i]]  # as in `occupied`
         arc.before[i], arc.after[i], arc.left[i] = i - 1, i + 1, True
     removals, even, account = _remove(arc, count, tolerance, occupied)
-    slid, x, y = _even(arc, count, occupied, removals, even, account)
+    slid, x, y = _even(arc, count, occupied, removals, even, account, tolerance)
     for i in range(1, count - 1):
         occupied[arc.y[i], arc.x[i]] = True  # for the other arcs
         if not arc.left[i]:
@@ -411,6 +411,7 @@ def _even(
     removals: int,
     even: int,
     account: int,
+    tolerance: float,
 ) -> tuple[int, float, float]:
     """Even the account: by sliding a vertex, else by taking removals back until it can be.
 
@@ -419,7 +420,7 @@ def _even(
     for _ in range(ROLLBACKS):
         if account == 0:
             return 0, 0.0, 0.0
-        slid, x, y = _slide_one(arc, count, occupied, account)
+        slid, x, y = _slide_one(arc, count, occupied, account, tolerance)
         if slid:
             return slid, x, y
         removals -= 1
@@ -434,7 +435,7 @@ def _even(
 
 @kernel
 def _slide_one(
-    arc: _Arc, count: int, occupied: NDArray[np.bool_], account: int
+    arc: _Arc, count: int, occupied: NDArray[np.bool_], account: int, tolerance: float
 ) -> tuple[int, float, float]:
     """Slide a vertex that is left; where none can be, one that was removed, from where it ends."""
     last = count - 1
@@ -443,7 +444,7 @@ def _slide_one(
         before, after = arc.before[i], arc.after[i]
         wanted = _doubled(arc, before, arc.x[i], arc.y[i], after) + account
         for step in (1, -1):
-            place, x, y = _slide(arc, occupied, before, i, after, step, wanted)
+            place, x, y = _slide(arc, occupied, before, i, after, step, wanted, tolerance)
             if place:
                 arc.left[i] = False
                 arc.left[place] = True
@@ -454,7 +455,7 @@ def _slide_one(
         after = arc.after[i]
         for step in (1, -1):
             start = i if step == 1 else after
-            place, x, y = _slide(arc, occupied, i, start, after, step, account)
+            place, x, y = _slide(arc, occupied, i, start, after, step, account, tolerance)
             if place:
                 arc.left[place] = True
                 return place, x, y
@@ -471,6 +472,7 @@ def _slide(
     after: int,
     step: int,
     wanted: float,
+    tolerance: float,
 ) -> tuple[int, float, float]:
     """Where on the original boundary between two vertices a third has the triangle wanted.
 
@@ -492,7 +494,14 @@ def _slide(
         if inside:
             # The vertex of the edge that is not an end of the triangle stands for the place.
             place = following if following != end else i
-            return (0 if place in (before, after) else place), x, y
+            low = min(i, following)
+            if (
+                place in (before, after)
+                or not _is_near(arc, before, *_at(arc, before), low + 1, x, y, tolerance)
+                or not _is_near(arc, low, x, y, after, *_at(arc, after), tolerance)
+            ):
+                return 0, 0.0, 0.0
+            return place, x, y
         i = following
     return 0, 0.0, 0.0
 
