@@ -10,8 +10,8 @@ import xarray as xr
 
 from geoseg.card import Card
 from geoseg.errors import UserError
-from geoseg.raster.grid import require_image
-from geoseg.raster.read import find_band
+from geoseg.raster.arrays import require_image
+from geoseg.raster.files import find_band
 
 __all__ = ["band_names", "choose_bands"]
 

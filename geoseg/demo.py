@@ -22,7 +22,7 @@ from geoseg.errors import UserError
 from geoseg.job import predict_file
 from geoseg.metrics import ConfusionMatrix
 from geoseg.raster import Grid, Layout, to_cog
-from geoseg.raster.write import publish, refuse_existing, working_folder
+from geoseg.raster.place import publish, refuse_existing, working_folder
 
 __all__ = ["MODEL", "SEED", "ClassScore", "DemoResult", "run"]
 

@@ -36,7 +36,7 @@ from rasterio.windows import Window
 from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 from geoseg.raster import Grid, class_table, pixel_size
-from geoseg.raster.write import working_folder
+from geoseg.raster.place import working_folder
 from geoseg.windows import Box, Windows, box_shape
 
 __all__ = ["preview"]

@@ -41,9 +41,10 @@ from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
 from geoseg.raster.cog import TILE
+from geoseg.raster.files import block_cache
 from geoseg.raster.gaps import find_gaps
-from geoseg.raster.read import block_cache, tiles_of
-from geoseg.raster.write import publish, refuse_existing
+from geoseg.raster.place import publish, refuse_existing
+from geoseg.raster.read import tiles_of
 from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run, Targets
 from geoseg.segmenter import Segmenter, load

@@ -23,8 +23,8 @@ from torch import Tensor
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
 from geoseg.pixels import find_valid, rounded
+from geoseg.raster.arrays import require_image
 from geoseg.raster.gaps import Gaps
-from geoseg.raster.grid import require_image
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
 

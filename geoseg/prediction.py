@@ -23,7 +23,8 @@ from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.plan import Blend, Block, Tiling
-from geoseg.raster.grid import grid_of, pixel_size
+from geoseg.raster.arrays import grid_of
+from geoseg.raster.grid import pixel_size
 from geoseg.segmenter import Segmenter, load
 from geoseg.tasks import Running, Task, make_task
 from geoseg.windows import box_shape

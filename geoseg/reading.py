@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from geoseg.loader import Part
 from geoseg.plan import Block
-from geoseg.raster.read import Tiles, decoding
+from geoseg.raster.files import decoding
+from geoseg.raster.read import Tiles
 from geoseg.tasks import Task
 
 __all__ = ["BlockReader"]

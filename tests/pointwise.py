@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from geoseg.errors import UserError
-from geoseg.raster.read import unlocated_is_fine
+from geoseg.raster.files import unlocated_is_fine
 from geoseg.segmenter import Segmenter
 
 MEAN, STD, CLASSES = 128.0, 32.0, 4

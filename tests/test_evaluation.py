@@ -17,7 +17,7 @@ from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.evaluation import evaluate
 from geoseg.metrics import ConfusionMatrix
-from geoseg.raster.read import unlocated_is_fine
+from geoseg.raster.files import unlocated_is_fine
 
 NAMES = as_classes(["water", "forest", "built up"])
 

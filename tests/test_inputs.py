@@ -29,7 +29,7 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 import geoseg
-from geoseg.raster.read import unlocated_is_fine
+from geoseg.raster.files import unlocated_is_fine
 
 Pixels = NDArray[Any]
 SHAPE = (70, 150)

@@ -17,7 +17,8 @@ from toys import Hourglass, random_image, segmenter_of
 from geoseg.loader import Scene
 from geoseg.plan import Block, Tiling
 from geoseg.raster import open_raster
-from geoseg.raster.read import Tiles, block_cache, tiles_of
+from geoseg.raster.files import block_cache
+from geoseg.raster.read import Tiles, tiles_of
 from geoseg.reading import BlockReader
 from geoseg.tasks import Running, Task, make_task
 

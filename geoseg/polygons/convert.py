@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import xarray as xr
 from pyproj import CRS
 
 from geoseg.errors import UserError
@@ -17,14 +16,15 @@ from geoseg.polygons.copying import copying
 from geoseg.polygons.features import Features
 from geoseg.polygons.making import Making
 from geoseg.polygons.source import ClassMap, map_of_array, open_confidence, open_map
-from geoseg.polygons.stream import ahead, stream
+from geoseg.polygons.stream import Ahead, stream
 from geoseg.polygons.write import Batch, Header, refuse_open_elsewhere, refuse_unknown_format, write
 from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import parse_crs
-from geoseg.raster.write import publish, refuse_existing, working_folder
+from geoseg.raster.place import publish, refuse_existing, working_folder
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import xarray as xr
 
 __all__ = ["polygonize", "polygonize_file"]
 
@@ -183,7 +183,7 @@ def polygonize_file(
         # Closed before the map is: threads that work ahead read from it.
         traced = stack.enter_context(closing(stream(source, making, beside)))
         batches = ((rows, features.batch(chosen.pick(each))) for rows, each in traced)
-        made = stack.enter_context(closing(ahead(batches)))
+        made = stack.enter_context(closing(Ahead(batches)))
         write(own / target.name, header, _counted(made, progress, source.grid.shape[1]))
         chosen.refuse_absent()
         refuse_open_elsewhere(target)

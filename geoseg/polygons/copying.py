@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geoseg.errors import UserError
 from geoseg.polygons.source import MISSING, ClassMap
 from geoseg.raster import CogDraft, Layout
-from geoseg.raster.write import publish, working_folder
+from geoseg.raster.place import publish, working_folder
 from geoseg.windows import Box
 
 __all__ = ["Copy", "RowBuffer", "copying"]

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
-import xarray as xr
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
@@ -19,8 +18,11 @@ from rasterio.windows import Window
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.polygons.points import MAX_SIDE
-from geoseg.raster import Grid, class_table, grid_of, open_dataset, open_raster
-from geoseg.raster.read import reading
+from geoseg.raster import Grid, class_table, open_dataset
+from geoseg.raster.files import band_numbers, grid_of_file, reading, refuse_unusable
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["ClassMap", "Rows", "map_of_array", "open_confidence", "open_map"]
 
@@ -68,6 +70,8 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
     UserError
         When the array has other dimensions than ``y, x`` or holds no integers.
     """
+    from geoseg.raster import grid_of  # whoever reads a file does not wait for xarray
+
     plane = labels[0] if labels.ndim == 3 and labels.shape[0] == 1 else labels
     if plane.dims != ("y", "x"):
         raise UserError(
@@ -100,14 +104,15 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
         band and none was chosen.
     """
     name = fspath(path)
-    image = open_raster(name, bands=None if band is None else [band])
-    if image.sizes["band"] > 1:
-        raise UserError(
-            f"{name} has {image.sizes['band']} bands, a class map is one; choose it with --band "
-            "(band=1)"
-        )
-    number = int(image["band"].values[0])
     with open_dataset(name) as dataset:
+        refuse_unusable(dataset, name)
+        numbers = band_numbers(dataset, None if band is None else [band], name)
+        if len(numbers) > 1:
+            raise UserError(
+                f"{name} has {len(numbers)} bands, a class map is one; choose it with --band "
+                "(band=1)"
+            )
+        number = numbers[0]
         dtype = np.dtype(dataset.dtypes[number - 1])
         _refuse_floats(dtype, f"round {name} first, e.g. gdal_calc.py --type=Byte")
         _refuse_large(dataset.shape)
@@ -116,7 +121,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
         nodata = _whole(dataset.nodatavals[number - 1])
         blocks = _blocks(_heights(dataset.height, dataset.block_shapes[number - 1][0]))
         yield ClassMap(
-            grid_of(image),
+            grid_of_file(dataset),
             MISSING if masked else _in_range(nodata),
             class_table(name),
             np.dtype(np.int64) if masked else _with_sign(dtype),
@@ -132,6 +137,8 @@ def open_confidence(path: str | PathLike[str], grid: Grid) -> Rows:
     UserError
         When the file cannot be read or lies on another grid than the class map.
     """
+    from geoseg.raster import grid_of, open_raster
+
     image = open_raster(path)
     if image.sizes["band"] != 1 or grid_of(image) != grid:
         raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from geoseg.polygons.rings import Polygons, polygons_of
 from geoseg.polygons.source import ClassMap, Rows
 from geoseg.polygons.trace import Runs, Strip, trace
 
-__all__ = ["MEASURES", "ahead", "stream"]
+__all__ = ["MEASURES", "Ahead", "stream"]
 
 STRIP_PIXELS = 1 << 22
 """Pixels of a strip: enough to keep all threads at work, few enough to begin soon."""
@@ -55,18 +55,33 @@ def stream(
     Polygons
     """
     regions = OpenRegions(source.grid.shape[1], making.connectivity, MEASURES if confidence else 0)
-    with closing(ahead(_strips(source, confidence, making.simplify))) as strips:
+    with closing(Ahead(_strips(source, confidence, making.simplify))) as strips:
         for done, strip, sums in strips:
             yield done, polygons_of(regions.add(strip, sums))
 
 
-def ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """The same items; the next is made in another thread while the caller uses one."""
-    with ThreadPoolExecutor(1, "geoseg-trace") as worker:
-        coming = worker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = worker.submit(next, items, None)
+class Ahead(Generic[T]):
+    """The same items, each made in another thread before it is asked for; begins at once.
+
+    Parameters
+    ----------
+    items : iterator
+        Used in the other thread alone.
+    """
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._worker = ThreadPoolExecutor(1, "geoseg-ahead")
+        self._coming = self._worker.submit(next, items, None)
+
+    def __iter__(self) -> Iterator[T]:
+        while (item := self._coming.result()) is not None:
+            self._coming = self._worker.submit(next, self._items, None)
             yield item
+
+    def close(self) -> None:
+        """Stop after the item that is being made."""
+        self._worker.shutdown(cancel_futures=True)
 
 
 def _strips(

@@ -7,7 +7,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import xarray as xr
 from affine import Affine
 from pyproj import CRS
 
@@ -18,6 +17,7 @@ from geoseg.polygons.trace import find_runs
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 __all__ = ["ClassArea", "area_by_class", "class_areas"]
 
@@ -67,11 +67,11 @@ def area_by_class(
     import pandas as pd
 
     making = Making(connectivity=connectivity, min_area=min_area)
-    if isinstance(labels, xr.DataArray):
-        found = class_areas(making.prepared(map_of_array(labels)))
-    else:
+    if isinstance(labels, str | PathLike):
         with open_map(labels, band) as source:
             found = class_areas(making.prepared(source))
+    else:
+        found = class_areas(making.prepared(map_of_array(labels)))
     return pd.DataFrame(found, columns=list(ClassArea._fields))
 
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyogrio
 from numpy.typing import NDArray
 from pyproj import CRS
 
@@ -202,6 +201,8 @@ def _write_ogr(
     dataset_options: Mapping[str, str],
     layer_options: Mapping[str, str],
 ) -> None:
+    import pyogrio  # it takes half a second, and GeoParquet does without
+
     source = _Source(each.drop_columns(["bbox"]) for each in batches)
     schema = header.schema.remove(header.schema.get_field_index("bbox"))
     try:
@@ -240,6 +241,8 @@ class _Source:
 
 @contextmanager
 def _config_option(name: str, value: str) -> Iterator[None]:
+    import pyogrio
+
     before = pyogrio.get_gdal_config_option(name)
     pyogrio.set_gdal_config_options({name: value})
     try:

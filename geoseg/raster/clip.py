@@ -1,18 +1,17 @@
-"""The part of an image under a box, and coordinate systems as users write them."""
+"""The part of an image under a box."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 from affine import Affine
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
 from rasterio.warp import transform_bounds
 
 from geoseg.errors import UserError
-from geoseg.raster.grid import grid_of
+from geoseg.raster.arrays import grid_of
+from geoseg.raster.grid import parse_crs
 
-__all__ = ["clip", "parse_crs"]
+__all__ = ["clip"]
 
 
 def clip(
@@ -50,17 +49,3 @@ def clip(
     moved = grid.transform @ Affine.translation(left, top)
     part: xr.DataArray = image[:, top:bottom, left:right].rio.write_transform(moved)
     return part
-
-
-def parse_crs(text: str) -> CRS:
-    """The coordinate system that a user means.
-
-    Raises
-    ------
-    UserError
-        When it is unknown.
-    """
-    try:
-        return CRS.from_user_input(text)
-    except CRSError as error:
-        raise UserError(f"coordinate system {text!r} is unknown; write e.g. EPSG:4326") from error

@@ -22,8 +22,8 @@ from rasterio.windows import Window
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.pixels import count_values, halve
+from geoseg.raster.files import unlocated_is_fine
 from geoseg.raster.grid import Grid
-from geoseg.raster.read import unlocated_is_fine
 from geoseg.raster.sidecar import CLASSES_TAG, classes_tag, pam_xml
 from geoseg.windows import Box, box_shape, tiles
 

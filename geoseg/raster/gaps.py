@@ -10,7 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 
-from geoseg.raster.read import is_alpha, open_dataset, origin_in
+from geoseg.raster.files import is_alpha, open_dataset
+from geoseg.raster.read import origin_in
 from geoseg.windows import Box
 
 __all__ = ["Gaps", "find_gaps"]

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import hypot
 
-import numpy as np
-import rioxarray  # noqa: F401  (registers the .rio accessor)
-import xarray as xr
 from affine import Affine
 from pyproj import Geod
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 from geoseg.errors import UserError
 
-__all__ = ["Grid", "grid_of", "pixel_size", "require_image"]
+__all__ = ["Grid", "parse_crs", "pixel_size"]
 
 
 @dataclass(frozen=True)
@@ -34,80 +32,6 @@ class Grid:
     shape: tuple[int, int]
     crs: CRS | None
     transform: Affine | None
-
-
-def grid_of(image: xr.DataArray) -> Grid:
-    """The grid of a DataArray whose last dimensions are ``y, x``, as rioxarray keeps it.
-
-    Parameters
-    ----------
-    image : DataArray, dims (..., y, x)
-
-    Returns
-    -------
-    Grid
-        Without a transform when the array has neither a ``GeoTransform`` nor coordinates.
-
-    Raises
-    ------
-    UserError
-        When the coordinates are not evenly spaced.
-    """
-    shape = (image.sizes["y"], image.sizes["x"])
-    return Grid(shape, image.rio.crs, _transform(image))
-
-
-def _transform(image: xr.DataArray) -> Affine | None:
-    """The stated transform, unless coordinates say that the array was sliced since."""
-    stated = _stated_transform(image)
-    if not {"x", "y"} <= set(image.coords) or (stated and (stated.b or stated.d)):
-        return stated
-    left, width = _axis(image, "x", stated.a if stated else None)
-    top, height = _axis(image, "y", stated.e if stated else None)
-    if width is None or height is None:
-        return stated
-    located = Affine(width, 0.0, left, 0.0, height, top)
-    if stated is not None and stated.almost_equals(located, 1e-6 * min(abs(width), abs(height))):
-        return stated  # exact, where coordinates carry rounding
-    return located
-
-
-def _stated_transform(image: xr.DataArray) -> Affine | None:
-    reference = image.coords.get(image.rio.grid_mapping)
-    text = None if reference is None else reference.attrs.get("GeoTransform")
-    return None if text is None else Affine.from_gdal(*(float(n) for n in str(text).split()))
-
-
-def _axis(image: xr.DataArray, name: str, known: float | None) -> tuple[float, float | None]:
-    """Outer edge and spacing of an axis; the spacing of a single pixel cannot be measured."""
-    centres = np.asarray(image[name].values, np.float64)
-    spacing = (centres[-1] - centres[0]) / (centres.size - 1) if centres.size > 1 else known
-    if spacing is None:
-        return 0.0, None
-    drift = np.abs(np.diff(centres) - spacing).max(initial=0.0)
-    if not spacing or drift > 0.01 * abs(spacing):
-        raise UserError(
-            f"the coordinates {name} of the image are not evenly spaced (steps differ by {drift:g} "
-            f"around {spacing:g}); resample it to a regular grid first"
-        )
-    return centres[0] - spacing / 2, spacing
-
-
-def require_image(image: xr.DataArray) -> None:
-    """Refuse an array whose dimensions are not those of an image.
-
-    Raises
-    ------
-    UserError
-    """
-    if image.ndim == 3 and image.dims[1:] == ("y", "x"):
-        return
-    says = f"an image has the dimensions (band, y, x), this one {image.dims}; "
-    if image.ndim == 2:
-        raise UserError(says + "use image.expand_dims('band') for a single band")
-    if image.ndim == 3 and {"y", "x"} <= set(image.dims):
-        raise UserError(says + "use image.transpose(..., 'y', 'x')")
-    raise UserError(says + "rename them, e.g. image.rename(latitude='y', longitude='x')")
 
 
 def pixel_size(grid: Grid) -> tuple[float, float] | None:
@@ -138,3 +62,17 @@ def _geodesic_size(shape: tuple[int, int], transform: Affine) -> tuple[float, fl
     here = transform @ (column, row)
     below, beside = transform @ (column, row + 1), transform @ (column + 1, row)
     return geod.inv(*here, *below)[2], geod.inv(*here, *beside)[2]
+
+
+def parse_crs(text: str) -> CRS:
+    """The coordinate system that a user means.
+
+    Raises
+    ------
+    UserError
+        When it is unknown.
+    """
+    try:
+        return CRS.from_user_input(text)
+    except CRSError as error:
+        raise UserError(f"coordinate system {text!r} is unknown; write e.g. EPSG:4326") from error

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from os import PathLike, fspath, stat
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +14,32 @@ import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from geoseg.errors import UserError
-from geoseg.raster.grid import Grid, grid_of
+from geoseg.raster.arrays import grid_of
+from geoseg.raster.files import (
+    band_name,
+    band_numbers,
+    grid_of_file,
+    is_alpha,
+    open_dataset,
+    reading,
+    refuse_unusable,
+    version_of,
+)
+from geoseg.raster.grid import Grid
 from geoseg.windows import grown
 
-__all__ = [
-    "Tiles",
-    "block_cache",
-    "decoding",
-    "files_of",
-    "find_band",
-    "is_alpha",
-    "open_dataset",
-    "open_raster",
-    "open_stack",
-    "origin_in",
-    "reading",
-    "tiles_of",
-    "unlocated_is_fine",
-]
+__all__ = ["Tiles", "open_raster", "open_stack", "origin_in", "tiles_of"]
 
 HANDLES_PER_THREAD = (
     16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
 )
-BLOCKS_CHECKED = 20_000  # tile offsets looked up when a file is opened: about 0.1 s at most
 
 
 @dataclass(frozen=True)
@@ -172,32 +165,6 @@ def _open_handle(source: Source) -> rasterio.DatasetReader:
     )
 
 
-@contextmanager
-def reading(path: str) -> Iterator[None]:
-    """Turn GDAL's complaint about a damaged or vanished file into one line for the user."""
-    try:
-        yield
-    except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(
-            f"cannot read {path}: {reason}; the file is damaged or was cut short, copy it again"
-        ) from error
-
-
-@contextmanager
-def block_cache(size: int) -> Iterator[None]:
-    """Let GDAL keep at most so many bytes of decoded and unwritten tiles, in all threads."""
-    with rasterio.Env(GDAL_CACHEMAX=size):
-        yield
-
-
-@contextmanager
-def decoding(threads: int) -> Iterator[None]:
-    """Let GDAL decode the tiles of one read side by side, in files first read in this context."""
-    with rasterio.Env(GDAL_NUM_THREADS=threads):
-        yield
-
-
 @dataclass(frozen=True)
 class Tiles:
     """How a file is tiled: the size of a tile, and where in the file an image begins.
@@ -247,54 +214,6 @@ def origin_in(dataset: rasterio.DatasetReader, image: xr.DataArray) -> tuple[int
     return (round(top), round(left)) if inside else (0, 0)
 
 
-def open_dataset(path: str) -> rasterio.DatasetReader:
-    """Open a file for the calling thread alone.
-
-    Raises
-    ------
-    UserError
-        When it is not there or GDAL cannot open it.
-    """
-    try:
-        with unlocated_is_fine():
-            return rasterio.open(path, sharing=False)
-    except RasterioError as error:
-        raise UserError(_why_not(path, error)) from error
-
-
-def files_of(path: str) -> list[str]:
-    """A raster, its sidecars, and the files that a virtual raster reads.
-
-    Raises
-    ------
-    UserError
-        When it is not there or GDAL cannot open it.
-    """
-    with open_dataset(path) as dataset:
-        return [path, *dataset.files]
-
-
-@contextmanager
-def unlocated_is_fine() -> Iterator[None]:
-    """Silence rasterio about files without a transform, which geoseg takes and tells of itself."""
-    with _silencing, warnings.catch_warnings():  # filters belong to the process, not to a thread
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
-_silencing = threading.RLock()
-
-
-def _why_not(path: str, error: Exception) -> str:
-    is_local = "://" not in path and not path.startswith("/vsi") and path.count(":") == 0
-    if is_local and not Path(path).exists():
-        return f"there is no file {path}; check the name and the folder"
-    if is_local and Path(path).is_dir():
-        return f"{path} is a folder, not a raster file; name the files in it, e.g. {path}/*.tif"
-    reason = str(error).splitlines()[0] if str(error) else "unknown format"
-    return f"{path} is not a raster that GDAL can open ({reason}); try gdalinfo on it"
-
-
 def open_raster(
     path: str | PathLike[str], *, bands: Sequence[str | int] | None = None
 ) -> xr.DataArray:
@@ -324,14 +243,14 @@ def open_raster(
     """
     name = fspath(path)
     with open_dataset(name) as dataset:
-        _refuse_unusable(dataset, name)
-        numbers = _band_numbers(dataset, bands, name)
+        refuse_unusable(dataset, name)
+        numbers = band_numbers(dataset, bands, name)
         masked = _needs_masking(dataset, numbers)
-        source = Source(name, _version(name), numbers, masked)
+        source = Source(name, version_of(name), numbers, masked)
         nodata = np.nan if masked else dataset.nodatavals[numbers[0] - 1]
         dtype = np.dtype("float32") if masked else _common_dtype(dataset, numbers)
-        names = [_band_name(dataset, n) for n in numbers]
-        return _as_dataarray((source,), _grid(dataset), dtype, nodata, numbers, names)
+        names = [band_name(dataset, n) for n in numbers]
+        return _as_dataarray((source,), grid_of_file(dataset), dtype, nodata, numbers, names)
 
 
 def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
@@ -356,13 +275,13 @@ def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
     images = [open_raster(path) for path in paths]
     names = [fspath(path) for path in paths]
     with open_dataset(names[0]) as first:
-        grid = _grid(first)
+        grid = grid_of_file(first)
     sources, labels = [], []
     for name, image in zip(names, images, strict=True):
         with open_dataset(name) as dataset:
-            warp = None if _grid(dataset) == grid else _target(grid, dataset, name)
+            warp = None if grid_of_file(dataset) == grid else _target(grid, dataset, name)
         numbers = tuple(int(n) for n in image["band"].values)
-        sources.append(Source(name, _version(name), numbers, True, warp))
+        sources.append(Source(name, version_of(name), numbers, True, warp))
         labels += _stack_names(image, name)
     count = range(1, len(labels) + 1)
     return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
@@ -421,107 +340,6 @@ def _axes(grid: Grid) -> dict[str, Any]:
     return {"y": t.f + t.e * (np.arange(rows) + 0.5), "x": t.c + t.a * (np.arange(columns) + 0.5)}
 
 
-def _refuse_unusable(dataset: rasterio.DatasetReader, name: str) -> None:
-    if dataset.count == 0:
-        inner = f", e.g. {dataset.subdatasets[0]}" if dataset.subdatasets else ""
-        raise UserError(f"{name} holds no bands of its own; name one of its subdatasets{inner}")
-    if any("complex" in dtype for dtype in dataset.dtypes):
-        raise UserError(
-            f"{name} has complex pixels ({dataset.dtypes[0]}); take amplitude or intensity first"
-        )
-    unlocated = dataset.transform.is_identity
-    if unlocated and dataset.gcps[0]:
-        raise UserError(
-            f"{name} is located by ground control points only; warp it first: "
-            f"gdalwarp -r bilinear {name} warped.tif"
-        )
-    if unlocated and dataset.rpcs:
-        raise UserError(
-            f"{name} is located by rational polynomials only; orthorectify it first: "
-            f"gdalwarp -rpc -r bilinear {name} ortho.tif"
-        )
-    _refuse_truncated(dataset, name)
-
-
-def _refuse_truncated(dataset: rasterio.DatasetReader, name: str) -> None:
-    """A TIFF whose tiles lie behind the end of the file was cut short on its way here."""
-    version = _version(name)
-    if dataset.driver != "GTiff" or version is None:
-        return
-    tile_rows, tile_columns = dataset.block_shapes[0]
-    rows = -(-dataset.height // tile_rows)
-    columns = -(-dataset.width // tile_columns)
-    step = -(-rows * columns // BLOCKS_CHECKED)
-    for index in {*range(0, rows * columns, step), rows * columns - 1}:
-        row, column = divmod(index, columns)
-        offset, size = (
-            dataset.get_tag_item(f"{what}_{column}_{row}", "TIFF", bidx=1)
-            for what in ("BLOCK_OFFSET", "BLOCK_SIZE")
-        )
-        if offset and size and int(offset) + int(size) > version[0]:
-            raise UserError(
-                f"{name} was cut short: tile {row},{column} should end at byte "
-                f"{int(offset) + int(size)} but the file has {version[0]}; copy it again"
-            )
-
-
-def _band_numbers(
-    dataset: rasterio.DatasetReader, bands: Sequence[str | int] | None, name: str
-) -> tuple[int, ...]:
-    if bands is None:
-        kept = [n for n in dataset.indexes if not is_alpha(dataset, n)]
-        return tuple(kept or dataset.indexes)
-    names = [_band_name(dataset, n) for n in dataset.indexes]
-    return tuple(dataset.indexes[find_band(band, dataset.indexes, names, name)] for band in bands)
-
-
-def find_band(band: str | int, numbers: Sequence[int], names: Sequence[str], where: str) -> int:
-    """The place of a band that is given by its number or, where there is no such number, its name.
-
-    Parameters
-    ----------
-    band : str or int
-    numbers, names : sequence
-        Of the bands that there are.
-    where : str
-        How to call the image in a message.
-
-    Raises
-    ------
-    UserError
-        When there is no such band.
-    """
-    wanted = str(band).strip().casefold()
-    listed = [str(number) for number in numbers]
-    folded = [name.casefold() for name in names]
-    for known in (listed, folded):
-        if wanted and wanted in known:
-            return known.index(wanted)
-    there = ", ".join(f"{n} {name}".strip() for n, name in zip(listed, names, strict=True))
-    raise UserError(f"{where} has no band {band!r}; its bands are {there}")
-
-
-def is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
-    """Whether a band says what is transparent.
-
-    GDAL marks the fourth band of any uint8 GeoTIFF as alpha unless its writer objects, so a band
-    that is described as something else, near infrared most often, is believed to be that.
-    """
-    described = (dataset.descriptions[number - 1] or "alpha").casefold()
-    marked = dataset.colorinterp[number - 1] == ColorInterp.alpha
-    return bool(marked and ("alpha" in described or "mask" in described))
-
-
-def _band_name(dataset: rasterio.DatasetReader, number: int) -> str:
-    """Description of a band, else its colour where the file states one."""
-    described = dataset.descriptions[number - 1]
-    if described:
-        return str(described)
-    color = dataset.colorinterp[number - 1]
-    stated = {ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha}
-    return str(color.name) if color in stated else ""
-
-
 def _needs_masking(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) -> bool:
     """Whether missing pixels or true values are more than one no-data value can tell."""
     picked = [n - 1 for n in numbers]
@@ -538,16 +356,3 @@ def _needs_masking(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) ->
 
 def _common_dtype(dataset: rasterio.DatasetReader, numbers: tuple[int, ...]) -> np.dtype[Any]:
     return np.result_type(*(np.dtype(dataset.dtypes[n - 1]) for n in numbers))
-
-
-def _grid(dataset: rasterio.DatasetReader) -> Grid:
-    located = not dataset.transform.is_identity
-    return Grid(dataset.shape, dataset.crs, dataset.transform if located else None)
-
-
-def _version(path: str) -> tuple[int, int] | None:
-    try:
-        facts = stat(path)
-    except OSError:
-        return None  # not a local file: GDAL's own virtual file systems have no such facts
-    return facts.st_size, facts.st_mtime_ns

@@ -11,14 +11,17 @@ import json
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import xarray as xr
 
 from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
-from geoseg.raster.read import open_dataset
+from geoseg.raster.files import open_dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["CLASSES_TAG", "class_table", "classes_tag", "pam_xml"]
 
@@ -95,7 +98,7 @@ def class_table(source: str | PathLike[str] | xr.DataArray) -> tuple[ClassInfo, 
     UserError
         When the table is there and cannot be understood.
     """
-    if isinstance(source, xr.DataArray):
+    if not isinstance(source, str | PathLike):
         return _from_attrs(source)
     path = fspath(source)
     with open_dataset(path) as dataset:

@@ -1,12 +1,10 @@
-"""Rasters put in place whole or not at all."""
+"""Arrays written as Cloud Optimized GeoTIFFs."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from os import PathLike, fspath, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +12,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from geoseg.errors import UserError
+from geoseg.raster.arrays import grid_of
 from geoseg.raster.cog import Layout, to_cog
-from geoseg.raster.grid import grid_of
+from geoseg.raster.place import publish, refuse_existing, working_folder
 from geoseg.raster.sidecar import class_table
 from geoseg.windows import Box
 
-__all__ = ["publish", "refuse_existing", "working_folder", "write_raster"]
-
-
-def publish(path: Path, target: Path) -> None:
-    """Put a finished file and its sidecar in place of what is there; both on one disk."""
-    replace(path, target)
-    sidecar = Path(f"{path}.aux.xml")
-    if sidecar.exists():
-        replace(sidecar, f"{target}.aux.xml")
-    else:
-        Path(f"{target}.aux.xml").unlink(missing_ok=True)
-    for ending in ("ovr", "msk"):  # of the old file, and wrong about the new one
-        Path(f"{target}.{ending}").unlink(missing_ok=True)
-
-
-def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
-    """Refuse to write over a file unless that was asked for."""
-    if Path(path).exists() and not overwrite:
-        raise UserError(
-            f"{fspath(path)} exists; add --overwrite (overwrite=True) or choose another name"
-        )
+__all__ = ["write_raster"]
 
 
 def write_raster(
@@ -70,22 +48,6 @@ def write_raster(
         with _materialised(labels, folder, layout) as read:
             to_cog(draft, layout, read)
         publish(draft, target)
-
-
-@contextmanager
-def working_folder(target: Path) -> Iterator[Path]:
-    """A folder beside the target that is gone afterwards; same disk, so renaming is atomic."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
-    except OSError as error:
-        raise UserError(
-            f"cannot write into {target.parent} ({error.strerror}); choose a folder that exists "
-            "and that you may write to"
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _layout_of(labels: xr.DataArray) -> Layout:

@@ -1,0 +1,238 @@
+"""Raster files as GDAL opens them: what they hold, where they lie, and why they cannot be used."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import stat
+from pathlib import Path
+
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from geoseg.errors import UserError
+from geoseg.raster.grid import Grid
+
+__all__ = [
+    "band_name",
+    "band_numbers",
+    "block_cache",
+    "decoding",
+    "files_of",
+    "find_band",
+    "grid_of_file",
+    "is_alpha",
+    "open_dataset",
+    "reading",
+    "refuse_unusable",
+    "unlocated_is_fine",
+    "version_of",
+]
+
+BLOCKS_CHECKED = 20_000  # tile offsets looked up when a file is opened: about 0.1 s at most
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn GDAL's complaint about a damaged or vanished file into one line for the user."""
+    try:
+        yield
+    except RasterioError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(
+            f"cannot read {path}: {reason}; the file is damaged or was cut short, copy it again"
+        ) from error
+
+
+@contextmanager
+def block_cache(size: int) -> Iterator[None]:
+    """Let GDAL keep at most so many bytes of decoded and unwritten tiles, in all threads."""
+    with rasterio.Env(GDAL_CACHEMAX=size):
+        yield
+
+
+@contextmanager
+def decoding(threads: int) -> Iterator[None]:
+    """Let GDAL decode the tiles of one read side by side, in files first read in this context."""
+    with rasterio.Env(GDAL_NUM_THREADS=threads):
+        yield
+
+
+def open_dataset(path: str) -> rasterio.DatasetReader:
+    """Open a file for the calling thread alone.
+
+    Raises
+    ------
+    UserError
+        When it is not there or GDAL cannot open it.
+    """
+    try:
+        with unlocated_is_fine():
+            return rasterio.open(path, sharing=False)
+    except RasterioError as error:
+        raise UserError(_why_not(path, error)) from error
+
+
+def files_of(path: str) -> list[str]:
+    """A raster, its sidecars, and the files that a virtual raster reads.
+
+    Raises
+    ------
+    UserError
+        When it is not there or GDAL cannot open it.
+    """
+    with open_dataset(path) as dataset:
+        return [path, *dataset.files]
+
+
+@contextmanager
+def unlocated_is_fine() -> Iterator[None]:
+    """Silence rasterio about files without a transform, which geoseg takes and tells of itself."""
+    with _silencing, warnings.catch_warnings():  # filters belong to the process, not to a thread
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+_silencing = threading.RLock()
+
+
+def _why_not(path: str, error: Exception) -> str:
+    is_local = "://" not in path and not path.startswith("/vsi") and path.count(":") == 0
+    if is_local and not Path(path).exists():
+        return f"there is no file {path}; check the name and the folder"
+    if is_local and Path(path).is_dir():
+        return f"{path} is a folder, not a raster file; name the files in it, e.g. {path}/*.tif"
+    reason = str(error).splitlines()[0] if str(error) else "unknown format"
+    return f"{path} is not a raster that GDAL can open ({reason}); try gdalinfo on it"
+
+
+def refuse_unusable(dataset: rasterio.DatasetReader, name: str) -> None:
+    """Refuse a file that cannot be read, or does not say where it lies in a way that is used.
+
+    Raises
+    ------
+    UserError
+    """
+    if dataset.count == 0:
+        inner = f", e.g. {dataset.subdatasets[0]}" if dataset.subdatasets else ""
+        raise UserError(f"{name} holds no bands of its own; name one of its subdatasets{inner}")
+    if any("complex" in dtype for dtype in dataset.dtypes):
+        raise UserError(
+            f"{name} has complex pixels ({dataset.dtypes[0]}); take amplitude or intensity first"
+        )
+    unlocated = dataset.transform.is_identity
+    if unlocated and dataset.gcps[0]:
+        raise UserError(
+            f"{name} is located by ground control points only; warp it first: "
+            f"gdalwarp -r bilinear {name} warped.tif"
+        )
+    if unlocated and dataset.rpcs:
+        raise UserError(
+            f"{name} is located by rational polynomials only; orthorectify it first: "
+            f"gdalwarp -rpc -r bilinear {name} ortho.tif"
+        )
+    _refuse_truncated(dataset, name)
+
+
+def _refuse_truncated(dataset: rasterio.DatasetReader, name: str) -> None:
+    """A TIFF whose tiles lie behind the end of the file was cut short on its way here."""
+    version = version_of(name)
+    if dataset.driver != "GTiff" or version is None:
+        return
+    tile_rows, tile_columns = dataset.block_shapes[0]
+    rows = -(-dataset.height // tile_rows)
+    columns = -(-dataset.width // tile_columns)
+    step = -(-rows * columns // BLOCKS_CHECKED)
+    for index in {*range(0, rows * columns, step), rows * columns - 1}:
+        row, column = divmod(index, columns)
+        offset, size = (
+            dataset.get_tag_item(f"{what}_{column}_{row}", "TIFF", bidx=1)
+            for what in ("BLOCK_OFFSET", "BLOCK_SIZE")
+        )
+        if offset and size and int(offset) + int(size) > version[0]:
+            raise UserError(
+                f"{name} was cut short: tile {row},{column} should end at byte "
+                f"{int(offset) + int(size)} but the file has {version[0]}; copy it again"
+            )
+
+
+def band_numbers(
+    dataset: rasterio.DatasetReader, bands: Sequence[str | int] | None, name: str
+) -> tuple[int, ...]:
+    """The numbers of the bands wanted; by default of every band that is not an alpha band.
+
+    Raises
+    ------
+    UserError
+        When there is no such band.
+    """
+    if bands is None:
+        kept = [n for n in dataset.indexes if not is_alpha(dataset, n)]
+        return tuple(kept or dataset.indexes)
+    names = [band_name(dataset, n) for n in dataset.indexes]
+    return tuple(dataset.indexes[find_band(band, dataset.indexes, names, name)] for band in bands)
+
+
+def find_band(band: str | int, numbers: Sequence[int], names: Sequence[str], where: str) -> int:
+    """The place of a band that is given by its number or, where there is no such number, its name.
+
+    Parameters
+    ----------
+    band : str or int
+    numbers, names : sequence
+        Of the bands that there are.
+    where : str
+        How to call the image in a message.
+
+    Raises
+    ------
+    UserError
+        When there is no such band.
+    """
+    wanted = str(band).strip().casefold()
+    listed = [str(number) for number in numbers]
+    folded = [name.casefold() for name in names]
+    for known in (listed, folded):
+        if wanted and wanted in known:
+            return known.index(wanted)
+    there = ", ".join(f"{n} {name}".strip() for n, name in zip(listed, names, strict=True))
+    raise UserError(f"{where} has no band {band!r}; its bands are {there}")
+
+
+def is_alpha(dataset: rasterio.DatasetReader, number: int) -> bool:
+    """Whether a band says what is transparent.
+
+    GDAL marks the fourth band of any uint8 GeoTIFF as alpha unless its writer objects, so a band
+    that is described as something else, near infrared most often, is believed to be that.
+    """
+    described = (dataset.descriptions[number - 1] or "alpha").casefold()
+    marked = dataset.colorinterp[number - 1] == ColorInterp.alpha
+    return bool(marked and ("alpha" in described or "mask" in described))
+
+
+def band_name(dataset: rasterio.DatasetReader, number: int) -> str:
+    """Description of a band, else its colour where the file states one."""
+    described = dataset.descriptions[number - 1]
+    if described:
+        return str(described)
+    color = dataset.colorinterp[number - 1]
+    stated = {ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha}
+    return str(color.name) if color in stated else ""
+
+
+def grid_of_file(dataset: rasterio.DatasetReader) -> Grid:
+    """Where the pixels of a file lie."""
+    located = not dataset.transform.is_identity
+    return Grid(dataset.shape, dataset.crs, dataset.transform if located else None)
+
+
+def version_of(path: str) -> tuple[int, int] | None:
+    """Size and time of change, which a file that was replaced does not share; None if remote."""
+    try:
+        facts = stat(path)
+    except OSError:
+        return None  # not a local file: GDAL's own virtual file systems have no such facts
+    return facts.st_size, facts.st_mtime_ns
