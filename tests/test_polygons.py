@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from xml.etree import ElementTree as ET
 
 import dask.array as da
@@ -28,6 +30,7 @@ from maps import (
     class_map,
     connectivities,
     heights,
+    landscape,
     rasters,
     strips_of,
     write_band,
@@ -39,7 +42,7 @@ from rasterio.transform import from_bounds
 from shapely.geometry import shape
 
 from geoseg.errors import UserError
-from geoseg.polygons import polygonize, polygonize_file, refuse_unknown_format, stream
+from geoseg.polygons import polygonize, polygonize_file, refuse_unknown_format, stream, write
 from geoseg.polygons.features import Features
 from geoseg.polygons.join import OpenRegions
 from geoseg.polygons.making import Making
@@ -215,8 +218,10 @@ WORST = {
     "nested rings": nested(23),
     "one pixel": np.ones((1, 1), np.uint8),
     "one row": (np.arange(5000) % 70 % 30 % 3)[None].astype(np.uint8),
+    "a very long row": (np.arange(100_000) // 7 % 5)[None].astype(np.uint8),
     "one column": (np.arange(500) % 7 % 3)[:, None].astype(np.uint8),
     "every pixel another class": np.linspace(1, 65535, 400).reshape(20, 20).astype(np.uint16),
+    "all classes of 16 bits": np.arange(1, 65536).reshape(255, 257).astype(np.uint16),
     "no data": np.zeros((9, 9), np.uint8),
     "one class": np.ones((9, 9), np.uint8),
 }
@@ -227,6 +232,18 @@ WORST = {
 @pytest.mark.parametrize("values", WORST.values(), ids=WORST.keys())
 def test_worst_cases(values: NDArray[Any], connectivity: int, rows: int) -> None:
     assert_equal_to_rasterio(values, connectivity, rows)
+
+
+@pytest.mark.parametrize("values", WORST.values(), ids=WORST.keys())
+def test_worst_cases_simplified(values: NDArray[Any]) -> None:
+    transform = Affine(1, 0, 0, 0, -1, 0)
+    with strips_of(5):
+        frame = polygonize(class_map(values, transform, None), simplify=2)
+    assert shapely.coverage_is_valid(frame.geometry.values)
+    found = frame.groupby("class_id").area_m2.sum()
+    present, pixels = np.unique(values[values > 0], return_counts=True)
+    assert found.index.tolist() == present.tolist()
+    assert found.to_numpy() == pytest.approx(pixels, rel=1e-3)
 
 
 def test_holes_that_touch_the_exterior_at_a_point_stay_holes() -> None:
@@ -305,6 +322,157 @@ def test_without_a_transform_areas_are_in_pixels() -> None:
     assert frame.area_m2[0] == 6
     assert frame.crs is None
     assert frame.total_bounds.tolist() == [0, 0, 2, 3]
+
+
+@examples
+@given(rasters(), connectivities)
+def test_perimeters_are_the_lengths_of_exteriors_and_holes(
+    values: NDArray[np.uint8], connectivity: int
+) -> None:
+    frame = polygons(values, connectivity, transform=Affine(3, 1, 4e5, 2, -7, 5e6))
+    assert frame.perimeter_m.to_numpy() == pytest.approx(frame.geometry.length.to_numpy(), rel=1e-9)
+    feet = polygons(values, connectivity, transform=Affine(3, 0, 0, 0, -3, 0), crs="EPSG:2263")
+    lengths = feet.geometry.length.to_numpy() * 1200 / 3937
+    assert feet.perimeter_m.to_numpy() == pytest.approx(lengths, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "transform", [from_bounds(11, 58, 11.4, 58.3, 4, 3), Affine(0.08, 0.05, 11, 0.03, -0.09, 58)]
+)
+@pytest.mark.parametrize("simplify", [0, 2])
+def test_a_geographic_map_has_perimeters_on_the_ellipsoid(
+    transform: Affine, simplify: float
+) -> None:
+    values = np.array([[1, 1, 1, 1], [1, 2, 2, 1], [1, 1, 2, 1]], np.uint8)
+    frame = polygonize(class_map(values, transform, "EPSG:4326"), simplify=simplify)
+    geod = Geod(ellps="WGS84")
+    for geometry, area, perimeter in zip(
+        frame.geometry, frame.area_m2, frame.perimeter_m, strict=True
+    ):
+        # Straight on the map is no geodesic; in short steps it nearly is.
+        fine = shapely.segmentize(geometry, 0.002)
+        assert perimeter == pytest.approx(geod.geometry_length(fine), rel=1e-6)
+        assert area == pytest.approx(geod.geometry_area_perimeter(fine)[0], rel=1e-6)
+
+
+@examples
+@given(rasters(), connectivities)
+def test_what_is_written_is_what_shapely_writes(
+    values: NDArray[np.uint8], connectivity: int
+) -> None:
+    source = map_of_array(class_map(values))
+    making = Making(connectivity)
+    features = Features(source.grid, source, making)
+    for _, made in stream.stream(source, making):
+        geometries, batch = features.frame(made)[1], features.batch(made)
+        assert batch.geometries.to_pylist() == shapely.to_wkb(geometries).tolist()
+        assert batch.bounds.tolist() == shapely.bounds(geometries).reshape(-1, 4).tolist()
+
+
+@examples
+@given(rasters(), connectivities, heights, st.lists(st.integers(1, 3), min_size=1))
+def test_chosen_classes_are_those_of_all(
+    values: NDArray[np.uint8], connectivity: Any, rows: int, chosen: list[int]
+) -> None:
+    chosen = [each for each in chosen if (values == each).any()]
+    labels = class_map(values)
+    with strips_of(rows):
+        whole, part = (
+            polygonize(labels, connectivity=connectivity, simplify=1, classes=each)
+            for each in (None, chosen)
+        )
+    expected = whole[whole.class_id.isin(chosen)]
+    assert list(part.geometry.to_wkb()) == list(expected.geometry.to_wkb())
+    assert list(part.area_m2) == list(expected.area_m2)
+
+
+def test_classes_are_chosen_by_name_or_value() -> None:
+    labels = class_map(np.array([[1, 2, 3]], np.uint8))
+    labels.attrs |= {"flag_values": [1, 2, 3], "flag_meanings": "water forest field"}
+    assert list(polygonize(labels, classes=["Forest", 3, "1"]).class_id) == [1, 2, 3]
+    assert list(polygonize(labels, classes=["forest"]).class_name) == ["forest"]
+    with pytest.raises(UserError, match="no class 'sand'; its classes are 1 water, 2 forest, 3"):
+        polygonize(labels, classes=["sand"])
+    with pytest.raises(UserError, match="no class 9; its classes are 1 water"):
+        polygonize(labels, classes=[9])
+
+
+def test_classes_of_a_map_that_names_none_are_chosen_by_value(tmp_path: Path) -> None:
+    path = write_band(tmp_path / "map.tif", np.array([[1, 2, 3]], np.int16))
+    polygonize_file(path, tmp_path / "map.gpkg", classes=[2])
+    assert list(read(tmp_path / "map.gpkg").class_id) == [2]
+    with pytest.raises(UserError, match="does not name its classes; give the value of 'water'"):
+        polygonize_file(path, tmp_path / "other.gpkg", classes=["water"])
+    with pytest.raises(UserError, match="no pixel has class 7; the classes there are: 1, 2, 3"):
+        polygonize_file(path, tmp_path / "other.gpkg", classes=[2, 7])
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["map.gpkg", "map.tif"]
+
+
+def test_no_data_is_a_polygon_when_asked() -> None:
+    values = np.array([[0, 1], [0, 1]], np.uint8)
+    frame = polygonize(class_map(values), with_nodata=True)
+    assert frame[["class_id", "class_name"]].values.tolist() == [[0, "no data"], [1, "class 1"]]
+    assert shapely.coverage_is_valid(frame.geometry.values)
+
+
+def test_masked_pixels_are_a_polygon_when_asked(tmp_path: Path) -> None:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write_band(tmp_path / "map.tif", np.ones((4, 4), np.uint8))
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(np.tri(4, dtype=bool))
+    polygonize_file(path, tmp_path / "map.gpkg", with_nodata=True)
+    frame = read(tmp_path / "map.gpkg")
+    assert frame[["class_id", "class_name", "area_m2"]].values.tolist() == [
+        [-1, "no data", 600.0],
+        [1, "class 1", 1000.0],
+    ]
+
+
+def test_square_corners_are_square() -> None:
+    rows, columns = np.indices((60, 60))
+    turned = np.abs(3 * (columns - 30) + (rows - 30)), np.abs(3 * (rows - 30) - (columns - 30))
+    values = ((turned[0] < 60) & (turned[1] < 40)).astype(np.uint8)
+    raw, square = (polygonize(class_map(values), regularize=each) for each in (False, True))
+    (building,) = square.geometry
+    assert building.geom_type == "MultiPolygon"
+    edges = np.diff(shapely.get_coordinates(building), axis=0)
+    edges = edges[np.hypot(*edges.T) > 5]  # half a pixel
+    along = np.degrees(np.arctan2(*edges.T)) % 90
+    assert np.ptp(along) < 1e-3
+    assert shapely.get_num_coordinates(building) < shapely.get_num_coordinates(raw.geometry[0]) / 5
+    assert square.area_m2[0] == pytest.approx(building.area)
+    assert square.area_m2[0] == pytest.approx(raw.area_m2[0], rel=0.05)
+    assert square.perimeter_m[0] == pytest.approx(building.length)
+
+
+def test_square_corners_are_written_and_reprojected(tmp_path: Path) -> None:
+    values = np.zeros((40, 40), np.uint8)
+    values[5:20, 5:30] = values[30:35, 10:14] = 1
+    write_raster(class_map(values), tmp_path / "map.tif")
+    polygonize_file(
+        tmp_path / "map.tif", tmp_path / "map.gpkg", regularize=True, crs="EPSG:3035", simplify=1
+    )
+    frame = read(tmp_path / "map.gpkg")
+    assert frame.crs.to_epsg() == 3035
+    assert frame.area_m2.tolist() == pytest.approx([37_500, 2000], rel=0.05)
+    assert frame.area_m2.tolist() == pytest.approx(frame.to_crs(UTM).area.tolist(), rel=1e-6)
+
+
+def test_square_corners_are_refused_in_degrees_and_without_their_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = class_map(np.ones((3, 3), np.uint8), Affine(0.1, 0, 0, 0, -0.1, 0), "EPSG:4326")
+    with pytest.raises(UserError, match="square corners are not square in degrees"):
+        polygonize(labels, regularize=True)
+    monkeypatch.setitem(sys.modules, "buildingregulariser", None)
+    with pytest.raises(UserError, match=r"not installed; pip install 'geoseg\[regularize\]'"):
+        polygonize(class_map(np.ones((3, 3), np.uint8)), regularize=True)
+
+
+def test_maps_past_the_range_of_points_are_refused() -> None:
+    values = np.broadcast_to(np.uint8(1), (1, 2**24))
+    with pytest.raises(UserError, match="1 rows and 16777216 columns; polygons are made of"):
+        polygonize(xr.DataArray(values, dims=("y", "x")))
 
 
 def test_classes_have_their_names_and_others_their_number() -> None:
@@ -532,6 +700,22 @@ def test_writing_a_geopackage_leaves_gdal_as_it_was(scene: Path) -> None:
         assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") == "2001-01-01T00:00:00Z"
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def test_geoparquet_rows_lie_near_each_other(tmp_path: Path) -> None:
+    path = write_band(tmp_path / "map.tif", landscape((1200, 1200), 1, 6, 0))
+    with mock.patch.object(write, "ROW_GROUP", 512):
+        polygonize_file(path, tmp_path / "map.parquet")
+    file = pq.ParquetFile(tmp_path / "map.parquet")
+    assert file.metadata.num_row_groups > 50
+    areas = []
+    for group in range(file.metadata.num_row_groups):
+        boxes = np.array(
+            [list(each.values()) for each in file.read_row_group(group)["bbox"].to_pylist()]
+        )
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        areas.append(np.prod(np.ptp(centres, axis=0)))
+    assert np.median(areas) < 12_000**2 / 25
 
 
 def test_geoparquet_rows_carry_their_boxes(scene: Path) -> None:

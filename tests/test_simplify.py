@@ -197,3 +197,20 @@ def test_degrees_and_south_up_transforms_are_simplified_like_others() -> None:
         apart = shapely.symmetric_difference(moved.values, frame.geometry.values)
         assert shapely.area(apart).max() < 1e-6 * abs(transform.determinant)
         assert shapely.is_ccw(shapely.get_exterior_ring(frame.geometry.values)).all()
+
+
+def test_boundaries_to_missing_pixels_stay_and_are_told_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = np.tri(50, 50, dtype=np.uint8)
+    write_band(tmp_path / "map.tif", values, nodata=0)
+    for name, with_nodata, said in (("one.gpkg", False, 1), ("two.gpkg", True, 0)):
+        caplog.clear()
+        polygonize_file(
+            tmp_path / "map.tif", tmp_path / name, simplify=1, with_nodata=with_nodata, classes=[1]
+        )
+        assert caplog.text.count("add --with-nodata") == said
+    one, two = (gpd.read_file(tmp_path / name, layer=name[:3]) for name in ("one.gpkg", "two.gpkg"))
+    assert shapely.get_num_coordinates(one.geometry[0]) > 90
+    assert shapely.get_num_coordinates(two.geometry[0]) < 15
+    assert one.area_m2[0] == pytest.approx(two.area_m2[0], abs=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from os import PathLike, fspath
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["polygonize", "polygonize_file"]
+
+log = logging.getLogger(__name__)
 
 
 def polygonize(
@@ -186,6 +189,11 @@ def polygonize_file(
         made = stack.enter_context(closing(Ahead(batches)))
         write(own / target.name, header, _counted(made, progress, source.grid.shape[1]))
         chosen.refuse_absent()
+        if simplify and chosen.found == 1 and source.nodata is not None:
+            log.warning(
+                "boundaries to pixels without data are not simplified, and this map has no others; "
+                "add --with-nodata (with_nodata=True) to simplify them"
+            )
         refuse_open_elsewhere(target)
         if sieve_target is not None:
             kept.publish(sieve_target)

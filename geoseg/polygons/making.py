@@ -105,10 +105,15 @@ class Chosen:
 
     def pick(self, polygons: Polygons) -> Polygons:
         """The polygons of the classes wanted."""
+        self._seen.update(np.unique(polygons.values).tolist())
         if self._values is None:
             return polygons
-        self._seen.update(np.unique(polygons.values).tolist())
         return polygons.where(np.isin(polygons.values, self._values))
+
+    @property
+    def found(self) -> int:
+        """How many classes there were, wanted or not."""
+        return len(self._seen)
 
     def refuse_absent(self) -> None:
         """Refuse classes that a map without a class table does not have.
