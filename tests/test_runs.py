@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -339,6 +340,62 @@ def test_what_is_in_the_files_does_not_depend_on_the_size_of_blocks(
             assert differing <= {"GEOSEG_CHOSEN", "GEOSEG_OPTIONS"}  # window was asked for
 
 
+@pytest.mark.parametrize("confidence", [True, False])
+def test_small_regions_go_to_their_neighbours_on_the_map_and_in_its_polygons(
+    scene: Path, tmp_path: Path, model: Segmenter, confidence: bool
+) -> None:
+    options: dict[str, Any] = {} if confidence else {"confidence": None, "scores": None}
+    run(scene, tmp_path / "plain", model, **options)
+    run(scene, tmp_path / "sieved", model, min_area=900, simplify=1.5, **options)
+    # The same through files: the plain map, sieved and drawn afterwards.
+    geoseg.polygonize_file(
+        tmp_path / "plain" / "map.tif",
+        tmp_path / "map.gpkg",
+        min_area=900,
+        simplify=1.5,
+        sieve=tmp_path / "map.tif",
+        confidence=tmp_path / "plain" / "sure.tif" if confidence else None,
+    )
+    with (
+        rasterio.open(tmp_path / "plain" / "map.tif") as plain,
+        rasterio.open(tmp_path / "sieved" / "map.tif") as made,
+        rasterio.open(tmp_path / "map.tif") as expected,
+    ):
+        assert (made.read() == expected.read()).all()
+        assert (made.read() != plain.read()).any()
+        assert json.loads(made.tags()["GEOSEG_OPTIONS"])["min_area"] == 900
+    drawn = (tmp_path / "sieved" / "map.gpkg", tmp_path / "map.gpkg")
+    one, two = (gpd.read_file(path, layer="map") for path in drawn)
+    assert one.equals(two)
+    if confidence:
+        sure = [(tmp_path / name / "sure.tif") for name in ("plain", "sieved")]
+        with rasterio.open(sure[0]) as first, rasterio.open(sure[1]) as second:
+            assert (first.read() == second.read()).all()
+
+
+def test_another_least_area_is_another_map_though_its_blocks_are_there(
+    scene: Path, tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(run: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "_clean_up", fail)
+        with pytest.raises(Interrupted):
+            run(scene, tmp_path / "maps", model)
+    result = run(scene, tmp_path / "maps", model, min_area=900, overwrite=True)
+    assert result.computed == 0
+    run(scene, tmp_path / "fresh", model, min_area=900)
+    assert contents(tmp_path / "maps") == contents(tmp_path / "fresh")
+
+
+def test_simplify_without_polygons_is_refused(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    with pytest.raises(UserError, match="simplify is for polygons, and none are asked for"):
+        predict_file(scene, tmp_path / "map.tif", model, simplify=2)
+
+
 # ---- through the command line ----------------------------------------------------------------
 
 
@@ -385,6 +442,31 @@ def test_a_process_that_is_stopped_goes_on_where_it_was(
     assert fresh.returncode == 0, fresh.stderr
     assert (tmp_path / "new.tif").read_bytes() == (tmp_path / "map.tif").read_bytes()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_polygonize_takes_its_options_and_tells_areas(tmp_path: Path) -> None:
+    values = np.ones((40, 50), np.uint8)
+    values[10:20, 10:20], values[30, 30] = 2, 3
+    map_path = write(tmp_path / "map.tif", values[None], nodata=0)
+    words = ["polygonize", map_path, tmp_path / "map.gpkg", "--simplify", 2, "--min-area", 400]
+    words += ["--classes", "1, 2", "--sieve", tmp_path / "sieved.tif", "--connectivity", 8]
+    done = call(*words, "--summary", "--progress", "json")
+    assert done.returncode == 0, done.stderr
+    last = events(done.stdout)[-1]
+    assert last["event"] == "done"
+    assert set(last["outputs"]) == {"polygons", "sieve"}
+    assert [each["pixels"] for each in last["classes"]] == [1900, 100]
+    assert len(gpd.read_file(tmp_path / "map.gpkg", layer="map")) == 2
+    table = call("polygonize", map_path, "--summary")
+    assert table.returncode == 0, table.stderr
+    assert [line.split()[:4] for line in table.stdout.splitlines()[1:]] == [
+        ["1", "class", "1", "1,899"],
+        ["2", "class", "2", "100"],
+        ["3", "class", "3", "1"],
+    ]
+    neither = call("polygonize", map_path)
+    assert neither.returncode == 2
+    assert "name the file to write, e.g. map.gpkg" in neither.stderr
 
 
 def test_json_lines_are_all_there_is_on_standard_output(
