@@ -975,6 +975,17 @@ def test_a_damaged_map_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_map_that_looks_like_an_image_is_told_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 1000, (400, 300)).astype(np.uint16)
+    for name, values, said in (("image", noise, 1), ("map", noise // 500, 0)):
+        caplog.clear()
+        path = write_band(tmp_path / f"{name}.tif", values)
+        polygonize_file(path, tmp_path / f"{name}.parquet")
+        assert caplog.text.count("regions: is this a class map, or an image?") == said
+
+
 def test_progress_counts_rows(scene: Path) -> None:
     events: list[dict[str, Any]] = []
     path = scene.with_name("map.gpkg")

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["polygonize", "polygonize_file"]
 
+MANY, MANY_SHARE = 100_000, 0.1
+"""Regions in the first rows, and as a share of their pixels, that a class map hardly has."""
+
 log = logging.getLogger(__name__)
 
 
@@ -254,6 +257,13 @@ def _counted(
     """The batches; tells about the rows of each once it is used."""
     above = 0
     for rows, batch in batches:
+        if not above and len(batch.geometries) > max(MANY, rows * width * MANY_SHARE):
+            log.warning(
+                "the first %s rows hold %s regions: is this a class map, or an image? Stop, or go "
+                "on to a large file; --min-area makes fewer",
+                rows,
+                f"{len(batch.geometries):,}",
+            )
         yield batch
         progress.step(rows - above, (rows - above) * width)
         above = rows
