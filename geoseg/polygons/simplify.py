@@ -269,7 +269,7 @@ def _remove(
     """Remove what can go; gives how many went, how many when last even, and the account."""
     risen = fallen = 0
     for i in range(1, count - 1):
-        risen, fallen = _enter(arc, i, risen, fallen)
+        risen, fallen = _enter(arc, i, tolerance, risen, fallen)
     account = removals = even = 0
     while True:
         risen = _drop_stale(arc, arc.rising, risen)
@@ -289,7 +289,8 @@ def _remove(
         if abs(account + arc.doubled[i]) > SLACK * tolerance * tolerance:
             continue
         before, after = arc.before[i], arc.after[i]
-        if not _is_near(arc, before, *_at(arc, before), after, *_at(arc, after), tolerance):
+        xs, ys = arc.x[before + 1 : after], arc.y[before + 1 : after]
+        if not _is_near(xs, ys, *_at(arc, before), *_at(arc, after), tolerance):
             continue
         if not _is_empty(occupied, *_at(arc, before), *_at(arc, i), *_at(arc, after)):
             continue
@@ -301,26 +302,33 @@ def _remove(
             even = removals
         for near in (before, after):
             if 0 < near < count - 1:
-                risen, fallen = _enter(arc, near, risen, fallen)
+                risen, fallen = _enter(arc, near, tolerance, risen, fallen)
 
 
 @kernel
 def _is_near(
-    arc: _Arc, start: int, xa: float, ya: float, end: int, xb: float, yb: float, tolerance: float
+    xs: NDArray[np.int64],
+    ys: NDArray[np.int64],
+    xa: float,
+    ya: float,
+    xb: float,
+    yb: float,
+    tolerance: float,
 ) -> bool:
-    """Whether the original boundary between two vertices stays near the edge that replaces it."""
+    """Whether vertices lie near the edge that replaces them."""
     x, y = xb - xa, yb - ya
-    length2 = x * x + y * y
-    for i in range(start + 1, end):
-        xi, yi = arc.x[i] - xa, arc.y[i] - ya
+    length2, most = x * x + y * y, tolerance * tolerance
+    for i in range(xs.size):
+        xi, yi = xs[i] - xa, ys[i] - ya
         along = xi * x + yi * y
         if along <= 0:
-            away2 = xi * xi + yi * yi
+            near = xi * xi + yi * yi <= most
         elif along >= length2:
-            away2 = (xi - x) ** 2 + (yi - y) ** 2
+            near = (xi - x) * (xi - x) + (yi - y) * (yi - y) <= most
         else:
-            away2 = (xi * y - yi * x) ** 2 / length2
-        if away2 > tolerance * tolerance:
+            across = xi * y - yi * x
+            near = across * across <= most * length2
+        if not near:
             return False
     return True
 
@@ -338,13 +346,16 @@ def _put_back(arc: _Arc, occupied: NDArray[np.bool_], i: int) -> None:
 
 
 @inlined
-def _enter(arc: _Arc, i: int, risen: int, fallen: int) -> tuple[int, int]:
-    """Measure the triangle of a vertex, and put the vertex into its heap."""
-    doubled = _doubled(arc, arc.before[i], arc.x[i], arc.y[i], arc.after[i])
+def _enter(arc: _Arc, i: int, tolerance: float, risen: int, fallen: int) -> tuple[int, int]:
+    """Measure the triangle of a vertex, and put the vertex into its heap if it may go."""
+    before, after = arc.before[i], arc.after[i]
+    doubled = _doubled(arc, before, arc.x[i], arc.y[i], after)
     # Of equal triangles the one that replaces fewer vertices: edges grow evenly, which is quicker.
-    span = min(arc.after[i] - arc.before[i], (1 << _SPAN) - 1)
+    span = min(after - before, (1 << _SPAN) - 1)
     arc.doubled[i], arc.keys[i] = doubled, (abs(doubled) << _SPAN | span) << _PLACE | i
-    if abs(doubled) >> 63 - _SPAN - _PLACE == 0:
+    x, y = float(arc.x[after] - arc.x[before]), float(arc.y[after] - arc.y[before])
+    too_far = float(doubled) * doubled > tolerance * tolerance * (x * x + y * y)
+    if not (too_far or abs(doubled) >> 63 - _SPAN - _PLACE):
         if doubled > 0:
             risen = _push(arc.rising, risen, arc.keys[i])
         else:
@@ -480,30 +491,36 @@ def _slide(
     Gives the vertex to put there, one that was removed; 0 if there is no such place.
     """
     end = after if step == 1 else before
-    i = start
-    while i != end:
-        following = i + step
-        here = _doubled(arc, before, arc.x[i], arc.y[i], after)
-        there = _doubled(arc, before, arc.x[following], arc.y[following], after)
-        inside = (here - wanted) * (there - wanted) <= 0 and here != there
-        share = (wanted - here) / (there - here) if inside else 1.0
-        x = arc.x[i] + share * (arc.x[following] - arc.x[i])
-        y = arc.y[i] + share * (arc.y[following] - arc.y[i])
-        if not _may_move(arc, occupied, before, i, after, x, y):
+    i, there = start, _doubled(arc, before, arc.x[start], arc.y[start], after)
+    while True:
+        if i == end:
             return 0, 0.0, 0.0
-        if inside:
-            # The vertex of the edge that is not an end of the triangle stands for the place.
-            place = following if following != end else i
-            low = min(i, following)
-            if (
-                place in (before, after)
-                or not _is_near(arc, before, *_at(arc, before), low + 1, x, y, tolerance)
-                or not _is_near(arc, low, x, y, after, *_at(arc, after), tolerance)
-            ):
-                return 0, 0.0, 0.0
-            return place, x, y
+        here, following = there, i + step
+        there = _doubled(arc, before, arc.x[following], arc.y[following], after)
+        if (here - wanted) * (there - wanted) <= 0 and here != there:
+            break
         i = following
-    return 0, 0.0, 0.0
+    # The vertex of the edge that is not an end of the triangle stands for the place.
+    place = following if following != end else i
+    if place in (before, after):
+        return 0, 0.0, 0.0
+    share = (wanted - here) / (there - here)
+    x = arc.x[i] + share * (arc.x[following] - arc.x[i])
+    y = arc.y[i] + share * (arc.y[following] - arc.y[i])
+    cut = min(i, following) + 1
+    if not (
+        _is_near(
+            arc.x[before + 1 : cut], arc.y[before + 1 : cut], *_at(arc, before), x, y, tolerance
+        )
+        and _is_near(arc.x[cut:after], arc.y[cut:after], x, y, *_at(arc, after), tolerance)
+    ):
+        return 0, 0.0, 0.0
+    for at in range(start, i, step):
+        if not _may_move(arc, occupied, before, at, after, *_at(arc, at + step)):
+            return 0, 0.0, 0.0
+    if not _may_move(arc, occupied, before, i, after, x, y):
+        return 0, 0.0, 0.0
+    return place, x, y
 
 
 @inlined
