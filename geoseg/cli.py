@@ -378,7 +378,7 @@ def polygonize(
                 classmap,
                 dst,
                 connectivity=joined,
-                classes=None if classes is None else [each.strip() for each in classes.split(",")],
+                classes=None if classes is None else [each for each in classes.split(",") if each],
                 on_progress=lambda event: (
                     done.update(event) if event["event"] == "done" else console.event(event)
                 ),

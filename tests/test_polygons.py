@@ -22,7 +22,7 @@ import rioxarray  # noqa: F401  (registers the .rio accessor)
 import shapely
 import xarray as xr
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from maps import (
     UTM,
@@ -375,6 +375,7 @@ def test_chosen_classes_are_those_of_all(
     values: NDArray[np.uint8], connectivity: Any, rows: int, chosen: list[int]
 ) -> None:
     chosen = [each for each in chosen if (values == each).any()]
+    assume(chosen)
     labels = class_map(values)
     with strips_of(rows):
         whole, part = (
@@ -391,9 +392,15 @@ def test_classes_are_chosen_by_name_or_value() -> None:
     labels.attrs |= {"flag_values": [1, 2, 3], "flag_meanings": "water forest field"}
     assert list(polygonize(labels, classes=["Forest", 3, "1"]).class_id) == [1, 2, 3]
     assert list(polygonize(labels, classes=["forest"]).class_name) == ["forest"]
+    labels[0, 0] = 7
+    assert list(polygonize(labels, classes=[7]).class_name) == ["class 7"]
+    assert list(polygonize(labels, classes=["water"]).class_name) == []
+    assert list(polygonize(labels, classes="field").class_name) == ["field"]
+    with pytest.raises(UserError, match="no class is chosen; name at least one"):
+        polygonize(labels, classes=[])
     with pytest.raises(UserError, match="no class 'sand'; its classes are 1 water, 2 forest, 3"):
         polygonize(labels, classes=["sand"])
-    with pytest.raises(UserError, match="no class 9; its classes are 1 water"):
+    with pytest.raises(UserError, match="no pixel has class 9; the classes there are: 2, 3, 7"):
         polygonize(labels, classes=[9])
 
 
@@ -420,6 +427,13 @@ def test_masked_pixels_are_a_polygon_when_asked(tmp_path: Path) -> None:
         path = write_band(tmp_path / "map.tif", np.ones((4, 4), np.uint8))
         with rasterio.open(path, "r+") as dataset:
             dataset.write_mask(np.tri(4, dtype=bool))
+    for chosen in (["no data"], [-1]):
+        polygonize_file(
+            path, tmp_path / "some.gpkg", with_nodata=True, classes=chosen, overwrite=True
+        )
+        assert read(tmp_path / "some.gpkg").class_id.tolist() == [-1]
+    with pytest.raises(UserError, match="no pixel has class 9; the classes there are: -1, 1"):
+        polygonize_file(path, tmp_path / "other.gpkg", with_nodata=True, classes=[9])
     polygonize_file(path, tmp_path / "map.gpkg", with_nodata=True)
     frame = read(tmp_path / "map.gpkg")
     assert frame[["class_id", "class_name", "area_m2"]].values.tolist() == [
@@ -932,6 +946,12 @@ def test_an_input_is_never_overwritten(scene: Path) -> None:
     with pytest.raises(UserError, match="is an input as well"):
         polygonize_file(source, source, overwrite=True)
     assert source.read_bytes() == before
+
+
+def test_a_folder_is_no_file_to_write(scene: Path) -> None:
+    scene.with_name("map.gpkg").mkdir()
+    with pytest.raises(UserError, match=r"map.gpkg is a folder; name a file in it"):
+        polygonize_file(scene, scene.with_name("map.gpkg"), overwrite=True)
 
 
 def test_a_folder_that_does_not_exist_is_refused(scene: Path) -> None:

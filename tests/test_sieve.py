@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from geoseg.errors import UserError
 from geoseg.polygons import area_by_class, polygonize, polygonize_file
-from geoseg.polygons.sieve import Sieve, Weights
+from geoseg.polygons.sieve import Sieve, Weights, drawn
 from geoseg.raster import write_raster
 
 JOINS = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3))}
@@ -48,7 +48,9 @@ def smallest(
     for value in set(np.unique(values)) - {0}:
         labels, count = ndimage.label((values == value) & ~apart, JOINS[connectivity])
         found += [labels == each for each in range(1, count + 1)]
-    sizes = [(int((each * weights.areas[:, None]).sum()), np.argmax(each)) for each in found]
+    lots = [int(drawn(np.array([np.argmax(each)]))[0]) for each in found]
+    areas = [int((each * weights.areas[:, None]).sum()) for each in found]
+    sizes = list(zip(areas, lots, strict=True))
     small = [i for i, size in enumerate(sizes) if size[0] < weights.limit]
     return found[min(small, key=lambda i: sizes[i])] if small else None
 
@@ -102,6 +104,11 @@ def test_small_regions_go_where_the_rule_says_however_the_map_is_cut(
     found = by_sieve(values, connectivity, weights, heights)
     assert found.dtype == values.dtype
     assert found.tolist() == by_the_rule(values, connectivity, weights).tolist()
+
+
+def test_places_draw_different_numbers() -> None:
+    places = np.concatenate([np.arange(100_000), np.arange(100_000) << 30])
+    assert np.unique(drawn(places)).size == np.unique(places).size
 
 
 @pytest.mark.parametrize("connectivity", [4, 8])

@@ -156,6 +156,56 @@ def test_the_tiles_of_a_file_do_not_change_simplified_polygons(tmp_path: Path) -
     assert found[0] == found[1] == found[2]
 
 
+KNOTS = {
+    "rings of three vertices": [
+        [1, 1, 1, 1, 1, 1],
+        [1, 1, 1, 2, 1, 1],
+        [1, 2, 1, 2, 1, 1],
+        [1, 1, 1, 2, 1, 1],
+        [1, 1, 2, 2, 2, 1],
+        [1, 1, 1, 1, 1, 1],
+    ],
+    "neighbours from one junction to one other": [
+        [1, 1, 2, 2, 2, 2],
+        [1, 2, 3, 3, 3, 2],
+        [2, 2, 2, 2, 3, 2],
+        [2, 2, 1, 2, 3, 3],
+        [2, 2, 2, 2, 3, 1],
+        [1, 1, 1, 1, 1, 1],
+    ],
+    "parts that touch at a corner": [[0, 2, 3, 3], [2, 0, 3, 1], [2, 2, 1, 1]],
+    "an arc that would touch itself": [
+        [1, 1, 1, 1, 3],
+        [1, 2, 2, 1, 2],
+        [1, 2, 1, 1, 2],
+        [2, 2, 2, 2, 2],
+    ],
+    "an arc that would cross itself": [
+        [2, 2, 1, 1, 1, 1, 1, 1],
+        [2, 2, 1, 2, 2, 2, 2, 1],
+        [1, 1, 1, 1, 1, 1, 2, 1],
+        [1, 2, 2, 2, 2, 1, 2, 1],
+        [1, 2, 1, 2, 2, 1, 2, 1],
+        [1, 2, 2, 2, 2, 1, 2, 1],
+        [1, 2, 2, 3, 1, 1, 2, 1],
+        [1, 2, 2, 2, 2, 2, 2, 1],
+        [1, 1, 1, 1, 1, 1, 1, 1],
+    ],
+}
+
+
+@pytest.mark.parametrize("tolerance", [1, 2, 5])
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("rows", KNOTS.values(), ids=KNOTS.keys())
+def test_knots(rows: list[list[int]], connectivity: int, tolerance: float) -> None:
+    values = np.tile(np.array(rows, np.uint8), (3, 3))
+    raw, simple = raw_and_simple(values, connectivity, tolerance, 1000)
+    assert simple.geometry.is_valid.all()
+    assert shapely.coverage_is_valid(simple.geometry.values)
+    assert simple.area_m2.tolist() == pytest.approx(raw.area_m2.tolist(), abs=0.02)
+    assert list(simple.class_id) == list(raw.class_id)
+
+
 def test_patches_lose_three_of_four_vertices() -> None:
     labels = class_map(landscape((600, 600), 10, 6, 1))
     raw, simple = (polygonize(labels, simplify=each) for each in (0, 2))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.heap import pop, push
 from geoseg.polygons.kernel import inlined, kernel
+from geoseg.polygons.points import STEPS
 
 __all__ = ["Arc", "even", "remove", "room_for"]
 
@@ -43,6 +44,7 @@ class Arc(NamedTuple):
     removed: NDArray[np.int64]  # vertices in the order of their removal
     rising: NDArray[np.int64]  # heaps of vertices with triangles to the left, and to the right
     falling: NDArray[np.int64]
+    ends: NDArray[np.int64]  # the place of its last vertex
 
 
 @kernel
@@ -61,6 +63,7 @@ def room_for(size: int) -> Arc:
         np.empty(size, np.int64),
         np.empty(3 * size, np.int64),
         np.empty(3 * size, np.int64),
+        np.empty(1, np.int64),
     )
 
 
@@ -69,6 +72,7 @@ def remove(
     arc: Arc, count: int, tolerance: float, occupied: NDArray[np.bool_]
 ) -> tuple[int, int, int]:
     """Remove what can go; gives how many went, how many when last even, and the account."""
+    arc.ends[0] = count - 1
     risen = fallen = 0
     for i in range(1, count - 1):
         risen, fallen = _enter(arc, i, tolerance, risen, fallen)
@@ -307,8 +311,9 @@ def _slide(
     if place in (before, after):
         return 0, 0.0, 0.0
     share = (wanted - here) / (there - here)
-    x = arc.x[i] + share * (arc.x[following] - arc.x[i])
-    y = arc.y[i] + share * (arc.y[following] - arc.y[i])
+    # Where it will be: all that follows is asked of the rounded place.
+    x = np.rint((arc.x[i] + share * (arc.x[following] - arc.x[i])) * STEPS) / STEPS
+    y = np.rint((arc.y[i] + share * (arc.y[following] - arc.y[i])) * STEPS) / STEPS
     cut = min(i, following) + 1
     if not (
         _is_near(
@@ -322,7 +327,62 @@ def _slide(
             return 0, 0.0, 0.0
     if not _may_move(arc, occupied, before, i, after, x, y):
         return 0, 0.0, 0.0
+    if _meets_itself(arc, before, x, y, after):
+        return 0, 0.0, 0.0
     return place, x, y
+
+
+@kernel
+def _meets_itself(arc: Arc, before: int, x: float, y: float, after: int) -> bool:
+    """Whether the edges to a place between two vertices meet another edge of the arc.
+
+    Where a vertex is removed, none can: it would end in the triangle. Where one is slid outwards,
+    one of its own may pass between the place and the edge there was.
+    """
+    xb, yb = _at(arc, before)
+    xa, ya = _at(arc, after)
+    if (x == xb and y == yb) or (x == xa and y == ya):
+        return True
+    i, last = 0, arc.ends[0]
+    while i != last:
+        if i == before:
+            i = after  # the edges in question
+            continue
+        x1, y1 = _at(arc, i)
+        i = arc.after[i]
+        x2, y2 = _at(arc, i)
+        if _meet(xb, yb, x, y, x1, y1, x2, y2) or _meet(xa, ya, x, y, x1, y1, x2, y2):
+            return True
+    return False
+
+
+@inlined
+def _meet(
+    xa: float, ya: float, xb: float, yb: float, xc: float, yc: float, xd: float, yd: float
+) -> bool:
+    """Whether edges a-b and c-d have a point in common, but for an end a that both have."""
+    c, d = _side(xa, ya, xb, yb, xc, yc), _side(xa, ya, xb, yb, xd, yd)
+    if (xa == xc and ya == yc) or (xa == xd and ya == yd):
+        # From the common end on they part, unless both point the same way.
+        other_x, other_y = (xd, yd) if xa == xc and ya == yc else (xc, yc)
+        same_way = (xb - xa) * (other_x - xa) + (yb - ya) * (other_y - ya) > 0
+        return c == 0 and d == 0 and same_way
+    if c * d > 0:
+        return False
+    a, b = _side(xc, yc, xd, yd, xa, ya), _side(xc, yc, xd, yd, xb, yb)
+    if a * b > 0:
+        return False
+    if c == 0 and d == 0:  # all on one line: compare along it
+        apart_x = max(xa, xb) < min(xc, xd) or max(xc, xd) < min(xa, xb)
+        apart_y = max(ya, yb) < min(yc, yd) or max(yc, yd) < min(ya, yb)
+        return not (apart_x or apart_y)
+    return True
+
+
+@inlined
+def _side(xa: float, ya: float, xb: float, yb: float, x: float, y: float) -> float:
+    """On which side of a line a place lies, 0 on it; exact for places in steps."""
+    return float((xb - xa) * (y - ya) - (yb - ya) * (x - xa))
 
 
 @inlined

@@ -13,7 +13,7 @@ import numpy as np
 from pyproj import CRS
 
 from geoseg.errors import UserError
-from geoseg.polygons.copying import copying
+from geoseg.polygons.copying import copying, refuse_masked
 from geoseg.polygons.features import Features
 from geoseg.polygons.making import Making
 from geoseg.polygons.source import ClassMap, map_of_array, open_confidence, open_map
@@ -61,7 +61,8 @@ def polygonize(
     simplify : float
         How far a boundary may move to have fewer vertices, in pixels. Neighbours keep fitting
         together, points where three meet and the border of the data stay, and every polygon keeps
-        its area to some thousandths of a pixel; see `geoseg.polygons.simplify`.
+        its area, to less than a thousandth of a pixel for each of its neighbours; see
+        `geoseg.polygons.simplify`.
     min_area : float
         Regions of less square metres go to the neighbour with which they share the longest border,
         the smallest first; see `geoseg.polygons.sieve`. What has no neighbour but pixels without
@@ -130,7 +131,8 @@ def polygonize_file(
     """Make polygons of a class map in a file, and write them to a file.
 
     Held in memory are some rows of the map, the regions that reach the last of them and one batch
-    of polygons: neither the map nor all polygons.
+    of polygons: neither the map nor all polygons. With `min_area` it is as many rows as a region
+    that is not decided yet spans.
 
     Parameters
     ----------
@@ -183,6 +185,7 @@ def polygonize_file(
         emit = on_progress or ignore
         progress = Progress(emit, source.grid.shape[0], "row")
         if sieve_target is not None:
+            refuse_masked(given, sieve_target)
             kept = stack.enter_context(copying(source, sieve_target))
             source = kept.source
         own = stack.enter_context(working_folder(target))

@@ -17,7 +17,7 @@ from geoseg.raster import CogDraft, Layout
 from geoseg.raster.place import publish, working_folder
 from geoseg.windows import Box
 
-__all__ = ["Copy", "RowBuffer", "copying"]
+__all__ = ["Copy", "RowBuffer", "copying", "refuse_masked"]
 
 
 class RowBuffer:
@@ -86,20 +86,23 @@ class Copy:
             yield rows
 
 
-@contextmanager
-def copying(given: ClassMap, target: Path) -> Iterator[Copy]:
-    """Write a map to a GeoTIFF while it is read.
+def refuse_masked(given: ClassMap, target: Path) -> None:
+    """Refuse to write a map whose missing pixels have no value of their own.
 
     Raises
     ------
     UserError
-        When its missing pixels have no value of their own.
     """
     if given.nodata == MISSING:
         raise UserError(
             f"{target} cannot be written: a mask says which pixels of the map are missing; give "
             "them a value first, e.g. gdal_translate -a_nodata 255"
         )
+
+
+@contextmanager
+def copying(given: ClassMap, target: Path) -> Iterator[Copy]:
+    """Write a map to a GeoTIFF while it is read."""
     # A class table is for the types that have a palette; overviews must not mix classes.
     named = given.classes if given.dtype in (np.uint8, np.uint16) else ()
     layout = Layout(given.grid, str(given.dtype), given.nodata, ("class",), named)

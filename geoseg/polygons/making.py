@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -11,12 +12,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.polygons.measure import pixel_sizes
 from geoseg.polygons.rings import Polygons
 from geoseg.polygons.sieve import Sieve, Weights
-from geoseg.polygons.source import ClassMap
+from geoseg.polygons.source import MISSING, ClassMap
 from geoseg.raster import Grid
 
 __all__ = ["Making", "sieve_of", "sieved"]
@@ -77,9 +77,12 @@ class Making:
             source = replace(source, nodata=None)
         return sieved(source, self) if self.min_area else source
 
-    def chosen(self, source: ClassMap) -> Chosen:
+    def chosen(self, given: ClassMap) -> Chosen:
         """What picks the polygons of the classes asked for."""
-        return Chosen(self.classes, source.classes)
+        names = {each.name.casefold(): each.value for each in given.classes}
+        if self.with_nodata and given.nodata is not None:
+            names.setdefault("no data", given.nodata)
+        return Chosen(self.classes, names, given.nodata == MISSING)
 
 
 class Chosen:
@@ -89,19 +92,27 @@ class Chosen:
     ----------
     wanted : sequence of str or int, or None
         Names or values; None for all classes.
-    known : sequence of ClassInfo
-        Of the map; empty when it does not say.
+    known : mapping of str to int
+        Values by name, in lower case; empty when the map does not name its classes.
+    masked : bool
+        Whether a mask says which pixels are missing: their value is shown as -1.
 
     Raises
     ------
     UserError
-        When the map says which classes it has and one of those wanted is not among them.
+        When a class is wanted by a name that there is not.
     """
 
-    def __init__(self, wanted: Sequence[str | int] | None, known: Sequence[ClassInfo]) -> None:
-        self._values = None if wanted is None else [_value(each, known) for each in wanted]
+    def __init__(
+        self, wanted: Sequence[str | int] | None, known: Mapping[str, int], masked: bool
+    ) -> None:
+        if isinstance(wanted, str):
+            wanted = [wanted]
+        if wanted is not None and not wanted:
+            raise UserError("no class is chosen; name at least one, or leave classes out")
+        self._known, self._masked = known, masked
+        self._values = None if wanted is None else [self._value(each) for each in wanted]
         self._seen: set[int] = set()
-        self._sure = bool(known)
 
     def pick(self, polygons: Polygons) -> Polygons:
         """The polygons of the classes wanted."""
@@ -116,31 +127,37 @@ class Chosen:
         return len(self._seen)
 
     def refuse_absent(self) -> None:
-        """Refuse classes that a map without a class table does not have.
+        """Refuse values that neither the map's class table nor its pixels have.
 
         Raises
         ------
         UserError
         """
-        absent = [] if self._sure else sorted(set(self._values or ()) - self._seen)
+        absent = set(self._values or ()) - self._seen - set(self._known.values())
         if absent:
-            there = ", ".join(map(str, sorted(self._seen)[:20])) or "none"
-            raise UserError(f"no pixel has class {absent[0]}; the classes there are: {there}")
+            seen = sorted(self._shown(each) for each in self._seen)
+            there = ", ".join(map(str, seen[:20])) or "none"
+            raise UserError(
+                f"no pixel has class {self._shown(min(absent))}; the classes there are: {there}"
+            )
 
+    def _shown(self, value: int) -> int:
+        return -1 if self._masked and value == MISSING else value
 
-def _value(wanted: str | int, known: Sequence[ClassInfo]) -> int:
-    text = str(wanted).strip()
-    for each in known:
-        if text in (str(each.value), each.name) or text.casefold() == each.name.casefold():
-            return each.value
-    if not known and text.removeprefix("-").isdecimal():
-        return int(text)
-    there = ", ".join(f"{each.value} {each.name}" for each in known)
-    raise UserError(
-        f"the map has no class {wanted!r}; its classes are {there}"
-        if known
-        else f"the map does not name its classes; give the value of {wanted!r} instead, e.g. 1"
-    )
+    def _value(self, wanted: str | int) -> int:
+        text = str(wanted).strip().casefold()
+        if text in self._known:
+            return self._known[text]
+        if self._masked and text == "-1":
+            return MISSING
+        if re.fullmatch(r"-?[0-9]{1,18}", text):
+            return int(text)
+        if not self._known:
+            raise UserError(
+                f"the map does not name its classes; give the value of {wanted!r} instead, e.g. 1"
+            )
+        there = ", ".join(f"{value} {name}" for name, value in self._known.items())
+        raise UserError(f"the map has no class {wanted!r}; its classes are {there}")
 
 
 def sieved(source: ClassMap, making: Making) -> ClassMap:

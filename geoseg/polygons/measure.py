@@ -42,8 +42,9 @@ def measure(
     area of the zone below (see `zone`) for y. Edges are straight in the coordinates of the map, so
     those along meridians and parallels stay on these, and areas add up: a region has that of its
     pixels. (Geodesics between the corners of a wide region do not keep to its parallels.) Along
-    an oblique edge the zone, and along any edge the length, is integrated by Simpson's rule, whose
-    error is of the fourth order in the extent of the edge.
+    an oblique edge the zone, and along a meridian the radius, is integrated by Simpson's rule,
+    whose error is of the fourth order in the extent of the edge; an oblique edge is as long as with
+    the parallel of its middle, an error of the second order: 1e-6 for edges of 0.1 degrees.
     """
     matrix = np.array(transform[:6], np.float64)
     corners = places(polygons.points)

@@ -2,8 +2,8 @@
 
 A point is one int64. From its highest bits to its lowest: lattice row (24 bits), lattice column
 (24), a fraction of a pixel (12), whether that goes southwards or eastwards (1), and how many edges
-meet there less 2 (2). Points compare in row-major order. Only simplified boundaries have vertices
-between lattice points, and then on the edge between two of them.
+meet there less 2 (2). Lattice points compare in row-major order. Only simplified boundaries have
+vertices between them, on the edge between two, which compare like the upper or left one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.kernel import inlined, kernel
 
-__all__ = ["CROSSING", "MAX_SIDE", "REMOVED", "places", "point_at", "point_near"]
+__all__ = ["CROSSING", "MAX_SIDE", "REMOVED", "STEPS", "place", "places", "point_at", "point_near"]
 
 MAX_SIDE = (1 << 24) - 1
 """Rows or columns of the largest map."""
@@ -52,14 +52,19 @@ def point_near(column: float, row: float) -> int:
     return r << _ROW | c << _COLUMN | steps << _FRACTION | southwards << _SOUTHWARDS
 
 
+@inlined
+def place(point: int) -> tuple[float, float]:
+    """Lattice column and row of a point."""
+    fraction = (point >> _FRACTION & (STEPS - 1)) / STEPS
+    southwards = point >> _SOUTHWARDS & 1
+    column = (point >> _COLUMN & MAX_SIDE) + (0.0 if southwards else fraction)
+    return column, (point >> _ROW) + (fraction if southwards else 0.0)
+
+
 @kernel
 def places(points: NDArray[np.int64]) -> NDArray[np.float64]:
     """Lattice column and row of points: (points, 2)."""
     out = np.empty((points.size, 2))
     for i in range(points.size):
-        point = points[i]
-        fraction = (point >> _FRACTION & (STEPS - 1)) / STEPS
-        southwards = point >> _SOUTHWARDS & 1
-        out[i, 0] = (point >> _COLUMN & MAX_SIDE) + (0.0 if southwards else fraction)
-        out[i, 1] = (point >> _ROW) + (fraction if southwards else 0.0)
+        out[i] = place(points[i])
     return out

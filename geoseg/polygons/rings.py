@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.join import Complete
 from geoseg.polygons.kernel import kernel, ranges
-from geoseg.polygons.points import CROSSING
+from geoseg.polygons.points import CROSSING, place
 from geoseg.polygons.store import Rings
 
 __all__ = ["Polygons", "polygons_of"]
@@ -20,10 +20,10 @@ _VISITED = -1
 class Polygons(NamedTuple):
     """Polygons of regions, as flat vertices and offsets.
 
-    Regions come in the order of their last pixels (row by row), which is the order in which they
-    are complete; the polygons of a region and the rings of a polygon in the order of their first
-    vertices, so that the exterior comes first. Exteriors run counter-clockwise where rows count
-    southwards, holes clockwise; each begins and ends at its first vertex.
+    Regions come in the order of their last vertices (row by row), within what is complete at a
+    time; the polygons of a region in the order of their first vertices; of the rings of a polygon
+    the exterior comes first, then holes in the order of theirs. Exteriors run counter-clockwise
+    where rows count southwards, holes clockwise; each begins and ends at its first vertex.
     """
 
     points: NDArray[np.int64]
@@ -65,12 +65,13 @@ def polygons_of(complete: Complete) -> Polygons:
         none, zero = np.empty(0, np.int64), np.zeros(1, np.int64)
         return Polygons(none, zero, zero, zero, complete.values, complete.sums)
     _untangle(rings)
-    points, starts = _ordered(rings.points, rings.successors)
+    points, starts, holes = _ordered(rings.points, rings.successors)
     part = np.searchsorted(rings.parts, starts[:-1], "right") - 1
     region = np.searchsorted(rings.regions, part, "right") - 1
     first = np.minimum.reduceat(points, rings.parts[:-1])
     last = np.maximum.reduceat(points, rings.parts[rings.regions[:-1]])
-    order = np.lexsort((points[starts[:-1]], first[part], last[region]))
+    # Simplified neighbours may have the first or the last vertex in common: their places decide.
+    order = np.lexsort((points[starts[:-1]], holes, part, first[part], region, last[region]))
     polygons = _runs(part[order])
     region = region[order[polygons[:-1]]]
     regions = _runs(region)
@@ -119,10 +120,14 @@ def _untangle(rings: Rings) -> None:
 @kernel
 def _ordered(
     points: NDArray[np.int64], successors: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rings one after the other, each from its first vertex; they stay within their parts."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Rings one after the other, each from its first vertex; they stay within their parts.
+
+    Gives the vertices, where each ring begins, and whether it is a hole.
+    """
     out = np.empty_like(points)
-    starts = np.empty(points.size // 4 + 1, np.int64)  # a ring has at least four vertices
+    room = points.size // 3  # a ring has at least three vertices
+    starts, holes = np.empty(room + 1, np.int64), np.empty(room, np.bool_)
     size = count = 0
     for i in range(points.size):
         if successors[i] == _VISITED:
@@ -134,13 +139,19 @@ def _ordered(
                 first = at
             at = successors[at]
         starts[count] = size
-        count += 1
-        at = first
+        at, enclosed = first, 0.0
+        left, top = place(points[first])
+        x = y = 0.0
         while successors[at] != _VISITED:
             out[size] = points[at]
             size += 1
             after = successors[at]
             successors[at] = _VISITED
             at = after
+            column, row = place(points[at])
+            enclosed += x * (row - top) - y * (column - left)
+            x, y = column - left, row - top
+        holes[count] = enclosed > 0  # rows count southwards: exteriors run counter-clockwise
+        count += 1
     starts[count] = size
-    return out, starts[: count + 1]
+    return out, starts[: count + 1], holes[:count]

@@ -2,9 +2,9 @@
 
 The rule: the smallest region below the limit takes the class of the neighbours with which it shares
 the longest border (all regions of one class counted together; of equal classes the lower), and is
-one with all of them from then on; this is repeated until no region is below the limit. Of regions
-of one size the one whose first pixel comes first, row by row, is first. One that has no neighbour
-when its turn comes stays as it is, and apart.
+one with all of them from then on; this is repeated until no region is below the limit. Among
+regions of one size a number drawn from the place of their first pixel decides (see `drawn`). One
+that has no neighbour when its turn comes stays as it is, and apart.
 
 The rule speaks of the smallest region of the whole map, but need not wait for it: what a region
 becomes depends on its own neighbours alone, and these are only ever changed by smaller ones next to
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from geoseg.polygons.kernel import kernel, representatives, unite_pairs
 from geoseg.polygons.trace import Runs, find_runs
 
-__all__ = ["Sieve", "Weights"]
+__all__ = ["Sieve", "Weights", "drawn"]
 
 
 class Weights(NamedTuple):
@@ -202,9 +202,8 @@ class Sieve:
         regions, borders, small = self._regions, self._borders, self._small()
         ones, others = borders.ones, borders.others
         size, of_other = regions.areas[ones], regions.areas[others]
-        before = (of_other < size) | (of_other == size) & (
-            regions.first[others] < regions.first[ones]
-        )
+        lots = drawn(regions.first)
+        before = (of_other < size) | (of_other == size) & (lots[others] < lots[ones])
         waits = ~small | regions.open | regions.alone
         waits[ones[before & small[others] & ~regions.alone[others]]] = True
         ready = np.flatnonzero(~waits)
@@ -239,6 +238,20 @@ class Sieve:
         self._waiting = deque(
             each._replace(regions=numbers[each.regions]) for each in self._waiting
         )
+
+
+def drawn(places: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number for each place, different for different ones and in no order.
+
+    Were it the place itself, every speck of a speckled map would wait for the one before it. The
+    function is the last step of SplitMix64: G. L. Steele, D. Lea and C. H. Flood, Fast splittable
+    pseudorandom number generators, OOPSLA (2014), figure 17, whose every part can be undone.
+    """
+    z = places.astype(np.uint64)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    lots: NDArray[np.uint64] = z ^ z >> np.uint64(31)
+    return lots
 
 
 def _longest(

@@ -13,11 +13,12 @@ J. D. Whyatt, Line generalisation by repeated elimination of points, The Cartogr
   boundary meets no edge either: such an edge would have to end in the triangle, or to cross the two
   sides that were there before. As the original vertices alone are asked, arcs do not wait for each
   other, and the result depends on nothing but the map.
-- *Areas stay.* What a removal takes from one side it gives to the other. The arc keeps an account of
-  that, prefers removals that even it, and at last slides one vertex along the original boundary
-  until it is even. (The triangles swept have one side on an original edge, which nothing crosses, so
-  the argument above holds; and what others sweep holds no original edge.) So every region keeps its
-  area, and none can vanish.
+- *Areas stay.* What a removal takes from one side it gives to the other. The arc keeps an account
+  of that, prefers removals that even it, and at last slides one vertex along the original boundary
+  until it is even. (A triangle swept then has one side on an original edge, which no other arc
+  crosses, so the argument above holds; and what others sweep holds no original edge. The arc itself
+  may cross it: its own edges are compared.) So every region keeps its area, but for the rounding of
+  slid vertices, and none can vanish.
 - *The border of the data stays*, because what lies beyond it has no area to make it good.
 """
 

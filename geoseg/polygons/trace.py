@@ -334,7 +334,8 @@ def _walk(
     lines, columns = runs.rows.size - 2, runs.columns + 1
     nodes = lattice.rows.size
     out = np.empty(steps, np.int64)
-    room = steps // 4 + 2 * columns + 1  # a ring has four vertices, a portal begins one piece
+    # Before it is simplified a ring has four vertices at least; a portal begins one piece.
+    room = steps // 4 + 2 * columns + 1
     offsets = np.zeros(room + 1, np.int64)
     parts = np.empty(room, np.int32)
     heads, tails = np.empty(room, np.int64), np.empty(room, np.int64)

@@ -28,6 +28,8 @@ def publish(path: Path, target: Path) -> None:
 
 def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
     """Refuse to write over a file unless that was asked for."""
+    if Path(path).is_dir():
+        raise UserError(f"{fspath(path)} is a folder; name a file in it")
     if Path(path).exists() and not overwrite:
         raise UserError(
             f"{fspath(path)} exists; add --overwrite (overwrite=True) or choose another name"
