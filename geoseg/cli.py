@@ -131,26 +131,14 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor {' or '.join(self.words)}", param, ctx)
 
 
-def shape_options(command: Command) -> Command:
-    """How polygons are made; the same wherever they are."""
-    for option in (
-        click.option(
-            "--simplify",
-            type=float,
-            default=0.0,
-            metavar="PX",
-            help="Fewer vertices: boundaries may move this many pixels; areas stay.",
-        ),
-        click.option(
-            "--min-area",
-            type=float,
-            default=0.0,
-            metavar="M2",
-            help="Regions of less square metres go to their neighbours, on the map as well.",
-        ),
-    ):
-        command = option(command)
-    return command
+simplify_option = click.option(
+    "--simplify",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="PX",
+    help="Fewer vertices: boundaries may move this many pixels; areas stay.",
+)
 
 
 @main.command(options_metavar="[OPTIONS]")
@@ -177,7 +165,15 @@ def shape_options(command: Command) -> Command:
 @click.option("--gsd", type=NumberOr(float, "auto", "native"), default="auto", show_default=True)
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
-@shape_options
+@click.option(
+    "--min-area",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="M2",
+    help="Regions of less square metres go to their neighbours, on the map and in polygons.",
+)
+@simplify_option
 @click.option("--memory", type=Size(), help="As in 4GB.  [default: half of what is free]")
 @click.option("--stack", is_flag=True, help="The sources are bands of one scene.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
@@ -260,6 +256,11 @@ def _predict_all(
     console: Console, sources: Sequence[str], folder: Path, model: str, arguments: dict[str, Any]
 ) -> None:
     """Scenes one after another with one model; those that fail are told at the end."""
+    from geoseg.polygons.making import Making
+
+    Making(
+        min_area=arguments["min_area"], simplify=arguments["simplify"]
+    )  # refused once, not often
     segmenter = geoseg.load(model)
     targets = {source: _targets(source, folder, arguments) for source in sources}
     _refuse_clashes(targets)
@@ -352,8 +353,20 @@ def _listed(outputs: Mapping[str, Path]) -> str:
     show_default=True,
     help="Whether pixels that touch at a corner only are one region (8).",
 )
-@shape_options
-@click.option("--sieve", type=click.Path(path_type=Path), help="Write the map of --min-area: .tif")
+@click.option(
+    "--min-area",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="M2",
+    help="Regions of less square metres go to their neighbours.",
+)
+@click.option(
+    "--sieve",
+    type=click.Path(path_type=Path),
+    help="Write the map without these small regions as well, to this .tif.",
+)
+@simplify_option
 @click.option("--classes", metavar="A,B", help="Only these, by name or value: water,forest")
 @click.option("--with-nodata", is_flag=True, help="Polygons of pixels without data, too.")
 @click.option("--regularize", is_flag=True, help="Square corners, for buildings.")
@@ -371,8 +384,8 @@ def polygonize(
     classes = options.pop("classes")
     done: dict[str, Any] = {"event": "done", "outputs": {}}
     with running(progress) as console:
-        if dst is None and (not summary or options["sieve"]):
-            raise UserError(f"only {classmap} is given; name the file to write, e.g. map.gpkg")
+        if dst is None:
+            _refuse_without_target(classmap, summary, {**options, "classes": classes})
         if dst is not None:
             geoseg.polygonize_file(
                 classmap,
@@ -395,6 +408,15 @@ def polygonize(
             done["classes"] = areas.to_dict("records")
             console.result(_table_of(done["classes"]))
         console.event(done)
+
+
+def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, Any]) -> None:
+    if not summary:
+        raise UserError(f"only {classmap} is given; name the file to write, e.g. map.gpkg")
+    for name, value in options.items():
+        if value and name not in ("band", "min_area"):
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} is about polygons; name the file to write, e.g. map.gpkg")
 
 
 def _table_of(areas: Sequence[Mapping[str, Any]]) -> str:

@@ -34,7 +34,12 @@ from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
 from geoseg.loader import Part
 from geoseg.plan import Blend, Block, Tiling
-from geoseg.polygons import polygonize_file, refuse_open_elsewhere, refuse_unknown_format
+from geoseg.polygons import (
+    polygonize_file,
+    refuse_open_elsewhere,
+    refuse_unknown_format,
+    refuse_unlocated,
+)
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision, choose_precision
 from geoseg.prediction import scene_of
@@ -190,11 +195,14 @@ def predict_file(
         "batch": batch_size,
         "precision": precision,
         "bbox": bbox,
+        "bbox_crs": bbox_crs,
     }
     run = Run(task, targets, sources, options, asked, making, budget)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])
+    if targets.polygons is not None:
+        refuse_unlocated(targets.polygons, grid_of(scene.image))
     check_values(scene.image, segmenter.card)
     _check_disks(run)
     with locked(run.folder), block_cache(_cache(run)):
@@ -214,21 +222,26 @@ class Computed:
     count: int
 
 
-PUBLISHING = "publishing"  # marks of a run: its outputs are being put in place, with their names,
-PUBLISHED = "published"  # and all of them are, with what names them
+PUBLISHING = "publishing"  # marks of a call: its outputs are being put in place,
+PUBLISHED = "published"  # and all of them are
 
 
 def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     """Begin the run, or go on where it was stopped."""
     plan, scene = run.task.plan, run.task.scene
-    if not restart and _read(run.folder / PUBLISHED) == run.mark:  # it was cleaning up
+    there = all(path.is_file() for path in run.targets.all.values())
+    if not restart and there and _read(run.folder / PUBLISHED) == run.mark:  # it was cleaning up
         _clean_up(run)
         return Computed(plan.count, 0)
     known = None if restart else recall(run.folder, run.fingerprint)
-    ours = _read(run.folder / PUBLISHING).splitlines() if known else []
+    # Outputs that this very call was putting in place when it was stopped may be replaced by it.
+    began = bool(known) and _read(run.folder / PUBLISHING) == run.mark
     for path in run.targets.all.values():
-        if str(path.resolve()) not in ours:
+        if not began or (run.folder / PUBLISHED).exists():
             refuse_existing(path, overwrite)
+    for mark in (PUBLISHING, PUBLISHED):
+        if _read(run.folder / mark) != run.mark:  # another call's, whose outputs are given up
+            (run.folder / mark).unlink(missing_ok=True)
     if not known and forget(run.folder) and not restart:
         log.warning(
             "an unfinished run of another input, model or option lay in %s; starting over",
@@ -360,8 +373,7 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly) -> None:
 def _publish(run: Run) -> None:
     """Put all outputs in place, and forget the run."""
     targets = run.targets.all
-    names = [str(path.resolve()) for path in targets.values()]
-    (run.folder / PUBLISHING).write_text("\n".join(names), encoding="utf-8")
+    (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
     for name, path in targets.items():
         publish(run.draft(name), path)
     (run.folder / PUBLISHED).write_text(run.mark, encoding="utf-8")

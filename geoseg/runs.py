@@ -139,8 +139,10 @@ class Run:
 
     @property
     def mark(self) -> str:
-        """Names the outputs: blocks of one fingerprint may be made into several."""
-        return f"{self.fingerprint} {self.making}"
+        """Names this very call: blocks of one fingerprint may be made into several results."""
+        outputs = {name: str(path.resolve()) for name, path in self.targets.all.items()}
+        facts = [self.fingerprint, repr(self.making), self.options, self.asked, outputs]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
     def chosen(self) -> dict[str, Any]:

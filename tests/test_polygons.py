@@ -459,6 +459,29 @@ def test_square_corners_are_square() -> None:
     assert square.perimeter_m[0] == pytest.approx(building.length)
 
 
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_square_corners_stay_with_their_region(connectivity: Any) -> None:
+    labels = class_map(landscape((70, 60), 1.2, 4, 0))
+    raw, square = (
+        polygonize(labels, connectivity=connectivity, regularize=each) for each in (False, True)
+    )
+    assert list(square.class_id) == list(raw.class_id)
+    assert square.geometry.is_valid.all()
+    overlap = raw.geometry.intersection(square.geometry).area
+    assert (overlap > 0.49 * raw.area_m2).all()
+    assert (overlap < 0.999 * raw.area_m2).sum() > 20
+    for part in shapely.get_parts(square.geometry.values):
+        assert shapely.is_ccw(shapely.get_exterior_ring(part))
+
+
+def test_classes_of_one_name_are_all_chosen_and_numbers_are_values() -> None:
+    labels = class_map(np.array([[1, 2, 3, 4]], np.uint8))
+    labels.attrs |= {"flag_values": [1, 2, 3, 4], "category_names": ["other", "x", "Other", "1"]}
+    labels.attrs["category_colors"] = ["#000000"] * 4
+    assert list(polygonize(labels, classes=["other"]).class_id) == [1, 3]
+    assert list(polygonize(labels, classes=["1"]).class_id) == [1]
+
+
 def test_square_corners_are_written_and_reprojected(tmp_path: Path) -> None:
     values = np.zeros((40, 40), np.uint8)
     values[5:20, 5:30] = values[30:35, 10:14] = 1

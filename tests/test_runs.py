@@ -276,7 +276,7 @@ def test_a_run_that_was_stopped_between_its_outputs_puts_all_of_them_in_place(
     run(scene, tmp_path / "expected", model)
     real, calls = job.publish, []
 
-    def once(draft: Path, target: Path) -> None:
+    def once(draft: Any, target: Any, *more: Any) -> None:
         calls.append(target)
         if len(calls) == 3:
             raise Interrupted
@@ -287,9 +287,13 @@ def test_a_run_that_was_stopped_between_its_outputs_puts_all_of_them_in_place(
         with pytest.raises(Interrupted):
             run(scene, folder, model, overwrite=True)
     (folder / "other.gpkg").write_text("somebody's")
-    with pytest.raises(UserError, match=r"other\.gpkg exists"):  # not among those of that run
+    with pytest.raises(UserError, match="exists; add --overwrite"):  # it is another call
         run(scene, folder, model, polygons=folder / "other.gpkg")
     (folder / "other.gpkg").unlink()
+    with pytest.raises(Interrupted), monkeypatch.context() as patch:
+        patch.setattr(job, "_finish", once)  # stopped again, before anything is put in place
+        calls[:] = [folder] * 2
+        run(scene, folder, model)
     assert run(scene, folder, model).computed == 0
     assert contents(folder) == contents(tmp_path / "expected")
 
@@ -389,6 +393,61 @@ def test_another_least_area_is_another_map_though_its_blocks_are_there(
     assert contents(tmp_path / "maps") == contents(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"polygons": None}, {}),
+        ({}, {"co": {"COMPRESS": "ZSTD"}}),
+        ({"min_area": 900}, {}),
+    ],
+)
+def test_a_call_that_was_cleaning_up_does_not_answer_for_another(
+    scene: Path, tmp_path: Path, model: Segmenter, first: Any, second: Any, monkeypatch: Any
+) -> None:
+    def fail(run: Any) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "_clean_up", fail)
+        with pytest.raises(Interrupted):
+            run(scene, tmp_path / "maps", model, **first)
+    with pytest.raises(UserError, match="exists; add --overwrite"):
+        run(scene, tmp_path / "maps", model, **second)
+    run(scene, tmp_path / "maps", model, **second, overwrite=True)
+    run(scene, tmp_path / "fresh", model, **second)
+    assert contents(tmp_path / "maps") == contents(tmp_path / "fresh")
+
+
+def test_polygons_that_cannot_be_placed_are_refused_before_the_work(
+    tmp_path: Path, model: Segmenter
+) -> None:
+    pixels = random_pixels((3, 40, 40)).astype(np.uint8)
+    scene = write(tmp_path / "nowhere.tif", pixels, nodata=0, crs=None, transform=None)
+    with pytest.raises(UserError, match="does not say where it lies, which GeoJSON needs"):
+        predict_file(scene, tmp_path / "map.tif", model, polygons=tmp_path / "map.geojson")
+    assert [each.name for each in tmp_path.iterdir()] == ["nowhere.tif"]
+
+
+@pytest.mark.parametrize("memory", [SMALL, 4 * SMALL])
+def test_a_sieved_map_is_the_same_from_any_blocks_and_after_a_stop(
+    scene: Path, tmp_path: Path, model: Segmenter, memory: int
+) -> None:
+    options: dict[str, Any] = {"min_area": 900, "simplify": 1, "memory": memory}
+    run(scene, tmp_path / "whole", model, **options)
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "parts", model, on_progress=stop_after(1), **options)
+    run(scene, tmp_path / "parts", model, **options)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+    run(scene, tmp_path / "other", model, **{**options, "memory": 10 * SMALL})
+    for name in ("map.gpkg", "sure.tif"):
+        one, two = ((tmp_path / folder / name) for folder in ("whole", "other"))
+        if name == "map.gpkg":
+            assert one.read_bytes() == two.read_bytes()
+        else:
+            with rasterio.open(one) as first, rasterio.open(two) as second:
+                assert (first.read() == second.read()).all()
+
+
 def test_simplify_without_polygons_is_refused(
     scene: Path, tmp_path: Path, model: Segmenter
 ) -> None:
@@ -464,6 +523,9 @@ def test_polygonize_takes_its_options_and_tells_areas(tmp_path: Path) -> None:
         ["2", "class", "2", "100"],
         ["3", "class", "3", "1"],
     ]
+    dropped = call("polygonize", map_path, "--summary", "--classes", 1)
+    assert dropped.returncode == 2
+    assert "--classes is about polygons; name the file to write" in dropped.stderr
     neither = call("polygonize", map_path)
     assert neither.returncode == 2
     assert "name the file to write, e.g. map.gpkg" in neither.stderr

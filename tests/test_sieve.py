@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -239,6 +241,58 @@ def test_sieved_maps_that_cannot_be_written_are_refused(
     with pytest.raises(UserError, match=message):
         polygonize_file(scene, scene.with_name("map.gpkg"), **options)
     assert {each: each.read_bytes() for each in scene.parent.iterdir()} == before
+
+
+def test_missing_pixels_stay_missing_when_they_are_drawn(scene: Path) -> None:
+    sieve, frame = scene.with_name("sieved.tif"), scene.with_name("map.parquet")
+    polygonize_file(scene, frame, min_area=5000, sieve=sieve, with_nodata=True)
+    plain = scene.with_name("plain.tif")
+    polygonize_file(scene, scene.with_name("p.fgb"), min_area=5000, sieve=plain)
+    with rasterio.open(sieve) as one, rasterio.open(plain) as two:
+        assert one.nodata == two.nodata == 255
+        assert (one.read(1) == two.read(1)).all()
+        assert json.loads(one.tags()["GEOSEG_SIEVE"]) == {"min_area": 5000.0, "connectivity": 4}
+        missing = 100 * np.count_nonzero(one.read(1) == 255)
+    drawn = gpd.read_parquet(frame).query("class_id == 255")
+    assert drawn.area_m2.sum() == pytest.approx(missing)
+
+
+def test_a_map_without_a_nodata_value_keeps_its_first_class_in_overviews(tmp_path: Path) -> None:
+    values = landscape((700, 700), 4, 2, 3) - np.uint8(1)
+    labels = class_map(values, nodata=None)
+    labels.attrs |= {
+        "flag_values": [0, 1],
+        "category_names": ["water", "land"],
+        "category_colors": ["#0000ff", "#00ff00"],
+    }
+    write_raster(labels, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as made:
+        assert made.colormap(1)[0] == (0, 0, 255, 255)
+        half = made.read(1, out_shape=(350, 350))
+    assert (half == 0).mean() == pytest.approx((values == 0).mean(), abs=0.02)
+
+
+def test_a_tile_of_a_mosaic_is_never_overwritten(tmp_path: Path) -> None:
+    tile = write_band(tmp_path / "tile.tif", landscape((60, 60), 2, 3, 0))
+    rasterio.shutil.copy(tile, tmp_path / "map.vrt", driver="VRT")
+    before = tile.read_bytes()
+    with pytest.raises(UserError, match="is an input as well, or a part of it"):
+        polygonize_file(
+            tmp_path / "map.vrt", tmp_path / "m.gpkg", min_area=9, sieve=tile, overwrite=True
+        )
+    assert tile.read_bytes() == before
+
+
+def test_a_map_in_unknown_units_is_told_about(caplog: pytest.LogCaptureFixture) -> None:
+    polygonize(class_map(landscape((30, 30), 2, 3, 0), crs=None), min_area=900)
+    assert "min_area 900 is in squares of the units of its transform, in which a pixel has 100" in (
+        caplog.text
+    )
+
+
+def test_a_class_that_small_regions_had_is_no_mistake() -> None:
+    values = np.pad(np.full((1, 1), 7, np.uint8), 5, constant_values=1)
+    assert len(polygonize(class_map(values), classes=[7], min_area=500)) == 0
 
 
 def test_a_mask_cannot_be_kept_in_a_sieved_map(tmp_path: Path) -> None:

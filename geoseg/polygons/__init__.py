@@ -8,7 +8,7 @@ map coordinates, area and name, and `write` a file. What can be asked for is in 
 
 from __future__ import annotations
 
-from geoseg.polygons.convert import polygonize, polygonize_file
+from geoseg.polygons.convert import polygonize, polygonize_file, refuse_unlocated
 from geoseg.polygons.summary import area_by_class
 from geoseg.polygons.write import refuse_open_elsewhere, refuse_unknown_format
 
@@ -18,4 +18,5 @@ __all__ = [
     "polygonize_file",
     "refuse_open_elsewhere",
     "refuse_unknown_format",
+    "refuse_unlocated",
 ]

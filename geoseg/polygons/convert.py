@@ -16,18 +16,24 @@ from geoseg.errors import UserError
 from geoseg.polygons.copying import copying, refuse_masked
 from geoseg.polygons.features import Features
 from geoseg.polygons.making import Making
-from geoseg.polygons.source import ClassMap, map_of_array, open_confidence, open_map
+from geoseg.polygons.source import (
+    ClassMap,
+    map_of_array,
+    open_confidence,
+    open_map,
+    refuse_large,
+)
 from geoseg.polygons.stream import Ahead, stream
 from geoseg.polygons.write import Batch, Header, refuse_open_elsewhere, refuse_unknown_format, write
 from geoseg.progress import Emit, Progress, ignore
-from geoseg.raster import parse_crs
+from geoseg.raster import Grid, files_of, parse_crs
 from geoseg.raster.place import publish, refuse_existing, working_folder
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import xarray as xr
 
-__all__ = ["polygonize", "polygonize_file"]
+__all__ = ["polygonize", "polygonize_file", "refuse_unlocated"]
 
 MANY, MANY_SHARE = 100_000, 0.1
 """Regions in the first rows, and as a share of their pixels, that a class map hardly has."""
@@ -61,8 +67,8 @@ def polygonize(
     simplify : float
         How far a boundary may move to have fewer vertices, in pixels. Neighbours keep fitting
         together, points where three meet and the border of the data stay, and every polygon keeps
-        its area, to less than a thousandth of a pixel for each of its neighbours; see
-        `geoseg.polygons.simplify`.
+        its area, but for the rounding of one vertex of each of its boundaries to 1/4096 of a pixel;
+        see `geoseg.polygons.simplify`.
     min_area : float
         Regions of less square metres go to the neighbour with which they share the longest border,
         the smallest first; see `geoseg.polygons.sieve`. What has no neighbour but pixels without
@@ -101,10 +107,11 @@ def polygonize(
 
     making = Making(connectivity, simplify, min_area, classes, with_nodata, regularize)
     given = map_of_array(labels)
-    source, chosen = making.prepared(given), making.chosen(given)
+    source, chosen = making.traced(making.sieved(given)), making.chosen(given)
     features = Features(source.grid, given, making)
     batches = [chosen.pick(polygons) for _, polygons in stream(source, making)]
-    chosen.refuse_absent()
+    if not min_area:
+        chosen.refuse_absent()
     made = [features.frame(each) for each in batches]
     geometries = np.concatenate([each for _, each in made])
     columns = {name: np.concatenate([each[name] for each, _ in made]) for name in made[0][0]}
@@ -171,12 +178,15 @@ def polygonize_file(
     """
     making = Making(connectivity, simplify, min_area, classes, with_nodata, regularize)
     target, sieve_target = Path(dst), None if sieve is None else Path(sieve)
-    _refuse_target(target, (src, confidence), overwrite)
+    read = [
+        file for each in (src, confidence) if each is not None for file in files_of(fspath(each))
+    ]
+    _refuse_target(target, read, overwrite)
     if sieve_target is not None:
-        _refuse_sieve(sieve_target, (src, confidence), making, overwrite)
+        _refuse_sieve(sieve_target, read, making, overwrite)
     with ExitStack() as stack:
         given = stack.enter_context(open_map(src, band))
-        source, chosen = making.prepared(given), making.chosen(given)
+        source, chosen = making.sieved(given), making.chosen(given)
         beside = None if confidence is None else open_confidence(confidence, source.grid)
         features = Features(source.grid, given, making, _target_crs(crs, source, target))
         header = Header(
@@ -186,22 +196,25 @@ def polygonize_file(
         progress = Progress(emit, source.grid.shape[0], "row")
         if sieve_target is not None:
             refuse_masked(given, sieve_target)
-            kept = stack.enter_context(copying(source, sieve_target))
+            kept = stack.enter_context(copying(source, sieve_target, making))
             source = kept.source
+        source = making.traced(source)
         own = stack.enter_context(working_folder(target))
         # Closed before the map is: threads that work ahead read from it.
         traced = stack.enter_context(closing(stream(source, making, beside)))
         batches = ((rows, features.batch(chosen.pick(each))) for rows, each in traced)
         made = stack.enter_context(closing(Ahead(batches)))
         write(own / target.name, header, _counted(made, progress, source.grid.shape[1]))
-        chosen.refuse_absent()
+        if not min_area:  # or small regions took their pixels
+            chosen.refuse_absent()
         if simplify and chosen.found == 1 and source.nodata is not None:
             log.warning(
                 "boundaries to pixels without data are not simplified, and this map has no others; "
-                "add --with-nodata (with_nodata=True) to simplify them"
+                "geoseg polygonize --with-nodata (with_nodata=True) simplifies them"
             )
         refuse_open_elsewhere(target)
         if sieve_target is not None:
+            kept.finish()
             kept.publish(sieve_target)
         publish(own / target.name, target)
     outputs = {"polygons": fspath(target)}
@@ -210,18 +223,14 @@ def polygonize_file(
     emit({"event": "done", "outputs": outputs, "seconds": round(progress.seconds, 3)})
 
 
-def _refuse_target(
-    target: Path, sources: Iterable[str | PathLike[str] | None], overwrite: bool
-) -> None:
+def _refuse_target(target: Path, sources: Iterable[str], overwrite: bool) -> None:
     refuse_unknown_format(target)
     _refuse_same(target, sources)
     refuse_existing(target, overwrite)
     refuse_open_elsewhere(target)
 
 
-def _refuse_sieve(
-    target: Path, sources: Iterable[str | PathLike[str] | None], making: Making, overwrite: bool
-) -> None:
+def _refuse_sieve(target: Path, sources: Iterable[str], making: Making, overwrite: bool) -> None:
     if not making.min_area:
         raise UserError("sieve writes the map without small regions; say which with min_area")
     if target.suffix.lower() not in (".tif", ".tiff"):
@@ -230,24 +239,37 @@ def _refuse_sieve(
     refuse_existing(target, overwrite)
 
 
-def _refuse_same(target: Path, sources: Iterable[str | PathLike[str] | None]) -> None:
-    paths = [Path(each) for each in sources if each is not None]
-    if target.exists() and any(each.exists() and target.samefile(each) for each in paths):
-        raise UserError(f"{target} is an input as well; choose another name for the output")
+def _refuse_same(target: Path, sources: Iterable[str]) -> None:
+    if target.exists() and any(Path(each).exists() and target.samefile(each) for each in sources):
+        raise UserError(
+            f"{target} is an input as well, or a part of it; choose another name for the output"
+        )
+
+
+def refuse_unlocated(target: Path, grid: Grid, crs: str | None = None) -> None:
+    """Refuse polygons that a map on a grid cannot have.
+
+    Raises
+    ------
+    UserError
+        When they are to be reprojected and the map does not say where it lies, or it is too large.
+    """
+    refuse_large(grid.shape)
+    located = grid.crs is not None and grid.transform is not None
+    geojson = target.suffix.lower() == ".geojson"
+    if (geojson or crs is not None) and not located:
+        raise UserError(
+            f"the map does not say where it lies, which {'GeoJSON' if geojson else 'crs'} needs; "
+            "give it a coordinate system, e.g. gdal_edit.py -a_srs EPSG:32633, or write .gpkg as "
+            "it is"
+        )
 
 
 def _target_crs(wanted: str | None, source: ClassMap, target: Path) -> CRS | None:
     """The coordinate system to reproject to, if there is one."""
-    located = source.grid.crs is not None and source.grid.transform is not None
-    geojson = target.suffix.lower() == ".geojson"
-    if (geojson or wanted is not None) and not located:
-        raise UserError(
-            f"the class map does not say where it lies, which {'GeoJSON' if geojson else 'crs'} "
-            "needs; give it a coordinate system, e.g. gdal_edit.py -a_srs EPSG:32633, or write "
-            ".gpkg as it is"
-        )
+    refuse_unlocated(target, source.grid, wanted)
     crs = None if wanted is None else CRS.from_user_input(parse_crs(wanted))
-    if geojson and crs is not None:
+    if target.suffix.lower() == ".geojson" and crs is not None:
         if crs.to_epsg() != 4326:
             raise UserError(f"GeoJSON is in WGS 84 always, not in {wanted}; leave crs out")
         return None  # GDAL reprojects, and cuts at the antimeridian

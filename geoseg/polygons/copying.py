@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import UserError
+from geoseg.polygons.making import Making
 from geoseg.polygons.source import MISSING, ClassMap
 from geoseg.raster import CogDraft, Layout
 from geoseg.raster.place import publish, working_folder
@@ -72,9 +74,12 @@ class Copy:
         """The same map; what is read of it is written."""
         return replace(self._given, rows=self._rows)
 
-    def publish(self, target: Path) -> None:
-        """Finish the file and put it in place, once all of the map was read."""
+    def finish(self) -> None:
+        """Finish the file, once all of the map was read."""
         self._draft.finish()
+
+    def publish(self, target: Path) -> None:
+        """Put the finished file in place."""
         publish(self._path, target)
 
     def _rows(self) -> Iterator[NDArray[Any]]:
@@ -96,16 +101,18 @@ def refuse_masked(given: ClassMap, target: Path) -> None:
     if given.nodata == MISSING:
         raise UserError(
             f"{target} cannot be written: a mask says which pixels of the map are missing; give "
-            "them a value first, e.g. gdal_translate -a_nodata 255"
+            "them a value first, e.g. gdalwarp -dstnodata 255"
         )
 
 
 @contextmanager
-def copying(given: ClassMap, target: Path) -> Iterator[Copy]:
-    """Write a map to a GeoTIFF while it is read."""
+def copying(given: ClassMap, target: Path, making: Making) -> Iterator[Copy]:
+    """Write a map to a GeoTIFF while it is read; its tags tell how it was made."""
     # A class table is for the types that have a palette; overviews must not mix classes.
     named = given.classes if given.dtype in (np.uint8, np.uint16) else ()
-    layout = Layout(given.grid, str(given.dtype), given.nodata, ("class",), named)
+    made = {"min_area": making.min_area, "connectivity": making.connectivity}
+    tags = {"GEOSEG_SIEVE": json.dumps(made)}
+    layout = Layout(given.grid, str(given.dtype), given.nodata, ("class",), named, tags=tags)
     options = {} if named else {"OVERVIEW_RESAMPLING": "NEAREST"}
     with working_folder(target) as folder:
         path = folder / target.name

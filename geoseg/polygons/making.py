@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, nan
 
 import numpy as np
 from affine import Affine
@@ -19,7 +20,9 @@ from geoseg.polygons.sieve import Sieve, Weights
 from geoseg.polygons.source import MISSING, ClassMap
 from geoseg.raster import Grid
 
-__all__ = ["Making", "sieve_of", "sieved"]
+__all__ = ["Making", "sieve_of"]
+
+log = logging.getLogger(__name__)
 
 STEPS = 1 << 20
 """Whole numbers that the largest pixel, or the longest side of one, counts."""
@@ -55,34 +58,40 @@ class Making:
     def __post_init__(self) -> None:
         if self.connectivity not in (4, 8):
             raise UserError(f"connectivity {self.connectivity!r} is unknown; choose 4 or 8")
-        if not (isfinite(self.simplify) and 0 <= self.simplify <= 1000):
+        simplify, min_area = _number(self.simplify), _number(self.min_area)
+        if not 0 <= simplify <= 1000:
             raise UserError(
-                f"simplify {self.simplify} is no number of pixels; choose one from 0 to 1000, e.g. "
-                "2, or leave it out"
+                f"simplify {self.simplify!r} is no number of pixels; choose one from 0 to 1000, "
+                "e.g. 2, or leave it out"
             )
-        if not (isfinite(self.min_area) and self.min_area >= 0):
+        if not 0 <= min_area < inf:
             raise UserError(
-                f"min_area {self.min_area} is no area; give square metres, e.g. 500, or leave it "
+                f"min_area {self.min_area!r} is no area; give square metres, e.g. 500, or leave it "
                 "out"
             )
+        # Tags of outputs tell them: 2 and 2.0 are one.
+        object.__setattr__(self, "simplify", simplify)
+        object.__setattr__(self, "min_area", min_area)
 
     @property
     def multi(self) -> bool:
         """Whether geometries are multipolygons, for those that a polygon cannot be."""
         return self.connectivity == 8 or self.regularize
 
-    def prepared(self, source: ClassMap) -> ClassMap:
-        """The map that polygons are made of."""
-        if self.with_nodata:
-            source = replace(source, nodata=None)
-        return sieved(source, self) if self.min_area else source
+    def sieved(self, given: ClassMap) -> ClassMap:
+        """The map without its small regions."""
+        return _sieved(given, self) if self.min_area else given
+
+    def traced(self, source: ClassMap) -> ClassMap:
+        """The map that boundaries are walked of."""
+        return replace(source, nodata=None) if self.with_nodata else source
 
     def chosen(self, given: ClassMap) -> Chosen:
         """What picks the polygons of the classes asked for."""
-        names = {each.name.casefold(): each.value for each in given.classes}
+        known = [(each.name, each.value) for each in given.classes]
         if self.with_nodata and given.nodata is not None:
-            names.setdefault("no data", given.nodata)
-        return Chosen(self.classes, names, given.nodata == MISSING)
+            known.append(("no data", given.nodata))
+        return Chosen(self.classes, known, given.nodata == MISSING)
 
 
 class Chosen:
@@ -92,8 +101,8 @@ class Chosen:
     ----------
     wanted : sequence of str or int, or None
         Names or values; None for all classes.
-    known : mapping of str to int
-        Values by name, in lower case; empty when the map does not name its classes.
+    known : sequence of (str, int)
+        Names and values; empty when the map does not name its classes.
     masked : bool
         Whether a mask says which pixels are missing: their value is shown as -1.
 
@@ -104,14 +113,17 @@ class Chosen:
     """
 
     def __init__(
-        self, wanted: Sequence[str | int] | None, known: Mapping[str, int], masked: bool
+        self,
+        wanted: Sequence[str | int] | None,
+        known: Sequence[tuple[str, int]],
+        masked: bool,
     ) -> None:
         if isinstance(wanted, str):
             wanted = [wanted]
         if wanted is not None and not wanted:
             raise UserError("no class is chosen; name at least one, or leave classes out")
         self._known, self._masked = known, masked
-        self._values = None if wanted is None else [self._value(each) for each in wanted]
+        self._values = None if wanted is None else [v for w in wanted for v in self._values_of(w)]
         self._seen: set[int] = set()
 
     def pick(self, polygons: Polygons) -> Polygons:
@@ -133,7 +145,7 @@ class Chosen:
         ------
         UserError
         """
-        absent = set(self._values or ()) - self._seen - set(self._known.values())
+        absent = set(self._values or ()) - self._seen - {value for _, value in self._known}
         if absent:
             seen = sorted(self._shown(each) for each in self._seen)
             there = ", ".join(map(str, seen[:20])) or "none"
@@ -144,23 +156,33 @@ class Chosen:
     def _shown(self, value: int) -> int:
         return -1 if self._masked and value == MISSING else value
 
-    def _value(self, wanted: str | int) -> int:
+    def _values_of(self, wanted: str | int) -> list[int]:
+        """Of a number that value, of a name all classes that are called so."""
         text = str(wanted).strip().casefold()
-        if text in self._known:
-            return self._known[text]
         if self._masked and text == "-1":
-            return MISSING
+            return [MISSING]
         if re.fullmatch(r"-?[0-9]{1,18}", text):
-            return int(text)
+            return [int(text)]
+        found = [value for name, value in self._known if name.casefold() == text]
+        if found:
+            return found
         if not self._known:
             raise UserError(
                 f"the map does not name its classes; give the value of {wanted!r} instead, e.g. 1"
             )
-        there = ", ".join(f"{value} {name}" for name, value in self._known.items())
+        there = ", ".join(f"{value} {name}" for name, value in self._known)
         raise UserError(f"the map has no class {wanted!r}; its classes are {there}")
 
 
-def sieved(source: ClassMap, making: Making) -> ClassMap:
+def _number(value: float) -> float:
+    """A number as a float, NaN for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return nan
+
+
+def _sieved(source: ClassMap, making: Making) -> ClassMap:
     """The map without its small regions."""
 
     def rows() -> Iterator[NDArray[np.integer]]:
@@ -177,6 +199,13 @@ def sieve_of(grid: Grid, nodata: int | None, making: Making) -> Sieve:
     Sizes of pixels are counted in whole steps, see `Weights`: on the plane in pixels.
     """
     crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
+    if crs is None and grid.transform is not None:
+        log.warning(
+            "the map has no coordinate system: min_area %g is in squares of the units of its "
+            "transform, in which a pixel has %g",
+            making.min_area,
+            abs(grid.transform.determinant),
+        )
     sizes = pixel_sizes(*grid.shape, grid.transform or Affine.identity(), crs)
     pixel, side = sizes.areas.max(), max(sizes.widths.max(), sizes.heights.max())
     plane = bool(np.all(sizes.areas == pixel))

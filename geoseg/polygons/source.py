@@ -24,7 +24,7 @@ from geoseg.raster.files import band_numbers, grid_of_file, reading, refuse_unus
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ClassMap", "Rows", "map_of_array", "open_confidence", "open_map"]
+__all__ = ["ClassMap", "Rows", "map_of_array", "open_confidence", "open_map", "refuse_large"]
 
 READ_ROWS = 512
 """Rows read at a time where nothing says what is best: a row of the usual tiles."""
@@ -81,7 +81,7 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
     if plane.size == 0:
         raise UserError(f"the class map is empty, of shape {plane.shape}; give one with pixels")
     _refuse_floats(plane.dtype, "convert it, e.g. labels.fillna(255).astype('uint8')")
-    _refuse_large(plane.shape)
+    refuse_large(plane.shape)
     nodata = _nodata(plane)
     heights = plane.chunks[0] if plane.chunks else _heights(plane.shape[0], 1)
     return ClassMap(
@@ -115,7 +115,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
         number = numbers[0]
         dtype = np.dtype(dataset.dtypes[number - 1])
         _refuse_floats(dtype, f"round {name} first, e.g. gdal_calc.py --type=Byte")
-        _refuse_large(dataset.shape)
+        refuse_large(dataset.shape)
         flags = dataset.mask_flag_enums[number - 1]
         masked = MaskFlags.all_valid not in flags and MaskFlags.nodata not in flags
         nodata = _whole(dataset.nodatavals[number - 1])
@@ -159,7 +159,13 @@ def _refuse_floats(dtype: np.dtype[Any], remedy: str) -> None:
         raise UserError(f"a class map holds integers, not {dtype}; {remedy}")
 
 
-def _refuse_large(shape: tuple[int, ...]) -> None:
+def refuse_large(shape: tuple[int, ...]) -> None:
+    """Refuse a map of more rows or columns than a point can have.
+
+    Raises
+    ------
+    UserError
+    """
     if max(shape) > MAX_SIDE:
         raise UserError(
             f"the class map has {shape[0]} rows and {shape[1]} columns; polygons are made of at "

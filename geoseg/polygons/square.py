@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import shapely
@@ -42,12 +43,13 @@ def squared(geometries: NDArray[np.object_], pixel: float) -> NDArray[np.object_
     Returns
     -------
     ndarray of MultiPolygon
-        In the same order. What the library makes nothing of is left as it is.
+        In the same order. One of which the library makes nothing that covers half of it is left as
+        it is.
     """
     import geopandas as gpd
     from buildingregulariser import regularize_geodataframe
 
-    frame = gpd.GeoDataFrame(geometry=list(geometries))
+    frame = gpd.GeoDataFrame({"region": np.arange(geometries.size)}, geometry=list(geometries))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about its own use of geopandas
         made = regularize_geodataframe(
@@ -58,7 +60,21 @@ def squared(geometries: NDArray[np.object_], pixel: float) -> NDArray[np.object_
             allow_circles=False,
             num_cores=1,
         )
-    out = geometries.copy()
-    made = made[made.geometry.is_valid & made.geom_type.isin(["Polygon", "MultiPolygon"])]
-    out[made.index.to_numpy()] = made.geometry.to_numpy()
-    return np.array([shapely.multipolygons(shapely.get_parts(each)) for each in out], object)
+    # Its rows are parts of what was given, split further or dropped, under new numbers.
+    parts, row = shapely.get_parts(made.geometry.to_numpy(), return_index=True)
+    region = made["region"].to_numpy()[row]
+    order = np.argsort(region, kind="stable")
+    out = np.array([_as_multipolygon(each) for each in geometries], object)
+    made_of = out.copy()
+    shapely.multipolygons(parts[order], indices=region[order], out=made_of)
+    sound = shapely.is_valid(made_of)
+    # Of some regions of a few pixels it makes what hardly covers them.
+    sound[sound] = (
+        shapely.area(shapely.intersection(made_of[sound], geometries[sound]))
+        >= shapely.area(geometries[sound]) / 2
+    )
+    return np.asarray(shapely.orient_polygons(np.where(sound, made_of, out)), object)
+
+
+def _as_multipolygon(geometry: shapely.Geometry) -> Any:
+    return shapely.multipolygons(shapely.get_parts(geometry))

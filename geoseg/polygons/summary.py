@@ -69,9 +69,9 @@ def area_by_class(
     making = Making(connectivity=connectivity, min_area=min_area)
     if isinstance(labels, str | PathLike):
         with open_map(labels, band) as source:
-            found = class_areas(making.prepared(source))
+            found = class_areas(making.sieved(source))
     else:
-        found = class_areas(making.prepared(map_of_array(labels)))
+        found = class_areas(making.sieved(map_of_array(labels)))
     return pd.DataFrame(found, columns=list(ClassArea._fields))
 
 

@@ -164,7 +164,7 @@ class CogDraft:
             if pixels is not None:
                 self._put(pixels, box)
             elif self._layout.classes:  # what was never written is missing
-                self._counts[int(self._layout.nodata or 0)] += prod(box_shape(box))
+                self._counts[_missing(self._layout)] += prod(box_shape(box))
         self._bottom = stop
 
     def _put(self, pixels: NDArray[Any], box: Box) -> None:
@@ -174,7 +174,7 @@ class CogDraft:
             count_values(pixels[0], self._counts)
         for i, level in enumerate(self._levels):
             if i > 0:
-                pixels = halve(pixels[0], int(self._layout.nodata or 0))[None]
+                pixels = halve(pixels[0], _missing(self._layout))[None]
                 top, left = top // 2, left // 2
             level.write(pixels, window=Window(left, top, pixels.shape[2], pixels.shape[1]))
 
@@ -277,7 +277,12 @@ def _describe(target: Any, layout: Layout) -> None:
 
 def _colormap(layout: Layout) -> dict[int, tuple[int, int, int, int]]:
     colors = {each.value: (*each.rgb, 255) for each in layout.classes}
-    return colors | {int(layout.nodata or 0): (0, 0, 0, 0)}
+    return colors if layout.nodata is None else colors | {int(layout.nodata): (0, 0, 0, 0)}
+
+
+def _missing(layout: Layout) -> int:
+    """The value of missing pixels; one that no pixel of a class map has where there is none."""
+    return -1 if layout.nodata is None else int(layout.nodata)
 
 
 def _copy_as_cog(plain: Path, path: Path, layout: Layout, options: Mapping[str, str]) -> None:
