@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pyproj import CRS
 
+from geoseg.allocator import keep_memory
 from geoseg.errors import UserError
 from geoseg.polygons.copying import copying, refuse_masked
 from geoseg.polygons.features import Features
@@ -184,6 +185,7 @@ def polygonize_file(
     _refuse_target(target, read, overwrite)
     if sieve_target is not None:
         _refuse_sieve(sieve_target, read, making, overwrite)
+    keep_memory()  # strip after strip asks for as much as the one before
     with ExitStack() as stack:
         given = stack.enter_context(open_map(src, band))
         source, chosen = making.sieved(given), making.chosen(given)

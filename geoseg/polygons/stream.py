@@ -22,7 +22,7 @@ __all__ = ["MEASURES", "Ahead", "stream"]
 STRIP_PIXELS = 1 << 22
 """Pixels of a strip: enough to keep all threads at work, few enough to begin soon."""
 
-STRIP_ROWS = 128
+STRIP_ROWS = 64
 """Rows of a strip at least, however wide the map."""
 
 MEASURES = 2
@@ -92,7 +92,7 @@ def _strips(
     row, above, seam = 0, None, None
     for own in _cut(source.rows(), strip_rows(width)):
         # A copy always: kernels are compiled for arrays that are contiguous and writable.
-        known = np.array(own if above is None else np.concatenate([above, own]), order="C")
+        known = np.concatenate([own] if above is None else [above, own])
         strip = trace(known, source.nodata, row, height, tolerance, seam)
         belief = confidence(slice(row, row + len(own))) if confidence else None
         row, above, seam = row + len(own), own[-1:], strip.seam
@@ -105,7 +105,8 @@ def strip_rows(width: int) -> int:
     They depend on the width of the map alone: simplified boundaries keep a vertex on either side
     where they go from one strip to the next.
     """
-    return max(STRIP_PIXELS // max(width, 1), STRIP_ROWS)
+    rows = max(STRIP_PIXELS // max(width, 1), STRIP_ROWS)
+    return 1 << rows.bit_length()  # tiles of files are powers of two as well
 
 
 def _cut(blocks: Iterable[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:

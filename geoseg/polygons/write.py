@@ -20,6 +20,7 @@ from pyproj import CRS
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
+from geoseg.polygons.columns import column, values_of
 from geoseg.polygons.style import qml
 
 __all__ = ["Header", "refuse_open_elsewhere", "refuse_unknown_format", "write"]
@@ -149,31 +150,32 @@ def write(path: Path, header: Header, features: Iterable[Batch]) -> None:
         In any portions: they have no part in the result.
     """
     batches = (_table(header.schema, each) for each in features)
-    FORMATS[path.suffix.lower()](path, header, _rebatched(header.schema, batches))
+    FORMATS[path.suffix.lower()](path, header, _rebatched(batches))
 
 
 def _table(schema: pa.Schema, batch: Batch) -> pa.RecordBatch:
-    sides = [pa.array(side) for side in batch.bounds.T]
+    sides = [column(side) for side in batch.bounds.T]
     columns = {
         "geometry": batch.geometries,
         "bbox": pa.StructArray.from_arrays(sides, fields=list(_BOX)),
-        **{
-            name: pa.array(values, schema.field(name).type, from_pandas=True)
-            for name, values in batch.attributes.items()
-        },
+        **{name: column(values) for name, values in batch.attributes.items()},
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _rebatched(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _rebatched(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same features in batches of `ROWS`."""
-    held = schema.empty_table()
+    held: list[pa.RecordBatch] = []
     for each in batches:
-        held = pa.concat_tables([held, pa.Table.from_batches([each])])
-        while held.num_rows >= ROWS:
-            yield from held.slice(0, ROWS).combine_chunks().to_batches()
-            held = held.slice(ROWS)
-    yield from held.combine_chunks().to_batches()
+        held.append(each)
+        if sum(part.num_rows for part in held) >= ROWS:
+            table = pa.Table.from_batches(held)
+            while table.num_rows >= ROWS:
+                yield from table.slice(0, ROWS).combine_chunks().to_batches()
+                table = table.slice(ROWS)
+            held = table.to_batches()
+    if held:
+        yield from pa.Table.from_batches(held).combine_chunks().to_batches()
 
 
 def _write_geopackage(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:
@@ -293,7 +295,9 @@ def _write_geoparquet(path: Path, header: Header, batches: Iterator[pa.RecordBat
     schema = header.schema.with_metadata({"geo": json.dumps(geo)})
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for each in batches:
-            near = each.take(_along_curve(each["bbox"])).replace_schema_metadata(schema.metadata)
+            near = each.take(column(_along_curve(each["bbox"]))).replace_schema_metadata(
+                schema.metadata
+            )
             writer.write_batch(near, row_group_size=ROW_GROUP)
 
 
@@ -303,7 +307,7 @@ def _along_curve(boxes: pa.StructArray) -> NDArray[np.int64]:
     G. M. Morton, A Computer Oriented Geodetic Data Base and a New Technique in File Sequencing,
     IBM (1966): the bits of the two coordinates in turn.
     """
-    low, high = ([boxes.field(side).to_numpy() for side in sides] for sides in _CORNERS)
+    low, high = ([values_of(boxes.field(side)) for side in sides] for sides in _CORNERS)
     centres = (np.stack(low) + np.stack(high)) / 2
     least, extent = centres.min(1, keepdims=True), np.ptp(centres, axis=1, keepdims=True)
     cells = ((centres - least) / np.maximum(extent, TINY) * 0xFFFF).astype(np.uint64)
