@@ -117,9 +117,9 @@ def trace(
     """
     above = int(row == 0)
     below = int(row - 1 + above + values.shape[0] == height)
-    runs, kinds = find_runs(values, nodata, above, below)
-    lattice, touching, steps = _lattice(runs, kinds)
-    points = _points(lattice, row)
+    runs, kinds, lattice, touching, steps, points = _prepared(
+        _compiled_for(values), above, below, nodata or 0, nodata is not None, row
+    )
     if tolerance:
         # What is not simplified does not wait for the machine code of it.
         from geoseg.polygons.simplify import no_seam, simplify
@@ -154,11 +154,30 @@ def find_runs(
     ndarray of int64, shape (parts + 1,)
         The pixel value of each part; the first is none's.
     """
-    # Two compiled versions for what classifiers write, one for everything else.
-    if values.dtype not in (np.uint8, np.uint16):
-        values = values.astype(np.int64)
+    return _runs(_compiled_for(values), above, below, nodata or 0, nodata is not None)
+
+
+def _compiled_for(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values; two compiled versions are for what classifiers write, one for the rest."""
+    return values if values.dtype in (np.uint8, np.uint16) else values.astype(np.int64)
+
+
+# Kernels that follow each other are one: between two, a thread waits for those that run Python.
+@kernel
+def _prepared(
+    values: NDArray[Any], above: int, below: int, nodata: int, masked: bool, row: int
+) -> tuple[Runs, NDArray[np.int64], Lattice, NDArray[np.int32], int, NDArray[np.int64]]:
+    runs, kinds = _runs(values, above, below, nodata, masked)
+    lattice, touching, steps = _lattice(runs, kinds)
+    return runs, kinds, lattice, touching, steps, _points(lattice, row)
+
+
+@kernel
+def _runs(
+    values: NDArray[Any], above: int, below: int, nodata: int, masked: bool
+) -> tuple[Runs, NDArray[np.int64]]:
     rows, starts = _starts(values, above, below)
-    kinds, parts = _label(values, rows, starts, above, nodata or 0, nodata is not None)
+    kinds, parts = _label(values, rows, starts, above, nodata, masked)
     return Runs(rows, starts, parts, values.shape[1]), kinds
 
 

@@ -25,8 +25,12 @@ from geoseg.polygons.style import qml
 
 __all__ = ["Header", "refuse_open_elsewhere", "refuse_unknown_format", "write"]
 
-ROWS = 1 << 15
-"""Features of a batch. The bytes of a file depend on it, so it must depend on nothing."""
+ROWS = 1 << 12
+"""Features that GDAL is given at a time: the bytes of a GeoPackage depend on it, so it must depend
+on nothing. While it writes them it lets no other thread run Python."""
+
+ORDERED = 1 << 15
+"""Features of GeoParquet that are put in order together."""
 
 ROW_GROUP = 1 << 12
 """Features of a row group of GeoParquet: what a reader of a small box takes in at least."""
@@ -150,7 +154,7 @@ def write(path: Path, header: Header, features: Iterable[Batch]) -> None:
         In any portions: they have no part in the result.
     """
     batches = (_table(header.schema, each) for each in features)
-    FORMATS[path.suffix.lower()](path, header, _rebatched(batches))
+    FORMATS[path.suffix.lower()](path, header, batches)
 
 
 def _table(schema: pa.Schema, batch: Batch) -> pa.RecordBatch:
@@ -163,16 +167,16 @@ def _table(schema: pa.Schema, batch: Batch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _rebatched(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same features in batches of `ROWS`."""
+def _rebatched(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The same features, so many at a time."""
     held: list[pa.RecordBatch] = []
     for each in batches:
         held.append(each)
-        if sum(part.num_rows for part in held) >= ROWS:
+        if sum(part.num_rows for part in held) >= rows:
             table = pa.Table.from_batches(held)
-            while table.num_rows >= ROWS:
-                yield from table.slice(0, ROWS).combine_chunks().to_batches()
-                table = table.slice(ROWS)
+            while table.num_rows >= rows:
+                yield from table.slice(0, rows).combine_chunks().to_batches()
+                table = table.slice(rows)
             held = table.to_batches()
     if held:
         yield from pa.Table.from_batches(held).combine_chunks().to_batches()
@@ -205,7 +209,7 @@ def _write_ogr(
 ) -> None:
     import pyogrio  # it takes half a second, and GeoParquet does without
 
-    source = _Source(each.drop_columns(["bbox"]) for each in batches)
+    source = _Source(each.drop_columns(["bbox"]) for each in _rebatched(batches, ROWS))
     schema = header.schema.remove(header.schema.get_field_index("bbox"))
     try:
         with warnings.catch_warnings():
@@ -294,7 +298,7 @@ def _write_geoparquet(path: Path, header: Header, batches: Iterator[pa.RecordBat
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": about}}
     schema = header.schema.with_metadata({"geo": json.dumps(geo)})
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for each in batches:
+        for each in _rebatched(batches, ORDERED):
             near = each.take(column(_along_curve(each["bbox"]))).replace_schema_metadata(
                 schema.metadata
             )
