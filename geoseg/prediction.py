@@ -25,6 +25,7 @@ from geoseg.loader import Scene
 from geoseg.plan import Blend, Block, Tiling
 from geoseg.raster.arrays import grid_of
 from geoseg.raster.grid import pixel_size
+from geoseg.raster.sidecar import class_attrs
 from geoseg.segmenter import Segmenter, load
 from geoseg.tasks import Running, Task, make_task
 from geoseg.windows import box_shape
@@ -250,9 +251,4 @@ def _described(data: Any, task: Task, output: Output) -> xr.DataArray:
 def _attrs(card: Card, output: Output) -> dict[str, Any]:
     if output != "classes":
         return {"long_name": [each.name for each in card.classes]} if output == "scores" else {}
-    return {
-        "flag_values": [each.value for each in card.classes],
-        "flag_meanings": " ".join(each.name.replace(" ", "_") for each in card.classes),
-        "category_names": [each.name for each in card.classes],
-        "category_colors": [each.color for each in card.classes],
-    }
+    return class_attrs(card.classes)

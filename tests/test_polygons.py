@@ -48,7 +48,7 @@ from geoseg.polygons.join import OpenRegions
 from geoseg.polygons.making import Making
 from geoseg.polygons.source import map_of_array
 from geoseg.polygons.trace import trace
-from geoseg.raster import write_raster
+from geoseg.raster import open_raster, write_raster
 
 examples = settings(max_examples=60)
 
@@ -872,6 +872,13 @@ def test_masked_pixels_are_in_no_polygon(tmp_path: Path, tiled: bool) -> None:
 def test_arrays_that_are_no_class_maps_are_refused(labels: xr.DataArray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         polygonize(labels)
+
+
+def test_a_map_opened_as_an_array_has_the_names_of_the_file(scene: Path) -> None:
+    frame = polygonize(open_raster(scene))
+    assert set(frame.class_name) == {"water", "föhren & fichten", "<bare>"}
+    polygonize_file(scene, scene.with_name("map.gpkg"))
+    assert list(frame.class_name) == list(read(scene.with_name("map.gpkg")).class_name)
 
 
 def test_an_array_of_one_band_is_a_class_map() -> None:

@@ -33,6 +33,7 @@ from geoseg.raster.files import (
     version_of,
 )
 from geoseg.raster.grid import Grid
+from geoseg.raster.sidecar import class_attrs, class_table
 from geoseg.windows import grown
 
 __all__ = ["Tiles", "open_raster", "open_stack", "origin_in", "tiles_of"]
@@ -231,9 +232,10 @@ def open_raster(
     -------
     DataArray, dims (band, y, x)
         With CRS, transform and no-data value as rioxarray keeps them, band numbers as coordinate
-        ``band`` and band descriptions in ``attrs["long_name"]``. Values are as stored; of files
-        with an alpha band, a mask, a scale or an offset they are float32, scaled, with NaN where
-        there is no data.
+        ``band`` and band descriptions in ``attrs["long_name"]``; of a class map that names its
+        classes their names and colours, as `geoseg.class_table` reads them. Values are as stored;
+        of files with an alpha band, a mask, a scale or an offset they are float32, scaled, with NaN
+        where there is no data.
 
     Raises
     ------
@@ -250,7 +252,10 @@ def open_raster(
         nodata = np.nan if masked else dataset.nodatavals[numbers[0] - 1]
         dtype = np.dtype("float32") if masked else _common_dtype(dataset, numbers)
         names = [band_name(dataset, n) for n in numbers]
-        return _as_dataarray((source,), grid_of_file(dataset), dtype, nodata, numbers, names)
+        image = _as_dataarray((source,), grid_of_file(dataset), dtype, nodata, numbers, names)
+    if len(numbers) == 1 and dtype.kind in "iu" and (classes := class_table(name)):
+        image.attrs |= class_attrs(classes)
+    return image
 
 
 def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -23,7 +23,7 @@ from geoseg.raster.files import open_dataset
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["CLASSES_TAG", "class_table", "classes_tag", "pam_xml"]
+__all__ = ["CLASSES_TAG", "class_attrs", "class_table", "classes_tag", "pam_xml"]
 
 CLASSES_TAG = "GEOSEG_CLASSES"
 """TIFF tag that repeats the class table, for maps that lost their sidecar."""
@@ -77,6 +77,16 @@ def pam_xml(classes: Sequence[ClassInfo], counts: Mapping[int, int]) -> bytes:
 def classes_tag(classes: Sequence[ClassInfo]) -> str:
     """The class table as the value of `CLASSES_TAG`."""
     return json.dumps([[each.value, each.name, each.color] for each in classes])
+
+
+def class_attrs(classes: Sequence[ClassInfo]) -> dict[str, Any]:
+    """The class table as attributes of an array, where `class_table` finds it again."""
+    return {
+        "flag_values": [each.value for each in classes],
+        "flag_meanings": " ".join(each.name.replace(" ", "_") for each in classes),
+        "category_names": [each.name for each in classes],
+        "category_colors": [each.color for each in classes],
+    }
 
 
 def class_table(source: str | PathLike[str] | xr.DataArray) -> tuple[ClassInfo, ...]:
