@@ -731,12 +731,17 @@ def test_two_writes_give_the_same_bytes_whatever_the_strips(scene: Path, ending:
 
 
 def test_writing_a_geopackage_leaves_gdal_as_it_was(scene: Path) -> None:
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2001-01-01T00:00:00Z"})
+    before = {"OGR_CURRENT_DATE": "2001-01-01T00:00:00Z", "OGR_SQLITE_PRAGMA": "page_size=512"}
+    pyogrio.set_gdal_config_options(before)
     try:
-        scene_polygons(scene)
-        assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") == "2001-01-01T00:00:00Z"
+        path = scene_polygons(scene)
+        for name, value in before.items():
+            assert pyogrio.get_gdal_config_option(name) == value
     finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+        pyogrio.set_gdal_config_options(dict.fromkeys(before))
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA page_size").fetchone() == (16384,)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_geoparquet_rows_lie_near_each_other(tmp_path: Path) -> None:
