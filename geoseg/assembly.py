@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from geoseg.decisions import Output
-from geoseg.polygons.copying import RowBuffer
+from geoseg.polygons.copying import RowWriter
 from geoseg.polygons.making import Making, sieve_of
 from geoseg.polygons.stream import strip_rows
 from geoseg.raster import CogDraft, Grid
@@ -36,7 +36,7 @@ class SievedDraft:
 
     def __init__(self, draft: CogDraft, grid: Grid, nodata: int, making: Making) -> None:
         self._draft, self._nodata, self._columns = draft, nodata, grid.shape[1]
-        self._sieve, self._held = sieve_of(grid, nodata, making), RowBuffer()
+        self._sieve, self._writer = sieve_of(grid, nodata, making), RowWriter(draft)
         self._bottom = 0
 
     def extend(self, read: Read, bottom: int) -> None:
@@ -48,11 +48,8 @@ class SievedDraft:
                 shape = rows.stop - rows.start, self._columns
                 pixels = np.full((1, *shape), self._nodata, self._draft.dtype)
             for decided in self._sieve.add(pixels[0]):
-                self._held.append(decided)
+                self._writer.add(decided)
             self._bottom = rows.stop
-            if self._held.bottom > self._draft.bottom:
-                self._draft.extend(self._held.read, self._held.bottom)
-                self._held.drop(self._draft.bottom)
 
     def finish(self) -> None:
         """Write the file."""

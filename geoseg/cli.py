@@ -135,6 +135,13 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor {' or '.join(self.words)}", param, ctx)
 
 
+def min_area_option(told: str) -> Callable[[Command], Command]:
+    """Which regions are small; what becomes of them is told by each command."""
+    return click.option(
+        "--min-area", type=float, default=0.0, show_default=True, metavar="M2", help=told
+    )
+
+
 simplify_option = click.option(
     "--simplify",
     type=float,
@@ -169,13 +176,8 @@ simplify_option = click.option(
 @click.option("--gsd", type=NumberOr(float, "auto", "native"), default="auto", show_default=True)
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
-@click.option(
-    "--min-area",
-    type=float,
-    default=0.0,
-    show_default=True,
-    metavar="M2",
-    help="Regions of less square metres go to their neighbours, on the map and in polygons.",
+@min_area_option(
+    "Regions of less square metres go to their neighbours, on the map and in polygons."
 )
 @simplify_option
 @click.option("--memory", type=Size(), help="As in 4GB.  [default: half of what is free]")
@@ -357,14 +359,7 @@ def _listed(outputs: Mapping[str, Path]) -> str:
     show_default=True,
     help="Whether pixels that touch at a corner only are one region (8).",
 )
-@click.option(
-    "--min-area",
-    type=float,
-    default=0.0,
-    show_default=True,
-    metavar="M2",
-    help="Regions of less square metres go to their neighbours.",
-)
+@min_area_option("Regions of less square metres go to their neighbours.")
 @click.option(
     "--sieve",
     type=click.Path(path_type=Path),

@@ -378,16 +378,24 @@ def test_small_regions_go_to_their_neighbours_on_the_map_and_in_its_polygons(
             assert (first.read() == second.read()).all()
 
 
-def test_another_least_area_is_another_map_though_its_blocks_are_there(
-    scene: Path, tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+def run_until_clean_up(
+    monkeypatch: pytest.MonkeyPatch, scene: Path, folder: Path, model: Segmenter, **options: Any
 ) -> None:
+    """A run whose outputs are in place and which ends before it has cleaned up."""
+
     def fail(run: Any) -> None:
         raise Interrupted
 
     with monkeypatch.context() as patch:
         patch.setattr(job, "_clean_up", fail)
         with pytest.raises(Interrupted):
-            run(scene, tmp_path / "maps", model)
+            run(scene, folder, model, **options)
+
+
+def test_another_least_area_is_another_map_though_its_blocks_are_there(
+    scene: Path, tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until_clean_up(monkeypatch, scene, tmp_path / "maps", model)
     result = run(scene, tmp_path / "maps", model, min_area=900, overwrite=True)
     assert result.computed == 0
     run(scene, tmp_path / "fresh", model, min_area=900)
@@ -405,13 +413,7 @@ def test_another_least_area_is_another_map_though_its_blocks_are_there(
 def test_a_call_that_was_cleaning_up_does_not_answer_for_another(
     scene: Path, tmp_path: Path, model: Segmenter, first: Any, second: Any, monkeypatch: Any
 ) -> None:
-    def fail(run: Any) -> None:
-        raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "_clean_up", fail)
-        with pytest.raises(Interrupted):
-            run(scene, tmp_path / "maps", model, **first)
+    run_until_clean_up(monkeypatch, scene, tmp_path / "maps", model, **first)
     with pytest.raises(UserError, match="exists; add --overwrite"):
         run(scene, tmp_path / "maps", model, **second)
     run(scene, tmp_path / "maps", model, **second, overwrite=True)

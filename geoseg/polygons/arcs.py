@@ -37,14 +37,13 @@ class Arc(NamedTuple):
     x: NDArray[np.int64]
     y: NDArray[np.int64]
     before: NDArray[np.int64]  # the vertex before it that is left
-    after: NDArray[np.int64]
+    after: NDArray[np.int64]  # 0 after the last
     doubled: NDArray[np.int64]  # twice the signed area of its triangle
     keys: NDArray[np.int64]  # under which it is in a heap
     left: NDArray[np.bool_]
     removed: NDArray[np.int64]  # vertices in the order of their removal
     rising: NDArray[np.int64]  # heaps of vertices with triangles to the left, and to the right
     falling: NDArray[np.int64]
-    ends: NDArray[np.int64]  # the place of its last vertex
 
 
 @kernel
@@ -63,7 +62,6 @@ def room_for(size: int) -> Arc:
         np.empty(size, np.int64),
         np.empty(3 * size, np.int64),
         np.empty(3 * size, np.int64),
-        np.empty(1, np.int64),
     )
 
 
@@ -72,7 +70,6 @@ def remove(
     arc: Arc, count: int, tolerance: float, occupied: NDArray[np.bool_]
 ) -> tuple[int, int, int]:
     """Remove what can go; gives how many went, how many when last even, and the account."""
-    arc.ends[0] = count - 1
     risen = fallen = 0
     for i in range(1, count - 1):
         risen, fallen = _enter(arc, i, tolerance, risen, fallen)
@@ -343,8 +340,8 @@ def _meets_itself(arc: Arc, before: int, x: float, y: float, after: int) -> bool
     xa, ya = _at(arc, after)
     if (x == xb and y == yb) or (x == xa and y == ya):
         return True
-    i, last = 0, arc.ends[0]
-    while i != last:
+    i = 0
+    while arc.after[i]:
         if i == before:
             i = after  # the edges in question
             continue

@@ -19,40 +19,37 @@ from geoseg.raster import CogDraft, Layout
 from geoseg.raster.place import publish, working_folder
 from geoseg.windows import Box
 
-__all__ = ["Copy", "RowBuffer", "copying", "refuse_masked"]
+__all__ = ["Copy", "RowWriter", "copying", "refuse_masked"]
 
 
-class RowBuffer:
-    """Rows of a raster of one band, from the top, kept until they are taken."""
+class RowWriter:
+    """Writes rows of a map of one band as they come, from the top; whole strips of them at a time.
 
-    def __init__(self) -> None:
-        self._top, self._rows = 0, list[NDArray[Any]]()
+    Parameters
+    ----------
+    draft : CogDraft
+    """
 
-    @property
-    def bottom(self) -> int:
-        """The row after the last that is there."""
-        return self._top + sum(map(len, self._rows))
+    def __init__(self, draft: CogDraft) -> None:
+        self._draft, self._top = draft, 0
+        self._held: list[NDArray[Any]] = []
 
-    def append(self, rows: NDArray[Any]) -> None:
+    def add(self, rows: NDArray[Any]) -> None:
         """Take in the next rows: (rows, columns)."""
-        self._rows.append(rows)
+        self._held.append(rows)
+        self._draft.extend(self._read, self._top + sum(map(len, self._held)))
+        if self._draft.bottom > self._top:
+            self._held = [self._together()[self._draft.bottom - self._top :].copy()]
+            self._top = self._draft.bottom
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """The pixels of a box: (1, rows, columns)."""
+    def _read(self, box: Box) -> NDArray[Any]:
         rows, columns = box
-        held = self._together()
-        return held[None, rows.start - self._top : rows.stop - self._top, columns]
-
-    def drop(self, row: int) -> None:
-        """Forget the rows above one."""
-        if row > self._top:
-            self._rows = [self._together()[row - self._top :].copy()]
-            self._top = row
+        return self._together()[None, rows.start - self._top : rows.stop - self._top, columns]
 
     def _together(self) -> NDArray[Any]:
-        if len(self._rows) > 1:
-            self._rows = [np.concatenate(self._rows)]
-        return self._rows[0]
+        if len(self._held) > 1:
+            self._held = [np.concatenate(self._held)]
+        return self._held[0]
 
 
 class Copy:
@@ -83,11 +80,9 @@ class Copy:
         publish(self._path, target)
 
     def _rows(self) -> Iterator[NDArray[Any]]:
-        held = RowBuffer()
+        writer = RowWriter(self._draft)
         for rows in self._given.rows():
-            held.append(rows)
-            self._draft.extend(held.read, held.bottom)
-            held.drop(self._draft.bottom)
+            writer.add(rows)
             yield rows
 
 

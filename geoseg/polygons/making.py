@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf, nan
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
 
 from geoseg.errors import UserError
 from geoseg.polygons.measure import pixel_sizes
@@ -198,15 +196,14 @@ def sieve_of(grid: Grid, nodata: int | None, making: Making) -> Sieve:
 
     Sizes of pixels are counted in whole steps, see `Weights`: on the plane in pixels.
     """
-    crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
-    if crs is None and grid.transform is not None:
+    if grid.crs is None and grid.transform is not None:
         log.warning(
             "the map has no coordinate system: min_area %g is in squares of the units of its "
             "transform, in which a pixel has %g",
             making.min_area,
             abs(grid.transform.determinant),
         )
-    sizes = pixel_sizes(*grid.shape, grid.transform or Affine.identity(), crs)
+    sizes = pixel_sizes(grid)
     pixel, side = sizes.areas.max(), max(sizes.widths.max(), sizes.heights.max())
     plane = bool(np.all(sizes.areas == pixel))
     step = pixel if plane else pixel / STEPS

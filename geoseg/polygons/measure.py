@@ -12,6 +12,7 @@ from pyproj import CRS
 from geoseg.polygons.kernel import inlined, kernel
 from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
+from geoseg.raster import Grid
 
 __all__ = ["Sizes", "measure", "pixel_sizes", "unit_of", "zone"]
 
@@ -71,14 +72,12 @@ class Sizes(NamedTuple):
     heights: NDArray[np.float64]
 
 
-def pixel_sizes(rows: int, columns: int, transform: Affine, crs: CRS | None) -> Sizes:
+def pixel_sizes(grid: Grid) -> Sizes:
     """How large the pixels of each row are, by the conventions of `measure`.
 
     Parameters
     ----------
-    rows, columns : int
-    transform : Affine
-    crs : pyproj.CRS or None
+    grid : Grid
 
     Returns
     -------
@@ -86,6 +85,9 @@ def pixel_sizes(rows: int, columns: int, transform: Affine, crs: CRS | None) -> 
         On the ellipsoid areas are exact where rows follow parallels; else all sizes are those in
         the middle of the row.
     """
+    rows, columns = grid.shape
+    transform = grid.transform or Affine.identity()
+    crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
     metres = unit_of(crs)
     if crs is None or not crs.is_geographic:
         sizes = (
@@ -100,7 +102,7 @@ def pixel_sizes(rows: int, columns: int, transform: Affine, crs: CRS | None) -> 
     middle = (edges[1:] + edges[:-1]) / 2 * metres
     along = _radius(middle, geod.a, geod.es) * metres
     across = geod.a * np.cos(middle) / np.sqrt(1 - geod.es * np.sin(middle) ** 2) * metres
-    zones = _zones(edges * metres, geod.a, geod.es)
+    zones = zone(edges * metres, geod.a, geod.es)
     rotated = bool(transform.b or transform.d)
     return Sizes(
         abs(transform.determinant) * along * across
@@ -109,14 +111,6 @@ def pixel_sizes(rows: int, columns: int, transform: Affine, crs: CRS | None) -> 
         np.hypot(transform.a * across, transform.d * along),
         np.hypot(transform.b * across, transform.e * along),
     )
-
-
-@kernel
-def _zones(latitudes: NDArray[Any], a: float, es: float) -> NDArray[np.float64]:
-    out = np.empty_like(latitudes)
-    for i in range(latitudes.size):
-        out[i] = zone(latitudes[i], a, es)
-    return out
 
 
 def _rings_of(polygons: Polygons) -> NDArray[np.int64]:
@@ -181,12 +175,12 @@ def _on_ellipsoid(
 
 
 @inlined
-def zone(latitude: float, a: float, es: float) -> float:
+def zone(latitude: Any, a: float, es: float) -> Any:
     """Area between the equator and a parallel for one radian of longitude.
 
     Parameters
     ----------
-    latitude : float
+    latitude : float or ndarray of float64
         Radians.
     a : float
         Semi-major axis in metres.
@@ -195,13 +189,13 @@ def zone(latitude: float, a: float, es: float) -> float:
 
     Returns
     -------
-    float
+    float or ndarray of float64
         Square metres: ``a^2 q / 2`` with q of J. P. Snyder, Map Projections: A Working Manual, USGS
         Professional Paper 1395 (1987), equation (3-12).
     """
     sine, e = np.sin(latitude), np.sqrt(es)
     bulge = np.arctanh(e * sine) / e if es else sine
-    return float(a**2 * (1 - es) / 2 * (sine / (1 - es * sine**2) + bulge))
+    return a**2 * (1 - es) / 2 * (sine / (1 - es * sine**2) + bulge)
 
 
 @inlined

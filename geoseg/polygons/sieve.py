@@ -220,9 +220,7 @@ class Sieve:
         values = np.where(
             rows.regions == 0, rows.values, self._regions.values[rows.regions].astype(dtype)
         )
-        lengths = np.diff(runs.starts, append=0)
-        lengths[runs.rows[1:] - 1] += runs.columns  # from the last run of a row on it begins anew
-        return np.repeat(values[start:], lengths[start:]).reshape(-1, runs.columns)
+        return np.repeat(values[start:], runs.lengths()[start:]).reshape(-1, runs.columns)
 
     def _forget(self, decided: NDArray[np.bool_]) -> None:
         """Number anew the regions that still matter."""

@@ -210,6 +210,7 @@ def _simplify_arc(
         arc.x[i] = graph.columns[arc.nodes[i]]
         arc.y[i] = MARGIN + graph.rows[arc.nodes[i]]  # as in `occupied`
         arc.before[i], arc.after[i], arc.left[i] = i - 1, i + 1, True
+    arc.after[count - 1] = 0
     removals, balanced, account = remove(arc, count, tolerance, occupied)
     slid, x, y = even(arc, count, occupied, removals, balanced, account, tolerance)
     for i in range(1, count - 1):

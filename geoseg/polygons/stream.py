@@ -102,8 +102,8 @@ def _strips(
 def strip_rows(width: int) -> int:
     """Rows of a strip.
 
-    They depend on the width of the map alone: simplified boundaries keep a vertex on either side
-    where they go from one strip to the next.
+    They depend on the width of the map alone: simplified boundaries keep a vertex where they go
+    from one strip to the next.
     """
     rows = max(STRIP_PIXELS // max(width, 1), STRIP_ROWS)
     return 1 << rows.bit_length()  # tiles of files are powers of two as well

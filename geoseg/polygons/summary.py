@@ -7,8 +7,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from affine import Affine
-from pyproj import CRS
 
 from geoseg.polygons.making import Making
 from geoseg.polygons.measure import pixel_sizes
@@ -77,16 +75,13 @@ def area_by_class(
 
 def class_areas(source: ClassMap) -> list[ClassArea]:
     """The same for a map that is read by rows."""
-    grid = source.grid
-    crs = None if grid.crs is None else CRS.from_user_input(grid.crs)
-    sizes = pixel_sizes(*grid.shape, grid.transform or Affine.identity(), crs).areas
+    sizes = pixel_sizes(source.grid).areas
     pixels: dict[int, int] = defaultdict(int)
     areas: dict[int, float] = defaultdict(float)
     row = 0
     for block in source.rows():
         runs, kinds = find_runs(np.ascontiguousarray(block), source.nodata)
-        lengths = np.diff(runs.starts, append=0)
-        lengths[runs.rows[1:] - 1] += runs.columns
+        lengths = runs.lengths()
         of_row = np.repeat(sizes[row : row + len(block)], np.diff(runs.rows))
         values, which = np.unique(kinds, return_inverse=True)
         classes = which[runs.parts]

@@ -49,6 +49,12 @@ class Runs(NamedTuple):
     """(runs,): part from 1, or 0 for none."""
     columns: int
 
+    def lengths(self) -> NDArray[np.int32]:
+        """(runs,): pixels of each run."""
+        lengths = np.diff(self.starts, append=0)
+        lengths[self.rows[1:] - 1] += self.columns  # after the last run of a row starts begin anew
+        return lengths
+
 
 class Strip(NamedTuple):
     """The parts of a strip and the pieces of their boundaries."""
