@@ -327,8 +327,13 @@ def _refuse_clashes(targets: Mapping[str, Mapping[str, Path]]) -> None:
 def _part_of_batch(
     console: Console, source: str, done: int, total: int
 ) -> Callable[[dict[str, Any]], None]:
+    unit = ""
+
     def report(event: dict[str, Any]) -> None:
-        if event["event"] == "progress":
+        nonlocal unit
+        unit = event.get("unit", unit)
+        # Polygons come after the map and take a fraction of its time: its share is then whole.
+        if event["event"] == "progress" and unit == "block":
             share = event["done"] / event["total"]
             console.event(
                 {**event, "scene": source, "done": round(done + share, 3), "total": total}

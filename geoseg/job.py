@@ -155,7 +155,8 @@ def predict_file(
         Return at once when the outputs are there already, made by this very call from input that
         has not changed since: what a batch wants that is taken up again.
     on_progress : callable, optional
-        Is given events: dicts with the key ``event``, one of ``start, progress, done``.
+        Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
+        ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it.
 
     Returns
     -------
@@ -257,7 +258,7 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
         store.leave_out(b for b in plan.blocks() if scene.gaps.cover(plan.output(b)))
     with assembling(run, store) as assembly:
         count = _classify(run, store, assembly, emit)
-        _finish(run, store, assembly)
+        _finish(run, store, assembly, emit)
     _publish(run)
     return Computed(plan.count, count)
 
@@ -351,8 +352,12 @@ def _in_steps(output: Output, values: NDArray[Any]) -> NDArray[Any]:
     return stored if stored.ndim == 3 else stored[None]
 
 
-def _finish(run: Run, store: BlockStore, assembly: Assembly) -> None:
-    """Make drafts of all outputs, each on its own disk."""
+def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> None:
+    """Make drafts of all outputs, each on its own disk.
+
+    Polygons are drawn from the finished map: to draw them while blocks are computed was tried, and
+    took as long, for both keep all cores at work.
+    """
     if not store.is_whole():
         raise RuntimeError(f"{store.folder} lacks blocks that were written to it")
     assembly.finish(run.task.scene.image.shape[1])
@@ -366,6 +371,7 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly) -> None:
             simplify=run.making.simplify,
             confidence=confidence,
             overwrite=True,
+            on_progress=lambda event: None if event["event"] == "done" else emit(event),
         )
         refuse_open_elsewhere(run.targets.polygons)
 

@@ -550,6 +550,28 @@ def test_json_lines_are_all_there_is_on_standard_output(
     assert last["seconds"] > 0
 
 
+def test_drawing_polygons_tells_its_progress_too(scene: Path, tmp_path: Path, saved: Path) -> None:
+    paths = tmp_path / "m.tif", "--polygons", tmp_path / "m.fgb"
+    done = call("predict", scene, *paths, "-m", saved, "--progress", "json")
+    found = events(done.stdout)
+    begins = [event for event in found if event["event"] == "start"]
+    assert [event["unit"] for event in begins] == ["block", "row"]
+    (last,) = [event for event in found if event["event"] == "done"]
+    rows = found[found.index(begins[1]) + 1 : found.index(last)]
+    assert {event["event"] for event in rows} == {"progress"}
+    assert rows[-1]["done"] == begins[1]["total"] == geoseg.open_raster(scene).sizes["y"]
+    assert last["outputs"].keys() == {"classes", "polygons"}
+
+
+def test_a_batch_with_polygons_never_goes_back(scene: Path, tmp_path: Path, saved: Path) -> None:
+    options = "-m", saved, "--polygons", ".fgb", "--progress", "json"
+    done = call("predict", scene, f"{tmp_path / 'maps'}/", *options)
+    found = events(done.stdout)
+    shares = [event["done"] for event in found if event["event"] == "progress"]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
 def test_a_mistake_is_one_line_and_status_two(scene: Path, tmp_path: Path, saved: Path) -> None:
     done = call("predict", tmp_path / "none.tif", tmp_path / "m.tif", "-m", saved)
     assert (done.returncode, done.stdout) == (2, "")
