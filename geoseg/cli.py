@@ -148,7 +148,8 @@ simplify_option = click.option(
     default=0.0,
     show_default=True,
     metavar="PX",
-    help="Fewer vertices: boundaries may move this many pixels; areas stay.",
+    help="Fewer vertices: boundaries may move this many pixels; areas and the border of the data "
+    "stay.",
 )
 
 
@@ -364,7 +365,9 @@ def _listed(outputs: Mapping[str, Path]) -> str:
     show_default=True,
     help="Whether pixels that touch at a corner only are one region (8).",
 )
-@min_area_option("Regions of less square metres go to their neighbours.")
+@min_area_option(
+    "Regions of less square metres go to their neighbours; what touches only no data stays."
+)
 @click.option(
     "--sieve",
     type=click.Path(path_type=Path),
@@ -373,10 +376,20 @@ def _listed(outputs: Mapping[str, Path]) -> str:
 @simplify_option
 @click.option("--classes", metavar="A,B", help="Only these, by name or value: water,forest")
 @click.option("--with-nodata", is_flag=True, help="Polygons of pixels without data, too.")
-@click.option("--regularize", is_flag=True, help="Square corners, for buildings.")
-@click.option("--crs", help="Reproject the polygons to this coordinate system.")
+@click.option(
+    "--regularize",
+    is_flag=True,
+    help="Square corners, for buildings: name their --classes. Polygons fit together no more.",
+)
+@click.option(
+    "--crs", help="Reproject the polygons; attributes stay the map's. (.geojson: WGS 84 always.)"
+)
 @click.option("--band", help="Number or name of the band that is the class map, if several.")
-@click.option("--confidence", type=click.Path(path_type=Path), help="Raster to average by polygon.")
+@click.option(
+    "--confidence",
+    type=click.Path(path_type=Path),
+    help="Raster on the same grid to average by polygon.",
+)
 @click.option("--summary", is_flag=True, help="Tell the area of each class; DST may be left out.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @progress_option
@@ -416,7 +429,9 @@ def polygonize(
 
 def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, Any]) -> None:
     if not summary:
-        raise UserError(f"only {classmap} is given; name the file to write, e.g. map.gpkg")
+        raise UserError(
+            f"only {classmap} is given; name the file to write, e.g. map.gpkg, or add --summary"
+        )
     for name, value in options.items():
         if value and name not in ("band", "min_area"):
             option = name.replace("_", "-")

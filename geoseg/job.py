@@ -39,6 +39,7 @@ from geoseg.polygons import (
     refuse_open_elsewhere,
     refuse_unknown_format,
     refuse_unlocated,
+    tell_units,
 )
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision, choose_precision
@@ -202,6 +203,8 @@ def predict_file(
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])
+    if min_area and targets.polygons is None:
+        tell_units(grid_of(scene.image))
     if targets.polygons is not None:
         refuse_unlocated(targets.polygons, grid_of(scene.image))
     check_values(scene.image, segmenter.card)

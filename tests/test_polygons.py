@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import rasterio
-import rioxarray  # noqa: F401  (registers the .rio accessor)
+import rioxarray
 import shapely
 import xarray as xr
 from affine import Affine
@@ -42,7 +42,14 @@ from rasterio.transform import from_bounds
 from shapely.geometry import shape
 
 from geoseg.errors import UserError
-from geoseg.polygons import polygonize, polygonize_file, refuse_unknown_format, stream, write
+from geoseg.polygons import (
+    area_by_class,
+    polygonize,
+    polygonize_file,
+    refuse_unknown_format,
+    stream,
+    write,
+)
 from geoseg.polygons.features import Features
 from geoseg.polygons.join import OpenRegions
 from geoseg.polygons.making import Making
@@ -954,7 +961,10 @@ def test_geojson_may_be_asked_for_in_wgs_84(scene: Path) -> None:
 
 def test_files_that_are_no_class_maps_are_refused(tmp_path: Path) -> None:
     path = write_band(tmp_path / "map.tif", np.ones((4, 4), np.float32))
-    with pytest.raises(UserError, match=r"a class map holds integers, not float32; round"):
+    with pytest.raises(
+        UserError,
+        match=r"a class map holds integers, not float32; convert it first: gdal_translate",
+    ):
         polygonize_file(path, tmp_path / "map.gpkg")
     with pytest.raises(UserError, match="there is no file"):
         polygonize_file(tmp_path / "other.tif", tmp_path / "map.gpkg")
@@ -1050,3 +1060,87 @@ def test_progress_counts_rows(scene: Path) -> None:
     assert [each["done"] for each in events[1:-1]] == [25, 50, 60]
     assert events[-1]["event"] == "done"
     assert events[-1]["outputs"] == {"polygons": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("crs", "place", "times"),
+    [("EPSG:3857", (14_100_000, 4_100_000), 1.47), ("EPSG:3395", (0, 8_000_000), None)],
+)
+def test_areas_of_a_stretched_plane_are_told_with_the_way_to_true_ones(
+    crs: str, place: tuple[int, int], times: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = class_map(np.ones((4, 4), np.uint8), Affine(10, 0, place[0], 0, -10, place[1]), crs)
+    frame = polygonize(labels)
+    (message,) = [each.message for each in caplog.records]
+    on_ground = abs(Geod(ellps="WGS84").geometry_area_perimeter(frame.to_crs(4326).geometry[0])[0])
+    ratio = frame.area_m2[0] / on_ground
+    assert f"{ratio:.3g} times those on the ground" in message
+    assert times is None or ratio == pytest.approx(times, abs=0.01)
+    expected = frame.to_crs(4326).estimate_utm_crs().to_epsg()
+    assert f"gdalwarp -t_srs EPSG:{expected} -r near" in message
+    caplog.clear()
+    area_by_class(labels)
+    assert [each.message for each in caplog.records] == [message]
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:3035", "EPSG:4326", "EPSG:2154"])
+def test_areas_as_they_are_on_the_ground_need_no_word(
+    crs: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = {UTM: (500_000, 5_000_000), "EPSG:4326": (10, 50), "EPSG:2154": (700_000, 6_600_000)}
+    west, north = places.get(crs, (4_321_000, 3_210_000))
+    step = 1e-4 if crs == "EPSG:4326" else 10
+    polygonize(class_map(np.ones((4, 4), np.uint8), Affine(step, 0, west, 0, -step, north), crs))
+    assert caplog.records == []
+
+
+def test_a_map_without_coordinate_system_says_what_its_areas_are_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    polygonize(class_map(np.ones((4, 4), np.uint8), crs=None))
+    polygonize(class_map(np.ones((4, 4), np.uint8), None, None))
+    units, pixels = (each.message for each in caplog.records)
+    assert "areas are in the units of its transform, of which a pixel has 100" in units
+    assert "areas are in pixels" in pixels
+
+
+@pytest.mark.parametrize("given", ["map.tif", np.ones((3, 3), np.uint8)])
+def test_what_is_no_array_with_dimensions_is_refused_with_the_way_to_one(given: Any) -> None:
+    with pytest.raises(UserError, match=r"is no class map; give a DataArray .*open_raster"):
+        polygonize(given)
+
+
+def test_one_class_is_chosen_by_its_bare_value() -> None:
+    labels = class_map(np.array([[1, 2, 3]], np.uint8))
+    assert list(polygonize(labels, classes=2).class_id) == [2]  # type: ignore[arg-type]
+
+
+def test_a_masked_array_of_floats_becomes_a_class_map_by_the_advice_given(tmp_path: Path) -> None:
+    values = np.array([[-3, 5], [-9999, 5]], np.int16)
+    path = write_band(tmp_path / "map.tif", values, nodata=-9999)
+    masked = rioxarray.open_rasterio(path, masked=True)
+    with pytest.raises(UserError, match="open it without masked=True, or give missing pixels"):
+        polygonize(masked)
+    frame = polygonize(masked.fillna(-1).astype("int32").rio.write_nodata(-1))
+    assert frame.class_id.tolist() == [-3, 5]
+
+
+def test_a_file_that_holds_no_polygon_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_band(tmp_path / "map.tif", np.zeros((3, 3), np.uint8), nodata=0)
+    polygonize_file(path, tmp_path / "map.fgb")
+    assert "map.fgb holds no polygons: no region of the map was wanted or left" in caplog.text
+    assert len(read(tmp_path / "map.fgb")) == 0
+
+
+def test_a_turned_building_of_many_stairs_gets_few_corners() -> None:
+    rows, columns = np.indices((120, 120))
+    along = 4 * (columns - 60) + (rows - 60)
+    across = 4 * (rows - 60) - (columns - 60)
+    values = ((np.abs(along) < 180) & (np.abs(across) < 110)).astype(np.uint8)
+    raw, square = (polygonize(class_map(values), regularize=each) for each in (False, True))
+    assert shapely.get_num_coordinates(raw.geometry[0]) > 80
+    assert shapely.get_num_coordinates(square.geometry[0]) <= 13
+    overlap = raw.geometry[0].intersection(square.geometry[0]).area
+    assert overlap > 0.95 * raw.geometry[0].union(square.geometry[0]).area

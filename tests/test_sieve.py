@@ -226,7 +226,7 @@ def test_a_sieved_map_without_class_names_has_overviews_that_mix_no_classes(tmp_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sieve": "other.tif"}, "say which with min_area"),
+        ({"sieve": "other.tif"}, r"say which are small with min_area \(--min-area\)"),
         ({"sieve": "other.png", "min_area": 9}, "let it end in .tif"),
         ({"sieve": "map.tif", "min_area": 9, "overwrite": True}, "is an input as well"),
         ({"sieve": "there.tif", "min_area": 9}, "there.tif exists; add --overwrite"),
@@ -285,9 +285,7 @@ def test_a_tile_of_a_mosaic_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_a_map_in_unknown_units_is_told_about(caplog: pytest.LogCaptureFixture) -> None:
     polygonize(class_map(landscape((30, 30), 2, 3, 0), crs=None), min_area=900)
-    assert "min_area 900 is in squares of the units of its transform, in which a pixel has 100" in (
-        caplog.text
-    )
+    assert "areas are in the units of its transform, of which a pixel has 100" in caplog.text
 
 
 def test_a_class_that_small_regions_had_is_no_mistake() -> None:

@@ -9,6 +9,7 @@ map coordinates, area and name, and `write` a file. What can be asked for is in 
 from __future__ import annotations
 
 from geoseg.polygons.convert import polygonize, polygonize_file, refuse_unlocated
+from geoseg.polygons.measure import tell_units
 from geoseg.polygons.summary import area_by_class
 from geoseg.polygons.write import refuse_open_elsewhere, refuse_unknown_format
 
@@ -19,4 +20,5 @@ __all__ = [
     "refuse_open_elsewhere",
     "refuse_unknown_format",
     "refuse_unlocated",
+    "tell_units",
 ]

@@ -17,6 +17,7 @@ from geoseg.errors import UserError
 from geoseg.polygons.copying import copying, refuse_masked
 from geoseg.polygons.features import Features
 from geoseg.polygons.making import Making
+from geoseg.polygons.measure import tell_units
 from geoseg.polygons.source import (
     ClassMap,
     map_of_array,
@@ -48,7 +49,7 @@ def polygonize(
     connectivity: Literal[4, 8] = 4,
     simplify: float = 0.0,
     min_area: float = 0.0,
-    classes: Sequence[str | int] | None = None,
+    classes: str | int | Sequence[str | int] | None = None,
     with_nodata: bool = False,
     regularize: bool = False,
 ) -> gpd.GeoDataFrame:
@@ -74,7 +75,7 @@ def polygonize(
         Regions of less square metres go to the neighbour with which they share the longest border,
         the smallest first; see `geoseg.polygons.sieve`. What has no neighbour but pixels without
         data stays.
-    classes : sequence of str or int, optional
+    classes : str, int or sequence of them, optional
         Names or values of the classes to make polygons of; by default of all.
     with_nodata : bool
         Whether to make polygons of pixels without data, too.
@@ -108,6 +109,7 @@ def polygonize(
 
     making = Making(connectivity, simplify, min_area, classes, with_nodata, regularize)
     given = map_of_array(labels)
+    tell_units(given.grid)
     source, chosen = making.traced(making.sieved(given)), making.chosen(given)
     features = Features(source.grid, given, making)
     batches = [chosen.pick(polygons) for _, polygons in stream(source, making)]
@@ -126,7 +128,7 @@ def polygonize_file(
     connectivity: Literal[4, 8] = 4,
     simplify: float = 0.0,
     min_area: float = 0.0,
-    classes: Sequence[str | int] | None = None,
+    classes: str | int | Sequence[str | int] | None = None,
     with_nodata: bool = False,
     regularize: bool = False,
     band: str | int | None = None,
@@ -188,6 +190,7 @@ def polygonize_file(
     keep_memory()  # strip after strip asks for as much as the one before
     with ExitStack() as stack:
         given = stack.enter_context(open_map(src, band))
+        tell_units(given.grid)
         source, chosen = making.sieved(given), making.chosen(given)
         beside = None if confidence is None else open_confidence(confidence, source.grid)
         features = Features(source.grid, given, making, _target_crs(crs, source, target))
@@ -209,6 +212,8 @@ def polygonize_file(
         write(own / target.name, header, _counted(made, progress, source.grid.shape[1]))
         if not min_area:  # or small regions took their pixels
             chosen.refuse_absent()
+        if not chosen.picked:
+            log.warning("%s holds no polygons: no region of the map was wanted or left", target)
         if simplify and chosen.found == 1 and source.nodata is not None:
             log.warning(
                 "boundaries to pixels without data are not simplified, and this map has no others; "
@@ -234,7 +239,10 @@ def _refuse_target(target: Path, sources: Iterable[str], overwrite: bool) -> Non
 
 def _refuse_sieve(target: Path, sources: Iterable[str], making: Making, overwrite: bool) -> None:
     if not making.min_area:
-        raise UserError("sieve writes the map without small regions; say which with min_area")
+        raise UserError(
+            "sieve writes the map without small regions; say which are small with min_area "
+            "(--min-area)"
+        )
     if target.suffix.lower() not in (".tif", ".tiff"):
         raise UserError(f"{target} is a GeoTIFF whatever its name; let it end in .tif")
     _refuse_same(target, sources)
@@ -273,7 +281,7 @@ def _target_crs(wanted: str | None, source: ClassMap, target: Path) -> CRS | Non
     crs = None if wanted is None else CRS.from_user_input(parse_crs(wanted))
     if target.suffix.lower() == ".geojson" and crs is not None:
         if crs.to_epsg() != 4326:
-            raise UserError(f"GeoJSON is in WGS 84 always, not in {wanted}; leave crs out")
+            raise UserError(f"GeoJSON is in WGS 84 always, not in {wanted}; leave crs (--crs) out")
         return None  # GDAL reprojects, and cuts at the antimeridian
     return crs
 

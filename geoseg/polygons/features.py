@@ -15,7 +15,7 @@ from shapely import GeometryType
 from geoseg.errors import UserError
 from geoseg.polygons.kernel import kernel
 from geoseg.polygons.making import Making
-from geoseg.polygons.measure import measure, unit_of
+from geoseg.polygons.measure import measure, unit_of, utm_of
 from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
 from geoseg.polygons.source import MISSING, ClassMap
@@ -61,7 +61,7 @@ class Features:
         self._multi, self._square = making.multi, making.regularize
         if self._square:
             refuse_without_squares()
-            _refuse_degrees(self._native)
+            _refuse_degrees(grid, self._native)
         self._transformer = (
             None
             if self.crs == self._native
@@ -161,11 +161,13 @@ def _moved(places: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[
     return out
 
 
-def _refuse_degrees(crs: CRS | None) -> None:
+def _refuse_degrees(grid: Grid, crs: CRS | None) -> None:
     if crs is not None and crs.is_geographic:
+        rows, columns = grid.shape
+        place = (grid.transform or Affine.identity()) @ (columns / 2, rows / 2)
         raise UserError(
             f"square corners are not square in degrees ({crs.name}); warp the map to metres first, "
-            "e.g. gdalwarp -t_srs EPSG:3857 -r near"
+            f"e.g. gdalwarp -t_srs {utm_of(*place)} -r near"
         )
 
 

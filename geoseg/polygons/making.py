@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +19,6 @@ from geoseg.raster import Grid
 
 __all__ = ["Making", "sieve_of"]
 
-log = logging.getLogger(__name__)
-
 STEPS = 1 << 20
 """Whole numbers that the largest pixel, or the longest side of one, counts."""
 
@@ -38,7 +35,7 @@ class Making:
         How far a boundary may move to have fewer vertices, in pixels.
     min_area : float
         Regions of less square metres go to their neighbours.
-    classes : sequence of str or int, optional
+    classes : str, int or sequence of them, optional
         Names or values of the classes to make polygons of.
     with_nodata : bool
         Whether pixels without data are a class like others.
@@ -49,7 +46,7 @@ class Making:
     connectivity: int = 4
     simplify: float = 0.0
     min_area: float = 0.0
-    classes: Sequence[str | int] | None = None
+    classes: str | int | Sequence[str | int] | None = None
     with_nodata: bool = False
     regularize: bool = False
 
@@ -104,6 +101,11 @@ class Chosen:
     masked : bool
         Whether a mask says which pixels are missing: their value is shown as -1.
 
+    Attributes
+    ----------
+    picked : int
+        Polygons so far.
+
     Raises
     ------
     UserError
@@ -112,24 +114,26 @@ class Chosen:
 
     def __init__(
         self,
-        wanted: Sequence[str | int] | None,
+        wanted: str | int | Sequence[str | int] | None,
         known: Sequence[tuple[str, int]],
         masked: bool,
     ) -> None:
-        if isinstance(wanted, str):
+        if isinstance(wanted, str | int):
             wanted = [wanted]
         if wanted is not None and not wanted:
             raise UserError("no class is chosen; name at least one, or leave classes out")
         self._known, self._masked = known, masked
         self._values = None if wanted is None else [v for w in wanted for v in self._values_of(w)]
         self._seen: set[int] = set()
+        self.picked = 0
 
     def pick(self, polygons: Polygons) -> Polygons:
         """The polygons of the classes wanted."""
         self._seen.update(np.unique(polygons.values).tolist())
-        if self._values is None:
-            return polygons
-        return polygons.where(np.isin(polygons.values, self._values))
+        if self._values is not None:
+            polygons = polygons.where(np.isin(polygons.values, self._values))
+        self.picked += polygons.values.size
+        return polygons
 
     @property
     def found(self) -> int:
@@ -166,7 +170,7 @@ class Chosen:
             return found
         if not self._known:
             raise UserError(
-                f"the map does not name its classes; give the value of {wanted!r} instead, e.g. 1"
+                f"the map does not name its classes; give the value of {wanted!r} instead of a name"
             )
         there = ", ".join(f"{value} {name}" for name, value in self._known)
         raise UserError(f"the map has no class {wanted!r}; its classes are {there}")
@@ -196,13 +200,6 @@ def sieve_of(grid: Grid, nodata: int | None, making: Making) -> Sieve:
 
     Sizes of pixels are counted in whole steps, see `Weights`: on the plane in pixels.
     """
-    if grid.crs is None and grid.transform is not None:
-        log.warning(
-            "the map has no coordinate system: min_area %g is in squares of the units of its "
-            "transform, in which a pixel has %g",
-            making.min_area,
-            abs(grid.transform.determinant),
-        )
     sizes = pixel_sizes(grid)
     pixel, side = sizes.areas.max(), max(sizes.widths.max(), sizes.heights.max())
     plane = bool(np.all(sizes.areas == pixel))

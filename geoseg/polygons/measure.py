@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from geoseg.polygons.kernel import inlined, kernel
 from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
 from geoseg.raster import Grid
 
-__all__ = ["Sizes", "measure", "pixel_sizes", "unit_of", "zone"]
+__all__ = ["Sizes", "measure", "pixel_sizes", "tell_units", "unit_of", "utm_of", "zone"]
+
+STRETCHED = 0.01
+"""Share by which areas on a plane may differ from those on the ground without a word: UTM stays
+below 0.002 in its zone, the grids of states and nations below 0.005."""
+
+log = logging.getLogger(__name__)
 
 
 def measure(
@@ -62,6 +70,52 @@ def measure(
 def unit_of(crs: CRS | None) -> float:
     """Metres, or radians, in a unit of the coordinates; 1 where nothing is known."""
     return float(crs.axis_info[0].unit_conversion_factor) if crs and crs.axis_info else 1.0
+
+
+def tell_units(grid: Grid) -> None:
+    """Warn when areas on a grid are not those on the ground, and say how they can be had."""
+    if grid.crs is None:
+        unit = "pixels"
+        if grid.transform is not None:
+            own = abs(grid.transform.determinant)
+            unit = f"the units of its transform, of which a pixel has {own:g}"
+        log.warning("the map has no coordinate system: areas are in %s", unit)
+        return
+    crs = CRS.from_user_input(grid.crs)
+    corners = None if crs.is_geographic else _middle_pixel(grid, crs)
+    geod = crs.get_geod()
+    if corners is None or geod is None or grid.transform is None:
+        return
+    on_ground, _ = geod.polygon_area_perimeter(*corners.T)
+    times = abs(grid.transform.determinant / on_ground) * unit_of(crs) ** 2
+    if abs(times - 1) > STRETCHED:
+        log.warning(
+            "areas are measured on the plane of %s, where they are %.3g times those on the ground; "
+            "for true ones warp the map first, e.g. gdalwarp -t_srs %s -r near",
+            crs.name,
+            times,
+            utm_of(*corners[0]),
+        )
+
+
+def utm_of(longitude: float, latitude: float) -> str:
+    """The zone of the Universal Transverse Mercator system that a place lies in, by its code."""
+    number = int((longitude + 180) // 6) % 60 + 1
+    return f"EPSG:{(32600 if latitude >= 0 else 32700) + number}"
+
+
+def _middle_pixel(grid: Grid, crs: CRS) -> NDArray[np.float64] | None:
+    """Longitudes and latitudes of the corners of the pixel in the middle; None without any."""
+    if grid.transform is None or crs.geodetic_crs is None:
+        return None
+    row, column = (side // 2 for side in grid.shape)
+    corners = [grid.transform @ (column + x, row + y) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    try:
+        to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+        moved = np.stack(to_degrees.transform(*np.transpose(corners)), axis=1)
+    except ProjError:
+        return None
+    return moved if np.isfinite(moved).all() else None
 
 
 class Sizes(NamedTuple):

@@ -72,6 +72,11 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
     """
     from geoseg.raster import grid_of  # whoever reads a file does not wait for xarray
 
+    if not hasattr(labels, "dims"):
+        raise UserError(
+            f"a {type(labels).__name__} is no class map; give a DataArray with dimensions "
+            "('y', 'x'), e.g. geoseg.open_raster(path)[0], or call polygonize_file for a file"
+        )
     plane = labels[0] if labels.ndim == 3 and labels.shape[0] == 1 else labels
     if plane.dims != ("y", "x"):
         raise UserError(
@@ -80,7 +85,11 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
         )
     if plane.size == 0:
         raise UserError(f"the class map is empty, of shape {plane.shape}; give one with pixels")
-    _refuse_floats(plane.dtype, "convert it, e.g. labels.fillna(255).astype('uint8')")
+    _refuse_floats(
+        plane.dtype,
+        "open it without masked=True, or give missing pixels a value that no class has, e.g. "
+        "labels.fillna(-1).astype('int32').rio.write_nodata(-1)",
+    )
     refuse_large(plane.shape)
     nodata = _nodata(plane)
     heights = plane.chunks[0] if plane.chunks else _heights(plane.shape[0], 1)
@@ -114,7 +123,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
             )
         number = numbers[0]
         dtype = np.dtype(dataset.dtypes[number - 1])
-        _refuse_floats(dtype, f"round {name} first, e.g. gdal_calc.py --type=Byte")
+        _refuse_floats(dtype, f"convert it first: gdal_translate -ot Int32 {name} classes.tif")
         refuse_large(dataset.shape)
         flags = dataset.mask_flag_enums[number - 1]
         masked = MaskFlags.all_valid not in flags and MaskFlags.nodata not in flags

@@ -13,6 +13,13 @@ from geoseg.errors import UserError
 
 __all__ = ["refuse_without_squares", "squared"]
 
+STAIRS = 3
+"""Pixels by which the outline of a building strays from its walls: what is smaller are stairs."""
+
+LARGE = (8 * STAIRS) ** 2
+"""Pixels of a building that loses none of its walls when stairs of that size are taken away; of a
+smaller one those of a single pixel are."""
+
 
 def refuse_without_squares() -> None:
     """Refuse to begin without the library.
@@ -38,7 +45,7 @@ def squared(geometries: NDArray[np.object_], pixel: float) -> NDArray[np.object_
     geometries : ndarray of Polygon or MultiPolygon
         On a plane.
     pixel : float
-        Side of a pixel: what is smaller are stairs.
+        Side of a pixel.
 
     Returns
     -------
@@ -46,6 +53,15 @@ def squared(geometries: NDArray[np.object_], pixel: float) -> NDArray[np.object_
         In the same order. One of which the library makes nothing that covers half of it is left as
         it is.
     """
+    large = shapely.area(geometries) >= LARGE * pixel**2
+    made = np.empty(geometries.size, object)
+    for chosen, stairs in ((large, STAIRS), (~large, 1)):
+        if chosen.any():
+            made[chosen] = _squared(geometries[chosen], stairs * pixel)
+    return made
+
+
+def _squared(geometries: NDArray[np.object_], stairs: float) -> NDArray[np.object_]:
     import geopandas as gpd
     from buildingregulariser import regularize_geodataframe
 
@@ -54,8 +70,8 @@ def squared(geometries: NDArray[np.object_], pixel: float) -> NDArray[np.object_
         warnings.simplefilter("ignore")  # about its own use of geopandas
         made = regularize_geodataframe(
             frame,
-            parallel_threshold=pixel,  # with twice that, buildings of 4 x 5 pixels lose half
-            simplify_tolerance=pixel,
+            parallel_threshold=stairs,
+            simplify_tolerance=stairs,
             allow_45_degree=False,
             allow_circles=False,
             num_cores=1,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from geoseg.polygons.making import Making
-from geoseg.polygons.measure import pixel_sizes
+from geoseg.polygons.measure import pixel_sizes, tell_units
 from geoseg.polygons.source import ClassMap, map_of_array, open_map
 from geoseg.polygons.trace import find_runs
 
@@ -75,6 +75,7 @@ def area_by_class(
 
 def class_areas(source: ClassMap) -> list[ClassArea]:
     """The same for a map that is read by rows."""
+    tell_units(source.grid)
     sizes = pixel_sizes(source.grid).areas
     pixels: dict[int, int] = defaultdict(int)
     areas: dict[int, float] = defaultdict(float)

@@ -127,12 +127,12 @@ def refuse_unusable(dataset: rasterio.DatasetReader, name: str) -> None:
     if unlocated and dataset.gcps[0]:
         raise UserError(
             f"{name} is located by ground control points only; warp it first: "
-            f"gdalwarp -r bilinear {name} warped.tif"
+            f"gdalwarp -r bilinear {name} warped.tif (-r near for a class map)"
         )
     if unlocated and dataset.rpcs:
         raise UserError(
             f"{name} is located by rational polynomials only; orthorectify it first: "
-            f"gdalwarp -rpc -r bilinear {name} ortho.tif"
+            f"gdalwarp -rpc -r bilinear {name} ortho.tif (-r near for a class map)"
         )
     _refuse_truncated(dataset, name)
 
