@@ -81,7 +81,8 @@ def polygonize(
         Whether to make polygons of pixels without data, too.
     regularize : bool
         Whether to give polygons square corners, as buildings have; needs ``geoseg[regularize]``.
-        They do not fit together any more, and are multipolygons.
+        They do not fit together any more, and are multipolygons. What is no building, or one that
+        the border of the map cuts askew, gets steps; `simplify` alone suits it better.
 
     Returns
     -------
