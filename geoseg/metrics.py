@@ -1,4 +1,4 @@
-"""Scores of class maps, from one streaming confusion matrix; area under the ROC curve."""
+"""Scores of class maps, from one streaming confusion matrix; of probabilities, counted as well."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geoseg.errors import UserError
 
-__all__ = ["IGNORE", "ConfusionMatrix", "roc_auc"]
+__all__ = ["IGNORE", "BinnedRoc", "ConfusionMatrix", "Discontinuity", "ratio", "roc_auc"]
 
 IGNORE = 255
 """Truth that takes no part; as a prediction it is a miss."""
@@ -59,12 +59,8 @@ class ConfusionMatrix:
         UserError
             When the shapes differ or the truth holds an index that is no class.
         """
+        _refuse_other_shape(truth, predicted)
         true, found = np.asarray(truth).ravel(), np.asarray(predicted).ravel()
-        if np.shape(truth) != np.shape(predicted):
-            raise UserError(
-                f"truth of {np.shape(truth)} and prediction of {np.shape(predicted)} differ; "
-                "give both on one grid"
-            )
         known = true != IGNORE
         true, found = true[known].astype(np.int64), found[known].astype(np.int64)
         if true.size and not 0 <= true.min() <= true.max() < self.classes:
@@ -101,19 +97,19 @@ class ConfusionMatrix:
 
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union of each class."""
-        return _ratio(self.hits, self.support() + self.predicted() - self.hits)
+        return ratio(self.hits, self.support() + self.predicted() - self.hits)
 
     def precision(self) -> NDArray[np.float64]:
         """Share of the pixels given to a class that are of it (user's accuracy)."""
-        return _ratio(self.hits, self.predicted())
+        return ratio(self.hits, self.predicted())
 
     def recall(self) -> NDArray[np.float64]:
         """Share of the pixels of a class that were found (producer's accuracy)."""
-        return _ratio(self.hits, self.support())
+        return ratio(self.hits, self.support())
 
     def f1(self) -> NDArray[np.float64]:
         """Harmonic mean of precision and recall (Dice coefficient)."""
-        return _ratio(2 * self.hits, self.support() + self.predicted())
+        return ratio(2 * self.hits, self.support() + self.predicted())
 
     def miou(self, classes: Sequence[int] | None = None) -> float:
         """Mean IoU over some classes, by default all; those that never occur are left out."""
@@ -123,14 +119,14 @@ class ConfusionMatrix:
 
     def accuracy(self) -> float:
         """Share of all pixels that were given their class (overall accuracy)."""
-        return float(_ratio(self.hits.sum(), self.counts.sum()))
+        return float(ratio(self.hits.sum(), self.counts.sum()))
 
     def kappa(self) -> float:
         """Agreement beyond chance (Cohen 1960)."""
         # As floats, for products of two counts soon pass what an integer holds.
         true, given = self.support().astype(np.float64), self.predicted().astype(np.float64)
-        chance = float(_ratio((true * given).sum(), true.sum() ** 2))
-        return float(_ratio(self.accuracy() - chance, 1 - chance))
+        chance = float(ratio((true * given).sum(), true.sum() ** 2))
+        return float(ratio(self.accuracy() - chance, 1 - chance))
 
     def to_dict(self) -> dict[str, Any]:
         """Counts as plain lists."""
@@ -145,7 +141,16 @@ class ConfusionMatrix:
         return matrix
 
 
-def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+def _refuse_other_shape(truth: ArrayLike, predicted: ArrayLike) -> None:
+    if np.shape(truth) != np.shape(predicted):
+        raise UserError(
+            f"truth of {np.shape(truth)} and prediction of {np.shape(predicted)} differ; "
+            "give both on one grid"
+        )
+
+
+def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+    """Part of a whole, NaN where the whole is 0."""
     above, below = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     unknown = np.full(below.shape, np.nan)
     return np.asarray(np.divide(above, below, out=unknown, where=below != 0))
@@ -171,4 +176,135 @@ def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float:
     positives = int(positive.sum())
     pairs = positives * (positive.size - positives)
     above = middle[place][positive].sum() - positives * (positives + 1) / 2
-    return float(_ratio(above, pairs))
+    return float(ratio(above, pairs))
+
+
+class BinnedRoc:
+    """Area under the ROC curve of as many probabilities as one likes, counted in equal bins.
+
+    Two probabilities of one bin are taken for a tie. All counts are of the whole set; parts that
+    were counted apart add up.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (2, 65536)
+        Negative and positive pixels by probability, from 0 to 1.
+    """
+
+    BINS = 2**16
+
+    def __init__(self) -> None:
+        self.counts: NDArray[np.int64] = np.zeros((2, self.BINS), np.int64)
+
+    def update(self, probabilities: ArrayLike, labels: ArrayLike) -> None:
+        """Count pixels.
+
+        Parameters
+        ----------
+        probabilities : array of float
+            0 to 1.
+        labels : array of bool or {0, 1, IGNORE}, same shape
+
+        Raises
+        ------
+        UserError
+            When the shapes differ, a label is another one or a number is no probability.
+        """
+        _refuse_other_shape(labels, probabilities)
+        values, kinds = np.asarray(probabilities).ravel(), np.asarray(labels).ravel()
+        known = kinds != IGNORE
+        values, kinds = values[known].astype(np.float64), kinds[known].astype(np.int64)
+        if kinds.size and not 0 <= kinds.min() <= kinds.max() <= 1:
+            raise UserError(
+                f"truth holds {kinds.min()} to {kinds.max()}; give 0 and 1, {IGNORE} for pixels to "
+                "leave out"
+            )
+        if not np.all((values >= 0) & (values <= 1)):
+            raise UserError(
+                f"{values.min()} to {values.max()} are no probabilities; give numbers from 0 to 1"
+            )
+        place = np.minimum((values * self.BINS).astype(np.int64), self.BINS - 1)
+        cells = kinds * self.BINS + place
+        self.counts += np.bincount(cells, minlength=self.counts.size).reshape(self.counts.shape)
+
+    def __add__(self, other: BinnedRoc) -> BinnedRoc:
+        total = BinnedRoc()
+        total.counts = self.counts + other.counts
+        return total
+
+    def auc(self) -> float:
+        """Area under the curve, as `roc_auc`; off by no more than `error`."""
+        negative, positive = self.counts.astype(np.float64)
+        below = np.cumsum(negative) - negative / 2
+        return float(ratio((positive * below).sum(), negative.sum() * positive.sum()))
+
+    def error(self) -> float:
+        """Half the share of pairs whose two scores are of one bin."""
+        negative, positive = self.counts.astype(np.float64)
+        return float(ratio((positive * negative).sum() / 2, negative.sum() * positive.sum()))
+
+
+class Discontinuity:
+    """How much more a map of probabilities changes at the seams of windows than elsewhere.
+
+    The mean absolute difference of neighbours across lines that are multiples of a step, over that
+    of all other neighbours: 1 where windows leave no trace, as a fully convolutional network does
+    and one that classifies window by window does not (Maggiori et al., Fully Convolutional Neural
+    Networks For Remote Sensing Image Classification, IGARSS 2016, figure 4).
+
+    Parameters
+    ----------
+    every : int
+        Rows and columns between seams; the first one is that far from the border of the map.
+
+    Attributes
+    ----------
+    total : ndarray of float64, shape (2,)
+        Sum of absolute differences elsewhere and at seams.
+    pairs : ndarray of int64, shape (2,)
+        How many those are.
+
+    Raises
+    ------
+    UserError
+        When there would be nothing but seams.
+    """
+
+    def __init__(self, every: int) -> None:
+        if every < 2:
+            raise UserError(f"seams every {every} pixels leave nothing between; give 2 or more")
+        self.every = every
+        self.total: NDArray[np.float64] = np.zeros(2)
+        self.pairs: NDArray[np.int64] = np.zeros(2, np.int64)
+
+    def update(self, probabilities: ArrayLike) -> None:
+        """Count the neighbours, side by side and one above the other, of one whole map.
+
+        Parameters
+        ----------
+        probabilities : array of float, shape (rows, columns)
+            NaN where there is none.
+        """
+        values = np.asarray(probabilities, np.float64)
+        for lines in (values, values.T):
+            change = np.abs(np.diff(lines, axis=0))
+            seam = np.arange(1, len(change) + 1) % self.every == 0
+            for kind in (0, 1):
+                found = change[seam == kind]
+                self.total[kind] += np.nansum(found)
+                self.pairs[kind] += np.count_nonzero(~np.isnan(found))
+
+    def __add__(self, other: Discontinuity) -> Discontinuity:
+        if other.every != self.every:
+            raise UserError(
+                f"seams every {self.every} and every {other.every} pixels do not add up; count "
+                "both by one step"
+            )
+        both = Discontinuity(self.every)
+        both.total, both.pairs = self.total + other.total, self.pairs + other.pairs
+        return both
+
+    def index(self) -> float:
+        """The mean at seams over that elsewhere; NaN where nothing changes elsewhere."""
+        elsewhere, seams = ratio(self.total, self.pairs)
+        return float(ratio(seams, elsewhere))

@@ -7,11 +7,11 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoseg.errors import UserError
-from geoseg.metrics import IGNORE, ConfusionMatrix, roc_auc
+from geoseg.metrics import IGNORE, BinnedRoc, ConfusionMatrix, Discontinuity, roc_auc
 
 K = 4
 truths = st.lists(st.sampled_from([*range(K), IGNORE]), min_size=1, max_size=60)
@@ -127,6 +127,166 @@ def test_the_area_under_the_curve_counts_pairs(cases: list[tuple[int, bool]]) ->
     expected = np.mean(wins) if wins else np.nan
     found = roc_auc([score for score, _ in cases], [label for _, label in cases])
     np.testing.assert_allclose(found, expected)
+
+
+def binned(scores: np.ndarray, labels: np.ndarray) -> BinnedRoc:
+    found = BinnedRoc()
+    found.update(scores, labels)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "expected"),
+    [
+        ([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], 0.75),
+        ([0.5, 0.5, 0.5, 0.9, 0.1], [0, 1, 1, 1, 0], 0.833333),
+        ([0.3, 0.3, 0.3], [0, 1, 1], 0.5),
+        ([0.0, 1.0, 0.5], [0, 1, IGNORE], 1.0),
+        ([0.2, 0.4], [1, 1], np.nan),
+    ],
+)
+def test_the_binned_area_under_the_curve_of_toy_scores(
+    scores: list[float], labels: list[int], expected: float
+) -> None:
+    for kind in (np.float64, np.float32, np.float16):
+        found = binned(np.array(scores, kind), np.array(labels)).auc()
+        assert found == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+# Scores less than a bin apart, so that bins hold pairs.
+near = st.lists(
+    st.tuples(st.integers(0, 40).map(lambda n: 0.5 + n / 2**20), st.booleans()),
+    min_size=2,
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(near)
+def test_the_binned_area_is_as_near_as_it_says(cases: list[tuple[float, bool]]) -> None:
+    scores, labels = (np.array(each) for each in zip(*cases, strict=True))
+    exact, found = roc_auc(scores, labels), binned(scores, labels)
+    if np.isnan(exact):
+        assert np.isnan(found.auc())
+        assert np.isnan(found.error())
+        return
+    assert abs(found.auc() - exact) <= found.error() + 1e-12
+    # Half the pairs of one bin over all pairs, counted one by one.
+    pairs = list(product(scores[labels], scores[~labels]))
+    together = sum(int(p * 2**16) == int(n * 2**16) for p, n in pairs)
+    assert found.error() == pytest.approx(together / 2 / len(pairs))
+
+
+def test_the_error_of_the_binned_area_is_reached() -> None:
+    scores, labels = np.array([0.5, 0.5 + 2**-20]), np.array([0, 1])
+    found = binned(scores, labels)
+    assert roc_auc(scores, labels) == 1.0
+    assert (found.auc(), found.error()) == (0.5, 0.5)
+
+
+def test_many_scores_are_binned_with_an_error_below_a_hundred_thousandth() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(100_000) < 0.2
+    scores = 1 / (1 + np.exp(-rng.normal(labels * 2.0, 1.5)))
+    found = binned(scores.astype(np.float32), labels)
+    assert abs(found.auc() - roc_auc(scores, labels)) <= found.error() < 1e-5
+
+
+@settings(deadline=None, max_examples=20)
+@given(near, near)
+def test_binned_counts_of_parts_add_up_to_those_of_the_whole(
+    first: list[tuple[float, bool]], second: list[tuple[float, bool]]
+) -> None:
+    parts = [binned(*zip(*each, strict=True)) for each in (first, second)]
+    whole = binned(*zip(*first, *second, strict=True))
+    np.testing.assert_array_equal((parts[0] + parts[1]).counts, whole.counts)
+    assert whole.counts.sum() == len(first) + len(second)
+
+
+def test_a_million_million_pairs_do_not_overflow() -> None:
+    found = BinnedRoc()
+    found.counts[:, [10, 20]] = [[3 * 10**11, 10**11], [10**11, 3 * 10**11]]
+    assert found.auc() == pytest.approx((3 * 3 + 3 / 2 + 3 / 2) / 16)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        ([0.1, 0.2], [0, 1, 1], r"truth of \(3,\) and prediction of \(2,\) differ"),
+        ([0.1, 0.2], [0, 2], "truth holds 0 to 2; give 0 and 1, 255 for pixels to leave out"),
+        ([0.1, 1.2], [0, 1], "0.1 to 1.2 are no probabilities; give numbers from 0 to 1"),
+        ([-0.1, 0.2], [0, 1], "-0.1 to 0.2 are no probabilities"),
+        ([0.1, np.nan], [0, 1], "nan to nan are no probabilities"),
+    ],
+)
+def test_what_cannot_be_binned_is_refused(
+    scores: list[float], labels: list[int], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        BinnedRoc().update(scores, labels)
+
+
+# -- seams -----------------------------------------------------------------------------------------
+
+
+def seams(image: np.ndarray, every: int = 16) -> float:
+    found = Discontinuity(every)
+    found.update(image)
+    return found.index()
+
+
+def test_an_even_ramp_has_no_seams() -> None:
+    rows, columns = np.indices((64, 80))
+    assert seams((rows + columns) / 200) == pytest.approx(1)
+
+
+def test_windows_that_are_each_off_by_a_little_show() -> None:
+    # A ramp of 0.001 a pixel, and windows of 16 pixels in a chequerboard 0.1 higher: across a seam
+    # half of the differences are 0.101 and half 0.099.
+    rows, columns = np.indices((64, 64))
+    image = (rows + columns) * 0.001 + ((rows // 16 + columns // 16) % 2) * 0.1
+    assert seams(image) == pytest.approx(0.1 / 0.001)
+    assert seams(image, 32) == pytest.approx(0.1 / ((60 * 0.001 + 2 * 0.1) / 62))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 7), st.integers(0, 2**32 - 1))
+def test_seams_are_the_lines_that_are_multiples_of_the_step(every: int, seed: int) -> None:
+    image = np.random.default_rng(seed).random((15, 9))
+    at, between = [], []
+    for row, column in np.ndindex(image.shape):
+        if row:
+            change = abs(image[row, column] - image[row - 1, column])
+            (between if row % every else at).append(change)
+        if column:
+            change = abs(image[row, column] - image[row, column - 1])
+            (between if column % every else at).append(change)
+    assert seams(image, every) == pytest.approx(np.mean(at) / np.mean(between))
+
+
+def test_several_maps_count_by_their_pixels_and_holes_do_not_count() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random((40, 32)), rng.random((20, 50))
+    together, alone = Discontinuity(16), [Discontinuity(16), Discontinuity(16)]
+    for each, image in zip(alone, (first, second), strict=True):
+        together.update(image)
+        each.update(image)
+    assert (alone[0] + alone[1]).index() == pytest.approx(together.index())
+    framed = np.full((100, 32), np.nan)
+    framed[:40] = first
+    assert seams(framed) == pytest.approx(seams(first))
+
+
+def test_a_map_without_seams_or_without_change_has_no_index() -> None:
+    assert np.isnan(seams(np.random.default_rng(0).random((16, 16))))
+    assert np.isnan(seams(np.full((40, 40), 0.3)))
+
+
+def test_steps_of_seams_that_cannot_be_meant_are_refused() -> None:
+    with pytest.raises(UserError, match="seams every 1 pixels leave nothing between; give 2"):
+        Discontinuity(1)
+    with pytest.raises(UserError, match="seams every 16 and every 8 pixels do not add up"):
+        Discontinuity(16) + Discontinuity(8)
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

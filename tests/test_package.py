@@ -18,6 +18,7 @@ LAYERS = {
     "windows": 0,
     "resample": 0,
     "metrics": 0,
+    "multilabel": 0,
     "console": 0,
     "progress": 0,
     "allocator": 0,

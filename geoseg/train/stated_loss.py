@@ -1,0 +1,156 @@
+"""The loss that a recipe states: by name, or as a sum by weight, with options where one differs.
+
+For example::
+
+    loss: lovasz
+
+    loss: {cross_entropy: 0.5, lovasz: 0.5}
+
+    loss:
+      cross_entropy: 0.5
+      lovasz: {weight: 0.5, unscored: 0}     # class 0 is learnt, and not scored
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geoseg.errors import UserError
+from geoseg.train import losses
+from geoseg.train.losses import POOLINGS, Loss, Pooling
+
+__all__ = ["LOSSES", "loss_of"]
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": losses.cross_entropy,
+    "sigmoid_cross_entropy": losses.sigmoid_cross_entropy,
+    "jaccard_pixel": losses.jaccard_pixel,
+    "jaccard_region": losses.jaccard_region,
+    "lovasz": losses.lovasz,
+    "lovasz_hinge": losses.lovasz_hinge,
+    "multi_label": losses.multi_label,
+}
+
+
+def loss_of(stated: str | Mapping[str, Any], weights: Tensor | None = None) -> Loss:
+    """The loss that a recipe states.
+
+    Parameters
+    ----------
+    stated : str or mapping
+        A key of `LOSSES`; or several, each with its weight in the sum, or with a mapping of options
+        in which the ``weight`` is 1 unless it is given. Values are those of YAML or JSON.
+    weights : Tensor, shape (K,), optional
+        What a pixel of each class weighs in the cross-entropy.
+
+    Returns
+    -------
+    callable
+        From logits (B, K, h, w) and labels (B, h, w) to a scalar.
+
+    Raises
+    ------
+    UserError
+        When a loss, an option or a value is none that there is.
+
+    Examples
+    --------
+    Eq. 2 of Rakhlin et al. (CVPR workshops 2018), with the class "unknown" as number 0::
+
+        loss_of({"cross_entropy": 0.5, "lovasz": {"weight": 0.5, "unscored": 0}})
+    """
+    named = {stated: 1} if isinstance(stated, str) else stated
+    if not isinstance(named, Mapping) or not named:
+        raise UserError(
+            f"loss={stated}: give a name, or names with weights, of {', '.join(LOSSES)}"
+        )
+    terms = [_term(name, options, weights) for name, options in named.items()]
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return torch.stack([weight * term(logits, labels) for weight, term in terms]).sum()
+
+    return loss
+
+
+def _term(name: Any, stated: Any, class_weights: Tensor | None) -> tuple[float, Loss]:
+    if name not in LOSSES:
+        raise UserError(f"there is no loss {name!r}; choose from {', '.join(LOSSES)}")
+    given = {"weight": 1, **stated} if isinstance(stated, Mapping) else {"weight": stated}
+    parameters = inspect.signature(LOSSES[name]).parameters.values()
+    known = ["weight", *(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)]
+    unknown = [str(each) for each in given if each not in known]
+    if unknown:
+        raise UserError(f"loss {name} has no option {unknown[0]}; choose from {', '.join(known)}")
+    options = {key: _checked(name, key, value) for key, value in given.items()}
+    weight = options.pop("weight")
+    if name == "cross_entropy":
+        options["weights"] = class_weights
+    return weight, partial(LOSSES[name], **options)
+
+
+def _checked(loss: str, option: str, value: Any) -> Any:
+    read, expected = _OPTIONS[option]
+    found = read(value)
+    if found is None:
+        raise UserError(f"loss {loss}: {option}={value}: give {expected}")
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """A number, also when it is text: YAML takes 1e-3 for that."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _positive(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 < number < inf else None
+
+
+def _fraction(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
+def _count(value: Any, least: int) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and least <= value else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _classes(value: Any) -> str | list[int] | None:
+    if value in ("present", "all"):
+        return str(value)
+    numbers = isinstance(value, list) and value and all(_count(v, 0) is not None for v in value)
+    return value if numbers and len(set(value)) == len(value) else None
+
+
+def _pooling(value: Any) -> Pooling | None:
+    return POOLINGS.get(value) if isinstance(value, str) else None
+
+
+# How each option is read, None for what it cannot be, and what it can be.
+_OPTIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "weight": (_positive, "a number above 0"),
+    "unscored": (partial(_count, least=0), "the number of a class, from 0"),
+    "per_image": (_flag, "true or false"),
+    "only_present": (_flag, "true or false"),
+    "classes": (_classes, "present, all, or a list of numbers of classes"),
+    "pooling": (_pooling, f"the name of a pooling, of {', '.join(POOLINGS)}"),
+    "min_pixels": (partial(_count, least=1), "a whole number of 1 or more"),
+    "min_fraction": (_fraction, "a number from 0 to 1"),
+}
