@@ -1,32 +1,19 @@
-"""The pieces of training: losses, windows, augmentation, schedules, settings."""
+"""The pieces of training: losses and settings."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoseg.errors import UserError
-from geoseg.loader import IGNORE, Scene
-from geoseg.train.augment import SYMMETRIES, jitter, random_symmetries, symmetry
+from geoseg.loader import IGNORE
 from geoseg.train.losses import class_weights, cross_entropy
-from geoseg.train.sampling import Uniform
-from geoseg.train.schedules import SCHEDULES, poly
 from geoseg.train.settings import RECIPES, Settings, change, find_recipe
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-def scene_of(rows: int, columns: int, first: int = 0) -> Scene:
-    """Every pixel of every scene holds another number."""
-    numbers = first + np.arange(rows * columns, dtype=np.float32).reshape(1, rows, columns)
-    labels = np.zeros((rows, columns), np.uint8)
-    return Scene(xr.DataArray(numbers, dims=("band", "y", "x")), xr.DataArray(labels))
 
 
 # -- losses ----------------------------------------------------------------------------------------
@@ -81,104 +68,6 @@ def test_class_weights_of_power_zero_and_one_treat_pixels_and_classes_alike() ->
     counts = np.array([10, 30, 60])
     assert class_weights(counts, 0.0).tolist() == pytest.approx([1, 1, 1])
     assert (class_weights(counts, 1.0).numpy() * counts).tolist() == pytest.approx([100 / 3] * 3)
-
-
-# -- windows ---------------------------------------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=40)
-@given(seeds, st.integers(1, 9), st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20))))
-def test_windows_have_the_asked_size_and_start_inside(
-    seed: int, size: int, shapes: list[tuple[int, int]]
-) -> None:
-    scenes = [scene_of(*shape) for shape in [*shapes, (7, 7)]]
-    for scene, (rows, columns) in Uniform(scenes, size).draw(np.random.default_rng(seed), 20):
-        for span, length in ((rows, scene.shape[0]), (columns, scene.shape[1])):
-            assert span.stop - span.start == size
-            assert 0 <= span.start <= max(length - size, 0)
-
-
-def test_every_window_is_drawn_alike() -> None:
-    scenes = [scene_of(4, 6), scene_of(3, 3)]  # 3 x 5 and 2 x 2 windows of 2 pixels
-    drawn = Uniform(scenes, 2).draw(np.random.default_rng(0), 19_000)
-    counts: dict[tuple[int, int, int], int] = {}
-    for scene, (rows, columns) in drawn:
-        place = (id(scene), rows.start, columns.start)
-        counts[place] = counts.get(place, 0) + 1
-    assert len(counts) == 15 + 4
-    assert max(abs(count - 1000) for count in counts.values()) < 150  # 5 standard deviations
-
-
-def test_the_same_seed_draws_the_same_windows() -> None:
-    sampler = Uniform([scene_of(30, 40)], 8)
-    first, second = (sampler.draw(np.random.default_rng(3), 10) for _ in range(2))
-    assert first == second
-    assert first != sampler.draw(np.random.default_rng(4), 10)
-
-
-# -- augmentation ----------------------------------------------------------------------------------
-
-
-def test_there_are_eight_symmetries() -> None:
-    square = torch.arange(9).reshape(3, 3)
-    images = {tuple(symmetry(square, which).flatten().tolist()) for which in SYMMETRIES}
-    assert len(images) == 8
-    assert symmetry(square, 0).equal(square)
-
-
-def test_symmetries_keep_neighbours() -> None:
-    square = torch.arange(16).reshape(4, 4)
-    for which in SYMMETRIES:
-        assert neighbours(symmetry(square, which)) == neighbours(square)
-
-
-def neighbours(square: torch.Tensor) -> set[frozenset[int]]:
-    lines = [*square.tolist(), *square.T.tolist()]
-    return {frozenset(pair) for line in lines for pair in pairwise(line)}
-
-
-@settings(deadline=None, max_examples=30)
-@given(seeds, st.integers(1, 6), st.integers(1, 5))
-def test_labels_follow_their_pixels(seed: int, side: int, count: int) -> None:
-    rng = np.random.default_rng(seed)
-    labels = torch.from_numpy(rng.integers(0, 100, (count, side, side)))
-    values = torch.stack([labels, 2 * labels], 1).float()
-    turned, followed = random_symmetries(values, labels, rng)
-    assert turned[:, 0].equal(followed.float())
-    assert turned[:, 1].equal(2 * followed.float())
-    assert followed.flatten(1).sort().values.equal(labels.flatten(1).sort().values)
-
-
-@settings(deadline=None, max_examples=30)
-@given(seeds, st.floats(0, 0.5), st.floats(0, 0.5))
-def test_jitter_is_one_gain_and_offset_a_band_within_its_limits(
-    seed: int, gain: float, offset: float
-) -> None:
-    values = torch.tensor([-1.0, 0.0, 1.0]).expand(2, 3, 1, 3)
-    moved = jitter(values, np.random.default_rng(seed), gain, offset).double()
-    found_offset = moved[..., 1]
-    found_gain = (moved[..., 2] - moved[..., 0]) / 2
-    assert (found_offset.abs() <= offset + 1e-6).all()
-    assert ((found_gain - 1).abs() <= gain + 1e-6).all()
-    torch.testing.assert_close(moved[..., 2] - found_offset, found_gain, atol=1e-6, rtol=1e-6)
-    if gain > 0.01:
-        assert found_gain.unique().numel() == 6
-
-
-# -- schedules -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", sorted(SCHEDULES))
-def test_learning_rates_fall_from_one_to_zero(name: str) -> None:
-    factors = [SCHEDULES[name](done) for done in np.linspace(0, 1, 50)]
-    assert factors[0] == 1.0
-    assert factors[-1] == pytest.approx(0.0, abs=1e-12)
-    assert (np.diff(factors) < 0).all()
-
-
-def test_poly_gives_the_rates_of_80000_steps_from_one_thousandth() -> None:
-    rates = [1e-3 * poly(step / 80_000) for step in (0, 20_000, 40_000, 60_000, 79_999)]
-    assert rates == pytest.approx([1e-3, 7.7189e-4, 5.3589e-4, 2.8717e-4, 3.8656e-8], rel=1e-4)
 
 
 # -- settings --------------------------------------------------------------------------------------

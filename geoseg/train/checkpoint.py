@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from geoseg.errors import UserError
 
@@ -37,12 +38,15 @@ class State:
         Steps done.
     history : list of dict
         Scores on the validation scenes, with the step of each.
+    average : AveragedModel, optional
+        Of the weights at the ends of cycles, see `geoseg.train.averaging`.
     """
 
     net: nn.Module
     optimiser: torch.optim.Optimizer
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    average: AveragedModel | None = None
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -84,6 +88,8 @@ def restore(state: State, path: Path) -> dict[str, Any]:
             header = json.loads((file.metadata() or {})[METADATA_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         state.net.load_state_dict(_below("net", tensors))
+        if state.average is not None:
+            state.average.load_state_dict(_below("average", tensors))
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path} does not fit this run or is damaged ({str(error).splitlines()[0]}); delete "
@@ -96,13 +102,19 @@ def restore(state: State, path: Path) -> dict[str, Any]:
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
-    net = {f"net.{name}": tensor for name, tensor in state.net.state_dict().items()}
+    modules = {"net": state.net, "average": state.average}
+    weights = {
+        f"{kind}.{name}": tensor
+        for kind, module in modules.items()
+        if module is not None
+        for name, tensor in module.state_dict().items()
+    }
     moments = {
         f"optimiser.{index}.{name}": tensor
         for index, each in state.optimiser.state_dict()["state"].items()
         for name, tensor in each.items()
     }
-    return {name: each.detach().cpu().contiguous() for name, each in {**net, **moments}.items()}
+    return {name: each.detach().cpu().contiguous() for name, each in {**weights, **moments}.items()}
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

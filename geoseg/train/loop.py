@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from geoseg import nets
 from geoseg.devices import find_devices
 from geoseg.errors import UserError
-from geoseg.loader import IGNORE, Batch, batches
+from geoseg.loader import Batch, batches
 from geoseg.segmenter import Segmenter
 from geoseg.train import checkpoint, report
-from geoseg.train.augment import jitter, random_symmetries
+from geoseg.train.augment import Augmentation, augment, resized, window_size
 from geoseg.train.checkpoint import State
 from geoseg.train.dataset import Dataset, Statistics, measure
 from geoseg.train.losses import class_weights, cross_entropy
 from geoseg.train.sampling import Uniform
-from geoseg.train.schedules import SCHEDULES
+from geoseg.train.schedules import schedule_of
 from geoseg.train.settings import Settings, find_recipe
 
 __all__ = ["fit"]
@@ -156,12 +156,14 @@ def _train(run: Run, state: State) -> None:
 def _batches(run: Run, first: int) -> Generator[tuple[Batch, np.random.Generator], None, None]:
     """The batch of each step from one on, read while the one before is learnt from."""
     settings = run.settings
-    sampler = Uniform(run.data.training, settings.crop)
+    sampler, scale = Uniform(run.data.training), _augmentation(settings).scale
 
     def read(step: int) -> tuple[Batch, np.random.Generator]:
         # Drawn from seed and step alone, so that a resumed run sees what an undisturbed one saw.
         rng = np.random.default_rng((settings.seed, step))
-        return next(batches(sampler.draw(rng, settings.batch), settings.batch)), rng
+        size = window_size(rng, settings.crop, scale)
+        drawn = sampler.draw(rng, step * settings.batch, settings.batch, size)
+        return next(batches(drawn, settings.batch)), rng
 
     steps = iter(range(first, settings.steps))
     with ThreadPoolExecutor(1, "geoseg-read") as reader:
@@ -176,8 +178,9 @@ def _step(run: Run, state: State, batch: Batch, rng: np.random.Generator) -> flo
     settings = run.settings
     values, labels = _augmented(run, batch, rng)
     torch.manual_seed(int(rng.integers(2**63)))  # of layers that draw, such as dropout
+    schedule = schedule_of(settings.schedule)
     for group in state.optimiser.param_groups:
-        group["lr"] = settings.lr * SCHEDULES[settings.schedule](state.step / settings.steps)
+        group["lr"] = settings.lr * schedule.factor(state.step, settings.steps)
     state.net.train()
     state.optimiser.zero_grad()
     loss = cross_entropy(state.net(values), labels, run.weights)
@@ -194,11 +197,13 @@ def _augmented(run: Run, batch: Batch, rng: np.random.Generator) -> tuple[Tensor
     assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
     device = run.model.device
     values, valid = run.model.normalise(batch.pixels.to(device), batch.nodata)
-    labels = batch.labels.to(device).where(valid, IGNORE)
-    values = jitter(values, rng, run.settings.gain, run.settings.offset)
-    values = values.where(valid[:, None], 0)  # missing stays missing
-    values, labels = random_symmetries(values, labels, rng)
+    windows = resized(values, batch.labels.to(device), valid, run.settings.crop)
+    values, labels = augment(*windows, rng, _augmentation(run.settings))
     return values.contiguous(memory_format=torch.channels_last), labels
+
+
+def _augmentation(settings: Settings) -> Augmentation:
+    return Augmentation(gain=settings.gain, offset=settings.offset)
 
 
 def _validate(run: Run, state: State) -> None:
