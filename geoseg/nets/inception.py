@@ -73,8 +73,8 @@ BLOCK_8 = ((Conv(192),), (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1))))
 LAST = (Conv(1536),)
 
 # The share of a block that is added to its input, from the authors' code; by section 3.3 of the
-# paper, shares of 0.1 to 0.3 keep the training of wide networks stable. The very last block is added
-# whole and not activated.
+# paper, shares of 0.1 to 0.3 keep the training of wide networks stable. The very last block is
+# added whole and not activated.
 SHARE_35, SHARE_17, SHARE_8, SHARE_LAST = 0.17, 0.10, 0.20, 1.0
 
 STEPS = ((256, 256), (128, 128), (64, 64), (64, 64), (64, 32))  # of the decoder
