@@ -26,11 +26,11 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from geoseg.errors import UserError
+from geoseg.nets.decoder import SKIPS, Decoder, head, initialise, refuse_other, refuse_widths
 
 __all__ = ["UNet"]
 
 MOST_LEVELS = 8  # a total stride of 256 pixels; a window must be a multiple of it
-MOST_CHANNELS = 65_536  # beyond any network; a number from a damaged file is stopped here
 
 
 class UNet(nn.Module):
@@ -51,6 +51,10 @@ class UNet(nn.Module):
         Whether the first block's output before pooling, which is as fine as the image, is added
         before the head, projected likewise. Not in the paper: for objects of one pixel, and where
         the spectrum of a pixel tells its class.
+    skip : {"add", "cat"}
+        Whether skips are added, as the author's code does, or concatenated; the paper says only
+        that they are combined. Concatenated ones need no projection; all of them but `skip_full`
+        make 1 217 047 parameters.
 
     Raises
     ------
@@ -65,24 +69,24 @@ class UNet(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 128, 256),
         skip_p1: bool = False,
         skip_full: bool = False,
+        skip: str = "add",
     ) -> None:
         super().__init__()
-        _refuse_senseless(in_channels, classes, widths)
+        _refuse_senseless(in_channels, classes, widths, skip)
         self.stride = 2 ** len(widths)
         inputs = (in_channels, *widths[:-1])
         self.encoder = nn.ModuleList(map(m46_block, inputs, widths))
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         # Each step ends with the width of the skip it meets; the two finest keep the second one.
         outputs = (*widths[-2:0:-1], widths[1], widths[1])
-        self.decoder = nn.ModuleList(map(decoder_step, (widths[-1], *outputs[:-1]), outputs))
-        self.project = nn.Conv2d(widths[0], widths[1], 1) if skip_p1 else None
-        self.project_full = nn.Conv2d(widths[0], widths[1], 1) if skip_full else None
-        self.head = nn.Sequential(
-            nn.Conv2d(widths[1], widths[1], 3, padding=1),
-            nn.ELU(),
-            nn.Conv2d(widths[1], classes, 1),
-        )
-        self.apply(_initialise)
+        finest = [widths[0] if wanted else 0 for wanted in (skip_p1, skip_full)]
+        kept = (*widths[-2:0:-1], *finest)
+        steps = [(width, width) for width in outputs]
+        self.decoder = Decoder(widths[-1], steps, kept, skip)
+        self.project = _finest(widths[0], widths[1], skip) if skip_p1 else None
+        self.project_full = _finest(widths[0], widths[1], skip) if skip_full else None
+        self.head = head(self.decoder.channels, widths[1], classes)
+        self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, classes, h, w) of images (B, in_channels, h, w)."""
@@ -93,11 +97,7 @@ class UNet(nn.Module):
             pooled.append(features)
         p1 = None if self.project is None else self.project(pooled[0])
         full = None if self.project_full is None else self.project_full(blocks[0])
-        for step, skip in zip(self.decoder, (*pooled[-2:0:-1], p1, full), strict=True):
-            features = step(features)
-            if skip is not None:
-                features = features + skip
-        logits: Tensor = self.head(features)
+        logits: Tensor = self.head(self.decoder(features, (*pooled[-2:0:-1], p1, full)))
         return logits
 
 
@@ -113,34 +113,13 @@ def m46_block(inputs: int, width: int) -> nn.Sequential:
     )
 
 
-def decoder_step(inputs: int, width: int) -> nn.Sequential:
-    """Twice the rows and columns, then two 3 x 3 convolutions."""
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.Conv2d(inputs, width, 3, padding=1),
-        nn.ELU(),
-        nn.BatchNorm2d(width),
-        nn.Conv2d(width, width, 3, padding=1),
-        nn.ELU(),
-        nn.BatchNorm2d(width),
-    )
+def _finest(inputs: int, width: int, skip: str) -> nn.Module:
+    """What brings the finest features to the width of the decoder, where they are added to it."""
+    return nn.Identity() if skip == "cat" else nn.Conv2d(inputs, width, 1)
 
 
-def _initialise(module: nn.Module) -> None:
-    """Normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0."""
-    # Weights without values, of which only shapes are wanted, need none.
-    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
-        nn.init.kaiming_normal_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def _refuse_senseless(in_channels: int, classes: int, widths: Sequence[int]) -> None:
+def _refuse_senseless(in_channels: int, classes: int, widths: Sequence[int], skip: str) -> None:
     if not 2 <= len(widths) <= MOST_LEVELS:
         raise UserError(f"widths {list(widths)}: give 2 to {MOST_LEVELS} numbers of channels")
-    for channels in (in_channels, classes, *widths):
-        if not isinstance(channels, int) or not 1 <= channels <= MOST_CHANNELS:
-            raise UserError(
-                f"{channels!r} channels (in_channels {in_channels}, classes {classes}, widths "
-                f"{list(widths)}): give whole numbers from 1 to {MOST_CHANNELS}"
-            )
+    refuse_widths(in_channels, classes, widths)
+    refuse_other("skip", skip, SKIPS)
