@@ -138,7 +138,7 @@ class Equibatch:
     as any other. The idea is that of M. Berman, A. Rannen Triki and M. B. Blaschko, "The
     Lovász-Softmax loss", CVPR 2018, as used by A. Rakhlin, A. Davydov and S. Nikolenko, "Land Cover
     Classification from Satellite Imagery With U-Net and Lovász-Softmax Loss", DeepGlobe workshop,
-    CVPR 2018, section 3; how rounds and windows are drawn is ours, neither paper tells.
+    CVPR 2018; how rounds and windows are drawn is ours, neither paper tells.
 
     Parameters
     ----------
