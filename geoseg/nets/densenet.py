@@ -23,18 +23,16 @@ channels that it made itself. Shapes for 513 x 513 pixels::
 `FCDenseNet` ends at block 8, `ClassmateNet` at block 9.
 Everything is enlarged by bilinear interpolation with corners aligned, to the exact size of what it
 meets. The grids nest, every second pixel of one on a pixel of the next, where the image has
-``32 k + 1`` rows and columns, which is why the paper crops 513 to 1025. Among such windows a shift by
-32 pixels shifts the scores. Others work as well, but their grids are stretched onto each other by
-up to half a coarse pixel, so that no shift at all shifts the scores: windows should have 513 or 1025
-rows and columns and be blended. `stride` is 1 because sizes may grow by single pixels; were it
+``32 k + 1`` rows and columns, which is why the paper crops 513 to 1025. Among such windows a shift
+by 32 pixels shifts the scores. Others work as well, but their grids are stretched onto each other
+by up to half a coarse pixel, so that no shift at all shifts the scores: windows should have 513 or
+1025 rows and columns and be blended. `stride` is 1, for sizes may grow by single pixels; were it
 32, nobody could ask for such windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import reduce
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -408,7 +406,10 @@ class DenseFusion(nn.Module):
             return features
 
         if self.order == "cascade":
-            return reduce(merged, (nodes[i] for i in CASCADE))
+            total = nodes[CASCADE[0]]
+            for i in CASCADE[1:]:
+                total = merged(total, nodes[i])
+            return total
         while len(nodes) > 1:
             nodes = list(map(merged, nodes[::2], nodes[1::2]))
         return nodes[0]
@@ -439,8 +440,8 @@ def _again_when_needed(layer: nn.Module, made: list[Tensor]) -> Tensor:
     of 54, for 16 images of 1025 x 1025 pixels in float32, and 104 GiB are kept instead of 282.
     """
 
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _counted_once(layer)
+    def contexts() -> tuple[_Unchanged, _Unchanged]:
+        return _Unchanged([]), _Unchanged(layer.modules())
 
     features: Tensor = checkpoint(
         _joined, layer, *made, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
@@ -448,18 +449,20 @@ def _again_when_needed(layer: nn.Module, made: list[Tensor]) -> Tensor:
     return features
 
 
-@contextmanager
-def _counted_once(layer: nn.Module) -> Iterator[None]:
-    """Keep running statistics as they are while a layer sees the same batch again."""
-    norms = [each for each in layer.modules() if isinstance(each, nn.BatchNorm2d)]
-    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        for norm, momentum, count in before:
-            norm.momentum, norm.num_batches_tracked = momentum, count
+class _Unchanged:
+    """Keeps the running statistics of layers while they see the same batch again."""
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        self.norms = [each for each in layers if isinstance(each, nn.BatchNorm2d)]
+
+    def __enter__(self) -> None:
+        self.before = [(each.momentum, each.num_batches_tracked) for each in self.norms]
+        for norm in self.norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+
+    def __exit__(self, *error: object) -> None:
+        for norm, before in zip(self.norms, self.before, strict=True):
+            norm.momentum, norm.num_batches_tracked = before
 
 
 def _dense_layer(inputs: int, growth: int) -> nn.Sequential:
