@@ -436,8 +436,8 @@ def _joined(layer: nn.Module, *made: Tensor) -> Tensor:
 def _again_when_needed(layer: nn.Module, made: list[Tensor]) -> Tensor:
     """What `_joined` gives, keeping only what goes in (G. Pleiss et al., arXiv:1707.06990).
 
-    Layer by layer, not block by block: going back through block 9 then needs 15 GiB at once instead
-    of 54, for 16 images of 1025 x 1025 pixels in float32, and 104 GiB are kept instead of 282.
+    Layer by layer, not block by block: going back through block 9 of `DFCNet` needs 15 GiB at once
+    then, not 54, for 16 images of 1025 x 1025 pixels in float32; 104 GiB are kept, not 282.
     """
 
     def contexts() -> tuple[_Unchanged, _Unchanged]:
