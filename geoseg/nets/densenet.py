@@ -1,0 +1,532 @@
+"""Densely connected networks for land cover, alone or trained beside a second task.
+
+C. Tian, C. Li and J. Shi, Dense Fusion Classmate Network for Land Cover Classification (CVPR
+Workshops 2018): a fully convolutional DenseNet (`FCDenseNet`), the same trained on two data sets at
+once (`ClassmateNet`), and that with all of its blocks fused (`DFCNet`). The encoder is DenseNet-121
+(G. Huang et al., Densely Connected Convolutional Networks, CVPR 2017, table 1), which the paper
+counts from block 2 to 5; blocks 6 to 9 lead back up, block 9 to half of the image's resolution. The
+paper prints no depths for them: here they mirror the encoder, with a small one at the end. As in
+S. Jégou et al., The One Hundred Layers Tiramisu (CVPR Workshops 2017), a block hands up only the
+channels that it made itself. Shapes for 513 x 513 pixels::
+
+    stem      64 @ 257     7 x 7 convolution; pooled to 129
+    block 2  256 @ 129     6 layers; what leaves a block for the next one is halved in channels and
+    block 3  512 @  65    12        averaged over 2 x 2 pixels, incomplete ones at the border too
+    block 4 1024 @  33    24
+    block 5 1024 @  17    16
+    block 6 2304 @  33    24        512 new channels of block 5, enlarged, beside block 4
+    block 7 1664 @  65    12        768 of block 6                     beside block 3
+    block 8  832 @ 129     6        384 of block 7                     beside block 2
+    block 9  384 @ 257     4        192 of block 8                     beside the stem
+    fused    256 @ 257
+
+`FCDenseNet` ends at block 8, `ClassmateNet` at block 9.
+Everything is enlarged by bilinear interpolation with corners aligned, to the exact size of what it
+meets. The grids nest, every second pixel of one on a pixel of the next, where the image has
+``32 k + 1`` rows and columns, which is why the paper crops 513 to 1025. Among such windows a shift
+by 32 pixels shifts the scores. Others work as well, but their grids are stretched onto each other
+by up to half a coarse pixel, so that no shift at all shifts the scores: windows should have 513 or
+1025 rows and columns and be blended. `stride` is 1, for sizes may grow by single pixels; were it
+32, nobody could ask for such windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
+
+from geoseg.errors import UserError
+
+__all__ = ["ClassmateNet", "DFCNet", "FCDenseNet", "load_baseline"]
+
+DENSENET_121 = (6, 12, 24, 16)  # Huang et al., table 1
+BOTTLENECK = 4  # a layer's inner channels by its new ones (Huang et al., section 3)
+MOST_LAYERS = 64  # of a block: DenseNet-264, the deepest of Huang et al., has as many
+MOST_GROWTH = 256
+MOST_CHANNELS = 65_536  # beyond any network; numbers from a damaged file are stopped here
+CASCADE = (3, 2, 1, 0, 4, 5, 6, 7)  # blocks 5, 4, 3, 2, then 6 to 9
+
+
+class FCDenseNet(nn.Module):
+    """The baseline: blocks 2 to 8 and a 1 x 1 convolution, scores at a quarter of the resolution.
+
+    17 289 286 parameters for 3 bands and 6 classes.
+
+    Parameters
+    ----------
+    in_channels : int
+        Bands of the image, C.
+    classes : int
+        Classes to tell apart, K.
+    dec_layers : sequence of int
+        Layers of blocks 6, 7 and 8.
+    enc_layers : sequence of int
+        Layers of blocks 2 to 5.
+    growth : int
+        New channels of a layer; the stem has twice as many.
+
+    Attributes
+    ----------
+    checkpointing : bool
+        Whether training computes the layers of the blocks again on the way back instead of keeping
+        what is inside of them. False unless it is set.
+
+    Raises
+    ------
+    UserError
+        When numbers of layers or channels make no network.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        dec_layers: Sequence[int] = (24, 12, 6),
+        enc_layers: Sequence[int] = DENSENET_121,
+        growth: int = 32,
+    ) -> None:
+        super().__init__()
+        _refuse_depths("dec_layers", dec_layers, 3)
+        _refuse_numbers(MOST_CHANNELS, classes=classes)
+        self.stride = 1
+        self.checkpointing = False
+        self.trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
+        self.head = nn.Conv2d(self.trunk.channels[-1], classes, 1)
+        self.apply(_initialise)
+
+    def coarse(self, image: Tensor) -> Tensor:
+        """Logits (B, classes, h / 4, w / 4), rounded up, of images (B, in_channels, h, w)."""
+        logits: Tensor = self.head(self.trunk(image, self.checkpointing)[-1])
+        return logits
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, classes, h, w) of images (B, in_channels, h, w)."""
+        return _enlarged(self.coarse(image), image)
+
+
+class _Classmates(nn.Module):
+    """Two heads on what a trunk gives: land cover and an auxiliary task."""
+
+    def __init__(self, trunk: Trunk, inputs: int, heads: tuple[int, int], width: int) -> None:
+        super().__init__()
+        self.stride = 1
+        self.checkpointing = False
+        self.heads = heads
+        self.trunk = trunk
+        self.land, self.road = (_head(inputs, width, classes) for classes in heads)
+
+    def shared(self, image: Tensor) -> Tensor:
+        """The last features of both tasks (B, F, h / 2, w / 2), rounded up."""
+        features: Tensor = self.trunk(image, self.checkpointing)[-1]
+        return features
+
+    def coarse(self, image: Tensor) -> Tensor:
+        """Logits (B, K, h / 2, w / 2), rounded up, of images (B, in_channels, h, w).
+
+        In evaluation mode K is ``classes``; in training mode ``auxiliary`` channels follow.
+        """
+        features = self.shared(image)
+        land: Tensor = self.land(features)
+        return torch.cat((land, self.road(features)), 1) if self.training else land
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, K, h, w) of images (B, in_channels, h, w), K as for `coarse`."""
+        return _enlarged(self.coarse(image), image)
+
+
+class ClassmateNet(_Classmates):
+    """Two tasks on one trunk, blocks 2 to 9; scores at half of the resolution.
+
+    Land cover and the auxiliary task, roads in the paper, are learnt from batches with images of
+    both, over which the normalisation takes its statistics. In training mode both heads score every
+    image; of each the loss takes the images that it has labels for. In evaluation mode there is the
+    land cover alone. 19 363 400 parameters for 3 bands, 6 and 2 classes.
+
+    Parameters
+    ----------
+    in_channels : int
+        Bands of the image, C.
+    classes : int
+        Classes of the land cover.
+    auxiliary : int
+        Classes of the auxiliary task.
+    dec_layers : sequence of int
+        Layers of blocks 6 to 9.
+    enc_layers, growth
+        As for `FCDenseNet`.
+    width : int
+        Channels between the two convolutions of a head.
+
+    Attributes
+    ----------
+    heads : tuple of int
+        ``(classes, auxiliary)``, as the channels follow each other in training mode.
+    checkpointing : bool
+        As for `FCDenseNet`.
+
+    Raises
+    ------
+    UserError
+        When numbers of layers or channels make no network.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        auxiliary: int = 2,
+        dec_layers: Sequence[int] = (24, 12, 6, 4),
+        enc_layers: Sequence[int] = DENSENET_121,
+        growth: int = 32,
+        width: int = 256,
+    ) -> None:
+        _refuse_depths("dec_layers", dec_layers, 4)
+        _refuse_numbers(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
+        trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
+        super().__init__(trunk, trunk.channels[-1], (classes, auxiliary), width)
+        self.apply(_initialise)
+
+
+class DFCNet(_Classmates):
+    """`ClassmateNet` whose heads see all blocks, fused; scores at half of the resolution.
+
+    21 288 008 parameters for 3 bands, 6 and 2 classes. Training starts from the weights of a
+    trained `FCDenseNet` (`load_baseline`).
+
+    Parameters
+    ----------
+    in_channels, classes, auxiliary, dec_layers, enc_layers, growth
+        As for `ClassmateNet`.
+    fusion : {"tree", "cascade"}
+        "tree" fuses neighbouring blocks two by two, then what came out of them, until one is left:
+        the paper's rule of pairs that do not overlap. "cascade" adds one block after the other to a
+        running sum, 5, 4, 3, 2, then 6 to 9.
+    post_merge : {"conv", "none"}
+        What follows each sum: 1 x 1 convolution, normalisation and ReLU, or nothing. Sums alone are
+        the same in any order but for the interpolation in between.
+    width : int
+        Channels of the fused features, and between the two convolutions of a head.
+
+    Attributes
+    ----------
+    heads : tuple of int
+        ``(classes, auxiliary)``, as the channels follow each other in training mode.
+    checkpointing : bool
+        As for `FCDenseNet`.
+
+    Raises
+    ------
+    UserError
+        When numbers of layers or channels make no network, or there is no such fusion.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        auxiliary: int = 2,
+        dec_layers: Sequence[int] = (24, 12, 6, 4),
+        fusion: str = "tree",
+        post_merge: str = "conv",
+        width: int = 256,
+        enc_layers: Sequence[int] = DENSENET_121,
+        growth: int = 32,
+    ) -> None:
+        _refuse_depths("dec_layers", dec_layers, 4)
+        _refuse_numbers(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
+        trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
+        super().__init__(trunk, width, (classes, auxiliary), width)
+        self.fusion = DenseFusion(trunk.channels, width, fusion, post_merge)
+        self.apply(_initialise)
+
+    def shared(self, image: Tensor) -> Tensor:
+        """The fused features (B, width, h / 2, w / 2), rounded up."""
+        features: Tensor = self.fusion(self.trunk(image, self.checkpointing))
+        return features
+
+
+def load_baseline(net: ClassmateNet | DFCNet, baseline: Mapping[str, Tensor]) -> list[str]:
+    """Start a network of two tasks from the blocks of a trained baseline.
+
+    Parameters
+    ----------
+    net : ClassmateNet or DFCNet
+        Its blocks 2 to 8 are overwritten.
+    baseline : mapping of str to Tensor
+        The state of an `FCDenseNet` with the same bands, layers and growth.
+
+    Returns
+    -------
+    list of str
+        Names of the weights that the baseline has not, which stay as they were: block 9, the fusion
+        and the heads.
+
+    Raises
+    ------
+    UserError
+        When the baseline has other layers or channels, or is none.
+    """
+    own = net.state_dict()
+    found = {name: weight for name, weight in baseline.items() if name.startswith("trunk.")}
+    differing = [
+        name for name, weight in found.items() if name not in own or own[name].shape != weight.shape
+    ]
+    if differing or not found:
+        raise UserError(
+            f"{len(differing)} of {len(found)} weights of the trunk do not fit"
+            f"{f', first {differing[0]}' if differing else ''}; give the state of an FCDenseNet "
+            "with the same in_channels, enc_layers, growth and first three dec_layers"
+        )
+    return list(net.load_state_dict(found, strict=False).missing_keys)
+
+
+class Trunk(nn.Module):
+    """Stem and dense blocks 2 to 8 or 9.
+
+    Parameters
+    ----------
+    in_channels, growth, enc_layers, dec_layers
+        As for `FCDenseNet`; 3 or 4 `dec_layers`.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        Of each block's output, from block 2 on.
+    """
+
+    def __init__(
+        self, in_channels: int, growth: int, enc_layers: Sequence[int], dec_layers: Sequence[int]
+    ) -> None:
+        super().__init__()
+        _refuse_depths("enc_layers", enc_layers, 4)
+        _refuse_numbers(MOST_CHANNELS, in_channels=in_channels)
+        _refuse_numbers(MOST_GROWTH, growth=growth)
+        fine = (
+            2 * growth
+        )  # "2k convolutions of size 7 x 7 with stride 2" (Huang et al., section 4.2)
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, fine, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(fine),
+            nn.ReLU(inplace=True),
+        )
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        channels, inputs = [], fine
+        for layers in enc_layers:
+            self.encoder.append(DenseBlock(inputs, layers, growth))
+            channels.append(inputs + layers * growth)
+            inputs = channels[-1] // 2
+        self.downs = nn.ModuleList(map(_down, channels[:-1]))
+        skips = (*channels[-2::-1], fine)
+        self.new = tuple(layers * growth for layers in (enc_layers[-1], *dec_layers))
+        for layers, new, skip in zip(dec_layers, self.new, skips, strict=False):
+            self.decoder.append(DenseBlock(new + skip, layers, growth))
+            channels.append(new + skip + layers * growth)
+        self.channels = tuple(channels)
+
+    def forward(self, image: Tensor, checkpointing: bool = False) -> list[Tensor]:
+        """Outputs of the blocks, from block 2 on, of images (B, in_channels, h, w)."""
+        fine = self.stem(image)
+        outputs = [self.encoder[0](self.pool(fine), checkpointing)]
+        for down, block in zip(self.downs, self.encoder[1:], strict=True):
+            outputs.append(block(down(outputs[-1]), checkpointing))
+        skips = (*outputs[-2::-1], fine)
+        for block, new, skip in zip(self.decoder, self.new, skips, strict=False):
+            lifted = _enlarged(outputs[-1][:, -new:], skip)
+            outputs.append(block(torch.cat((lifted, skip), 1), checkpointing))
+        return outputs
+
+
+class DenseBlock(nn.Module):
+    """Layers that each see what all layers before them made.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels that come in; ``inputs + layers * growth`` come out.
+    layers : int
+    growth : int
+        New channels of a layer.
+    """
+
+    def __init__(self, inputs: int, layers: int, growth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            _dense_layer(inputs + i * growth, growth) for i in range(layers)
+        )
+
+    def forward(self, features: Tensor, checkpointing: bool = False) -> Tensor:
+        """The input and what every layer made (B, inputs + layers * growth, h, w)."""
+        made = [features]
+        for layer in self.layers:
+            made.append(_again_when_needed(layer, made) if checkpointing else _joined(layer, *made))
+        return torch.cat(made, 1)
+
+
+class DenseFusion(nn.Module):
+    """All blocks brought to one width and summed, two at a time, the coarser one enlarged.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Of each block's output, from block 2 to 9.
+    width : int
+        Channels that come out.
+    order, post_merge : str
+        As `fusion` and `post_merge` of `DFCNet`.
+
+    Raises
+    ------
+    UserError
+        When there is no such order or no such thing to follow a sum.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int, order: str, post_merge: str) -> None:
+        super().__init__()
+        _refuse_other_words("fusion", order, ("tree", "cascade"))
+        _refuse_other_words("post_merge", post_merge, ("conv", "none"))
+        self.order = order
+        self.leaves = nn.ModuleList(_pointwise(each, width) for each in channels)
+        self.merges = nn.ModuleList(
+            _pointwise(width, width) if post_merge == "conv" else nn.Identity()
+            for _ in channels[1:]
+        )
+
+    def forward(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Features (B, width, h / 2, w / 2) of the outputs of blocks 2 to 9."""
+        nodes: list[Tensor] = [leaf(block) for leaf, block in zip(self.leaves, blocks, strict=True)]
+        merges = iter(self.merges)
+
+        def merged(a: Tensor, b: Tensor) -> Tensor:
+            features: Tensor = next(merges)(_sum(a, b))
+            return features
+
+        if self.order == "cascade":
+            total = nodes[CASCADE[0]]
+            for i in CASCADE[1:]:
+                total = merged(total, nodes[i])
+            return total
+        while len(nodes) > 1:
+            nodes = list(map(merged, nodes[::2], nodes[1::2]))
+        return nodes[0]
+
+
+def _sum(a: Tensor, b: Tensor) -> Tensor:
+    """Both added on the finer of their grids."""
+    coarse, fine = (a, b) if a.shape[2:].numel() < b.shape[2:].numel() else (b, a)
+    return fine + _enlarged(coarse, fine)
+
+
+def _enlarged(features: Tensor, other: Tensor) -> Tensor:
+    """Features with the rows and columns of another tensor; corners stay corners."""
+    size = other.shape[2:]
+    enlarged: Tensor = F.interpolate(features, size, mode="bilinear", align_corners=True)
+    return enlarged
+
+
+def _joined(layer: nn.Module, *made: Tensor) -> Tensor:
+    features: Tensor = layer(torch.cat(made, 1))
+    return features
+
+
+def _again_when_needed(layer: nn.Module, made: list[Tensor]) -> Tensor:
+    """What `_joined` gives, keeping only what goes in (G. Pleiss et al., arXiv:1707.06990).
+
+    Layer by layer, not block by block: going back through block 9 of `DFCNet` needs 15 GiB at once
+    then, not 54, for 16 images of 1025 x 1025 pixels in float32; 104 GiB are kept, not 282.
+    """
+
+    def contexts() -> tuple[_Unchanged, _Unchanged]:
+        return _Unchanged([]), _Unchanged(layer.modules())
+
+    features: Tensor = checkpoint(
+        _joined, layer, *made, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+    )
+    return features
+
+
+class _Unchanged:
+    """Keeps the running statistics of layers while they see the same batch again."""
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        self.norms = [each for each in layers if isinstance(each, nn.BatchNorm2d)]
+
+    def __enter__(self) -> None:
+        self.before = [(each.momentum, each.num_batches_tracked) for each in self.norms]
+        for norm in self.norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+
+    def __exit__(self, *error: object) -> None:
+        for norm, before in zip(self.norms, self.before, strict=True):
+            norm.momentum, norm.num_batches_tracked = before
+
+
+def _dense_layer(inputs: int, growth: int) -> nn.Sequential:
+    """1 x 1 and 3 x 3 convolution, each after normalisation and ReLU."""
+    inner = BOTTLENECK * growth
+    return nn.Sequential(
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(inputs, inner, 1, bias=False),
+        nn.BatchNorm2d(inner),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(inner, growth, 3, padding=1, bias=False),
+    )
+
+
+def _down(inputs: int) -> nn.Sequential:
+    """Half the channels, rows and columns; `ceil_mode` keeps grids of ``32 k + 1`` nested."""
+    return nn.Sequential(
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(inputs, inputs // 2, 1, bias=False),
+        nn.AvgPool2d(2, stride=2, ceil_mode=True),
+    )
+
+
+def _pointwise(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    )
+
+
+def _head(inputs: int, width: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, classes, 1),
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    """Normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0."""
+    # Weights without values, of which only shapes are wanted, need none.
+    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+        nn.init.kaiming_normal_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _refuse_depths(option: str, layers: Sequence[int], blocks: int) -> None:
+    sound = all(isinstance(each, int) and 1 <= each <= MOST_LAYERS for each in layers)
+    if len(layers) != blocks or not sound:
+        raise UserError(
+            f"{option} {list(layers)}: give {blocks} whole numbers from 1 to {MOST_LAYERS}, the "
+            "layers of each block"
+        )
+
+
+def _refuse_numbers(most: int, **numbers: int) -> None:
+    for option, number in numbers.items():
+        if not isinstance(number, int) or not 1 <= number <= most:
+            raise UserError(f"{option} {number!r}: give a whole number from 1 to {most}")
+
+
+def _refuse_other_words(option: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise UserError(f"{option} {word!r}: choose from {', '.join(known)}")
