@@ -19,7 +19,7 @@ import geoseg
 from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.nets.fold import fold_batch_norms
-from geoseg.nets.fusion import STAGES, EarlyFusion, LateFusion, MiddleFusion
+from geoseg.nets.fusion import STAGES, EarlyFusion, LateFusion, MiddleFusion, Pyramid
 from geoseg.reach import Reach, measure_reach
 
 BANDS, CLASSES = 3, 4
@@ -91,6 +91,26 @@ def test_a_pyramid_costs_what_its_convolutions_do() -> None:
     with torch.device("meta"):
         pooled, pyramid = (count(EarlyFusion(12, 10, decoder=each)) for each in DECODERS)
     assert pyramid - pooled == laterals + smooth + (128 * 10 + 10) - (2048 * 10 + 10)
+
+
+def test_a_pyramid_adds_coarse_features_to_finer_ones_and_sums_all_at_a_quarter() -> None:
+    net = Pyramid([3, 5, 7, 9], CLASSES).double()
+    maps = [
+        torch.randn(2, channels, 2**halvings, 3 * 2**halvings, dtype=torch.float64)
+        for channels, halvings in zip((3, 5, 7, 9), (4, 3, 2, 1), strict=True)
+    ]
+
+    def to(features: Tensor, like: Tensor) -> Tensor:
+        return functional.interpolate(features, like.shape[2:], mode="bilinear")
+
+    with torch.no_grad():
+        l1, l2, l3, l4 = (net.lateral[i](maps[i]) for i in range(4))
+        p3 = l3 + to(l4, l3)
+        p2 = l2 + to(p3, l2)
+        p1 = l1 + to(p2, l1)
+        total = sum(to(net.smooth[i](level), l1) for i, level in enumerate((p1, p2, p3, l4)))
+        expected = functional.interpolate(net.score(total), (64, 192), mode="bilinear")
+        torch.testing.assert_close(net(maps), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_radar_and_optical_features_meet_with_512_channels_at_an_eighth() -> None:
@@ -215,6 +235,17 @@ def test_late_scores_are_the_mean_of_those_of_each_sensor_for_the_same_image() -
             scores = torch.empty_like(expected)
             scores[order] = torch.cat([net(batch) for batch in images[order].split(size)])
             torch.testing.assert_close(scores, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_late_scores_in_training_are_those_of_each_sensor_in_order() -> None:
+    net = small("late").double().train()
+    images = torch.randn(2, BANDS, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        expected = [
+            alone(net, 0, 2).train()(images[:, :2]),
+            alone(net, 1, 1).train()(images[:, 2:]),
+        ]
+        torch.testing.assert_close(net(images), torch.cat(expected, 1), rtol=1e-9, atol=1e-9)
 
 
 def test_late_networks_trained_by_the_sum_of_their_losses_learn_as_if_alone() -> None:

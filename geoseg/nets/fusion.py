@@ -305,10 +305,9 @@ class Pyramid(nn.Module):
         levels = [lateral(each) for lateral, each in zip(self.lateral, stages, strict=True)]
         for coarse in reversed(range(1, len(levels))):
             levels[coarse - 1] = levels[coarse - 1] + _enlarged(levels[coarse], 2)
-        total = self.smooth[0](levels[0])
-        for i, (smooth, level) in enumerate(zip(self.smooth, levels, strict=True)):
-            if i > 0:
-                total = total + _enlarged(smooth(level), 2**i)
+        total, *coarser = (smooth(each) for smooth, each in zip(self.smooth, levels, strict=True))
+        for halvings, each in enumerate(coarser, 1):
+            total = total + _enlarged(each, 2**halvings)
         return _enlarged(self.score(total), 4)
 
 
@@ -390,6 +389,7 @@ def _split(image: Tensor, sensors: list[int]) -> Sequence[Tensor]:
 
 def _checkpointed(stage: nn.Module, features: Tensor) -> Tensor:
     """The output of a stage whose inside is computed again when gradients are."""
+    # Contexts of the first and of the second computation; there is nothing to keep in the first.
     output: Tensor = checkpoint(
         stage,
         features,
