@@ -501,7 +501,7 @@ def train(
     progress: str,
 ) -> None:
     """Train a model from labelled rasters."""
-    from geoseg.train import train_files
+    from geoseg.recipes import train_files
 
     with running(progress, "--resume goes on from the last checkpoint") as console:
         train_files(

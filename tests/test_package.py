@@ -54,6 +54,7 @@ LAYERS = {
     "evaluation": 5,
     "doctor": 5,
     "demo": 6,
+    "recipes": 6,
     "cli": 7,
     "accessor": 7,
     "__main__": 8,

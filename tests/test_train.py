@@ -24,8 +24,11 @@ from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.metrics import ConfusionMatrix
 from geoseg.reach import Reach, measure_reach
-from geoseg.train import Dataset, Settings, fit, loop, report, train_files
+from geoseg.recipes import train_files
+from geoseg.train import Augmentation, Dataset, Settings, feed, fit, loop, report
 from geoseg.train.checkpoint import State, checkpoint_of, restore, save
+from geoseg.train.losses import cross_entropy
+from geoseg.train.stated_loss import LOSSES
 
 QUICK = Settings(options={"widths": (4, 8)}, crop=16, batch=4, steps=8, lr=1e-2, save_every=3)
 
@@ -92,7 +95,7 @@ def test_one_batch_is_learnt_by_heart(data: Dataset, tmp_path: Path) -> None:
     scene = Scene(data.training[0].image[:, :16, :16], data.training[0].labels[:16, :16])
     losses: list[float] = []
     fit(
-        replace(QUICK, steps=60, gain=0.0, offset=0.0),
+        replace(QUICK, steps=60, augment=Augmentation()),
         replace(data, training=[scene], validation=(), held_out=()),
         tmp_path / "model.safetensors",
         on_progress=lambda event: losses.append(event["loss"]) if "loss" in event else None,
@@ -151,16 +154,22 @@ def test_missing_pixels_stay_missing_and_teach_nothing(
     scenes = [Scene(image, labels)]
     data = Dataset("gaps", "", as_classes(["a", "b"]), ("only",), scenes, scenes, scenes)
     seen: list[torch.Tensor] = []
-    learn = loop.cross_entropy
 
     def watched(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         seen.extend([logits, labels])
-        return learn(logits, labels, weights)
+        return cross_entropy(logits, labels, weights)
 
     # The image itself, twice, is what this network makes of it.
     monkeypatch.setitem(nets.REGISTRY, "copy", Copy)
-    monkeypatch.setattr(loop, "cross_entropy", watched)
-    settings = Settings(net="copy", crop=8, batch=8, steps=1, validate_every=1, offset=1.0)
+    monkeypatch.setitem(LOSSES, "cross_entropy", watched)
+    settings = Settings(
+        net="copy",
+        crop=8,
+        batch=8,
+        steps=1,
+        validate_every=1,
+        augment=Augmentation(offset=1.0),
+    )
     model = fit(settings, data, tmp_path / "model")
     logits, known = seen
     assert ((logits == 0).all(1) == (known == IGNORE)).all()
@@ -327,12 +336,11 @@ def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
 ) -> None:
     path, calls = tmp_path / "model", []
 
-    def failing(*args: Any) -> torch.Tensor:
+    def failing(*args: Any, **options: Any) -> torch.Tensor:
         calls.append(1)
-        return learn(*args) * (float("nan") if len(calls) == 6 else 1.0)
+        return cross_entropy(*args, **options) * (float("nan") if len(calls) == 6 else 1.0)
 
-    learn = loop.cross_entropy
-    monkeypatch.setattr(loop, "cross_entropy", failing)
+    monkeypatch.setitem(LOSSES, "cross_entropy", failing)
     with pytest.raises(UserError, match=r"diverged at step 5: .* last checkpoint is .*model.check"):
         fit(QUICK, data, path)
     assert not path.exists()
@@ -346,8 +354,10 @@ def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
 def test_divergence_before_the_first_checkpoint_says_that_there_is_none(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn = loop.cross_entropy
-    monkeypatch.setattr(loop, "cross_entropy", lambda *args: learn(*args) * float("inf"))
+    def endless(*args: Any, **options: Any) -> torch.Tensor:
+        return cross_entropy(*args, **options) * float("inf")
+
+    monkeypatch.setitem(LOSSES, "cross_entropy", endless)
     with pytest.raises(UserError, match=r"diverged at step 0: .* nothing was saved yet"):
         fit(QUICK, data, tmp_path / "model")
     assert not list(tmp_path.iterdir())
@@ -369,7 +379,7 @@ def test_a_batch_is_read_while_the_one_before_is_learnt_from(
 ) -> None:
     begun = [threading.Event() for _ in range(QUICK.steps)]
     reads = count()
-    read, step = loop.batches, loop._step
+    read, step = feed.batches, loop._step
 
     def reading(*args: Any) -> Any:
         begun[next(reads)].set()
@@ -380,7 +390,7 @@ def test_a_batch_is_read_while_the_one_before_is_learnt_from(
             assert begun[state.step + 1].wait(60), "the next batch is not asked for yet"
         return step(run, state, *args)
 
-    monkeypatch.setattr(loop, "batches", reading)
+    monkeypatch.setattr(feed, "batches", reading)
     monkeypatch.setattr(loop, "_step", learning)
     events: list[dict[str, Any]] = []
     fit(replace(QUICK, validate_every=99), data, tmp_path / "model", on_progress=events.append)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
+from geoseg.recipes import RECIPES, find_recipe
 from geoseg.train.losses import class_weights, cross_entropy
-from geoseg.train.settings import RECIPES, Settings, change, find_recipe
+from geoseg.train.settings import Settings, change
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -97,7 +98,7 @@ def test_an_unknown_recipe_is_refused_with_those_that_there_are() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("step=3", r"no setting 'step'; choose from net, crop, .*steps.*widths"),
+        ("step=3", r"no setting 'step'; choose from net, .*crop.*steps.*gain.*widths"),
         ("options={}", r"no setting 'options'"),
         ("in_channels=3", r"no setting 'in_channels'"),
         ("steps", r"'steps': write it as key=value"),

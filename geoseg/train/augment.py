@@ -240,7 +240,7 @@ def window_size(rng: np.random.Generator, crop: int, scale: tuple[float, float])
         Lowest and highest scale, drawn uniformly: at 2 half the rows and columns are read, and the
         ground looks twice as large.
     """
-    return max(round(crop / rng.uniform(*scale)), 1)
+    return crop if scale[0] == scale[1] == 1 else max(round(crop / rng.uniform(*scale)), 1)
 
 
 def resized(

@@ -38,6 +38,8 @@ class State:
         Steps done.
     history : list of dict
         Scores on the validation scenes, with the step of each.
+    scaler : GradScaler
+        Keeps gradients of fp16 in range; of other precisions it does nothing.
     average : AveragedModel, optional
         Of the weights at the ends of cycles, see `geoseg.train.averaging`.
     """
@@ -46,6 +48,9 @@ class State:
     optimiser: torch.optim.Optimizer
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    scaler: torch.amp.GradScaler = field(
+        default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False)
+    )
     average: AveragedModel | None = None
 
 
@@ -64,7 +69,8 @@ def save(state: State, path: Path, facts: dict[str, Any]) -> None:
     facts : dict
         What the run is, to be compared when it is resumed; JSON.
     """
-    header = {"step": state.step, "history": state.history, "facts": facts}
+    scaler = state.scaler.state_dict()
+    header = {"step": state.step, "history": state.history, "scaler": scaler, "facts": facts}
     draft = path.with_name(f"{path.name}.part")
     save_file(_tensors(state), draft, metadata={METADATA_KEY: json.dumps(header)})
     os.replace(draft, path)
@@ -97,6 +103,8 @@ def restore(state: State, path: Path) -> dict[str, Any]:
         ) from error
     _restore_optimiser(state.optimiser, _below("optimiser", tensors))
     state.step, state.history = int(header["step"]), list(header["history"])
+    if state.scaler.is_enabled() and header["scaler"]:
+        state.scaler.load_state_dict(header["scaler"])
     facts: dict[str, Any] = header["facts"]
     return facts
 

@@ -44,6 +44,8 @@ class Dataset:
         Ground sample distance in metres.
     licence : str
         Under which the model may be passed on.
+    unscored : tuple of int
+        Labels that are learnt, but whose pixels no score counts.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Dataset:
     held_out: Sequence[Scene] = ()
     gsd: float | None = None
     licence: str = "other"
+    unscored: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.training:

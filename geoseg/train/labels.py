@@ -58,7 +58,9 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
         bands=tuple(spec.bands),
         gsd=spec.gsd,
         licence=spec.licence,
-        **scenes,
+        training=scenes["training"],
+        validation=scenes["validation"],
+        held_out=scenes["held_out"],
     )
 
 

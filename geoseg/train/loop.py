@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -22,22 +20,23 @@ from torch import Tensor, nn
 from geoseg import nets
 from geoseg.devices import find_devices
 from geoseg.errors import UserError
-from geoseg.loader import Batch, batches
-from geoseg.segmenter import Segmenter
-from geoseg.train import checkpoint, report
-from geoseg.train.augment import Augmentation, augment, resized, window_size
+from geoseg.segmenter import Segmenter, load
+from geoseg.train import averaging, checkpoint, report
 from geoseg.train.checkpoint import State
 from geoseg.train.dataset import Dataset, Statistics, measure
-from geoseg.train.losses import class_weights, cross_entropy
-from geoseg.train.sampling import Uniform
-from geoseg.train.schedules import schedule_of
-from geoseg.train.settings import Settings, find_recipe
+from geoseg.train.feed import Drawn, Feed
+from geoseg.train.losses import Loss, class_weights, over_heads
+from geoseg.train.processes import Group, joined
+from geoseg.train.settings import Settings
+from geoseg.train.stated_loss import loss_of
 
 __all__ = ["fit"]
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[dict[str, Any]], None]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,10 @@ class Run:
     data : Dataset
     model : Segmenter
         Around the network that is trained.
-    weights : Tensor, shape (K,)
-        What a pixel of each class weighs in the loss.
+    loss : callable
+        Of scores and labels, over all heads of the network.
+    feed : Feed
+    group : Group
     saved : Path
         Where checkpoints go.
     tell : callable
@@ -61,7 +62,9 @@ class Run:
     settings: Settings
     data: Dataset
     model: Segmenter
-    weights: Tensor
+    loss: Loss
+    feed: Feed
+    group: Group
     saved: Path
     tell: Progress
 
@@ -75,10 +78,11 @@ class Run:
 
 
 def fit(
-    recipe: str | Settings,
+    settings: Settings,
     data: Dataset,
     out: str | PathLike[str],
     *,
+    classmate: Dataset | None = None,
     resume: bool = False,
     device: str = "auto",
     on_progress: Progress | None = None,
@@ -87,11 +91,13 @@ def fit(
 
     Parameters
     ----------
-    recipe : str or Settings
-        A key of `geoseg.train.RECIPES`, or the settings themselves.
+    settings : Settings
     data : Dataset
     out : path-like
         The model file. While training, ``OUT.checkpoint`` lies beside it.
+    classmate : Dataset, optional
+        Another task, for the second head of a network that has one: a batch of it is learnt at
+        every step as well. The model has the classes of `data` alone.
     resume : bool
         Go on from the checkpoint, if there is one. On a processor the model is then the same, bit
         by bit, as that of an undisturbed run.
@@ -100,7 +106,8 @@ def fit(
     on_progress : callable, optional
         Called with a dict at the start (``event, total, unit``) and after every step (``event,
         done, total, unit, loss, eta_s, waiting``: the share of the time so far that was spent
-        waiting for pixels). Scores on the validation scenes go to the log.
+        waiting for pixels; ``miou`` once there is one). Scores on the validation scenes go to the
+        log.
 
     Returns
     -------
@@ -113,108 +120,140 @@ def fit(
         When `out` or its checkpoint is in the way, the data cannot be learnt from, or training
         diverges; the last checkpoint is kept then.
     """
-    settings = find_recipe(recipe) if isinstance(recipe, str) else recipe
     path = Path(fspath(out))
     saved = checkpoint.checkpoint_of(path)
     _refuse_to_replace(path, saved, resume)
-    with _own_randomness(settings.seed):
-        run = _prepare(settings, data.in_memory(), saved, device, on_progress or _nobody)
-        state = State(run.model.net, _optimiser(run.model.net, settings))
+    first = find_devices(device)[0]
+    with joined(first) as group, _own_randomness(settings.seed):
+        sets = [each.in_memory() for each in (data, classmate) if each is not None]
+        run = _prepare(settings, sets, saved, group, group.own(first), on_progress or _nobody)
+        state = _begin(run)
         if saved.exists():
             _go_on(run, state)
+        elif settings.rehearse:
+            _rehearse(run, state)
         _train(run, state)
-    trained = _described(run, state, device)
-    trained.save(path)
-    saved.unlink(missing_ok=True)
+        if state.average is not None:
+            _take_average(run, state)
+        trained = _described(run, state, device) if group.leads else run.model
+        if group.leads:
+            trained.save(path)
+            saved.unlink(missing_ok=True)
     return trained
 
 
 def _train(run: Run, state: State) -> None:
     settings, first, begun, waited = run.settings, state.step, time.monotonic(), 0.0
-    event = {"total": settings.steps, "unit": "step"}
+    event: dict[str, Any] = {"total": settings.steps, "unit": "step"}
     run.tell({"event": "start", **event})
+    forward = run.group.wrap(state.net)
+    snapshots = settings.rates.snapshots(settings.steps)
+    losses: list[float] = []
     asked = begun
-    with closing(_batches(run, first)) as coming:
-        for batch, rng in coming:
+    with closing(run.feed.from_step(first, settings.steps)) as coming:
+        for drawn in coming:
             waited += time.monotonic() - asked
-            loss = _step(run, state, batch, rng)
+            losses.append(_step(run, state, forward, drawn))
             state.step += 1
-            if state.step % settings.validate_every == 0:
-                _validate(run, state)
-            if state.step % settings.save_every == 0:
+            if state.average is not None and state.step in snapshots:
+                state.average.update_parameters(state.net)
+            if run.group.leads and state.step % settings.validate_every == 0:
+                event |= _look_back(run, state, losses)
+            if run.group.leads and state.step % settings.save_every == 0:
                 checkpoint.save(state, run.saved, run.facts())
             asked = time.monotonic()
             pace = (asked - begun) / (state.step - first)
             told = {
-                "loss": loss,
+                "loss": losses[-1],
                 "eta_s": pace * (settings.steps - state.step),
                 "waiting": waited / max(asked - begun, 1e-9),
             }
             run.tell({"event": "progress", "done": state.step, **event, **told})
 
 
-def _batches(run: Run, first: int) -> Generator[tuple[Batch, np.random.Generator], None, None]:
-    """The batch of each step from one on, read while the one before is learnt from."""
+def _step(run: Run, state: State, forward: nn.Module, drawn: Drawn) -> float:
+    """Learn from the windows of a step; the loss before they were learnt from."""
     settings = run.settings
-    sampler, scale = Uniform(run.data.training), _augmentation(settings).scale
-
-    def read(step: int) -> tuple[Batch, np.random.Generator]:
-        # Drawn from seed and step alone, so that a resumed run sees what an undisturbed one saw.
-        rng = np.random.default_rng((settings.seed, step))
-        size = window_size(rng, settings.crop, scale)
-        drawn = sampler.draw(rng, step * settings.batch, settings.batch, size)
-        return next(batches(drawn, settings.batch)), rng
-
-    steps = iter(range(first, settings.steps))
-    with ThreadPoolExecutor(1, "geoseg-read") as reader:
-        coming = deque(reader.submit(read, step) for step in islice(steps, 1))
-        while coming:
-            coming.extend(reader.submit(read, step) for step in islice(steps, 1))
-            yield coming.popleft().result()
-
-
-def _step(run: Run, state: State, batch: Batch, rng: np.random.Generator) -> float:
-    """Learn from one batch; the loss before it was learnt from."""
-    settings = run.settings
-    values, labels = _augmented(run, batch, rng)
-    torch.manual_seed(int(rng.integers(2**63)))  # of layers that draw, such as dropout
-    schedule = schedule_of(settings.schedule)
+    values, labels = run.feed.changed(drawn)
+    torch.manual_seed(int(drawn.rng.integers(2**63)))  # of layers that draw, such as dropout
     for group in state.optimiser.param_groups:
-        group["lr"] = settings.lr * schedule.factor(state.step, settings.steps)
-    state.net.train()
+        group["lr"] = settings.lr * settings.rates.factor(state.step, settings.steps)
+    forward.train()
     state.optimiser.zero_grad()
-    loss = cross_entropy(state.net(values), labels, run.weights)
-    loss.backward()  # type: ignore[no-untyped-call]
+    total = 0.0
+    parts = zip(values.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True)
+    for part, truth in parts:
+        loss = _loss(run, forward, part, truth) * (len(part) / len(values))
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    state.scaler.unscale_(state.optimiser)
     norm = nn.utils.clip_grad_norm_(state.net.parameters(), settings.clip)
-    if not torch.isfinite(loss.detach() + norm):  # before the weights take harm
+    # Before the weights take harm; the scaler of fp16 leaves out steps that went too far itself.
+    if not np.isfinite(total) or not (state.scaler.is_enabled() or torch.isfinite(norm)):
         raise UserError(_diverged(run, state))
-    state.optimiser.step()
-    return float(loss.detach())
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    return total
 
 
-def _augmented(run: Run, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Values (B, C, n, n) as the network sees them, and labels (B, n, n)."""
-    assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
-    device = run.model.device
-    values, valid = run.model.normalise(batch.pixels.to(device), batch.nodata)
-    windows = resized(values, batch.labels.to(device), valid, run.settings.crop)
-    values, labels = augment(*windows, rng, _augmentation(run.settings))
-    return values.contiguous(memory_format=torch.channels_last), labels
+def _loss(run: Run, forward: nn.Module, values: Tensor, labels: Tensor) -> Tensor:
+    precision = run.settings.precision
+    with torch.autocast(values.device.type, DTYPES[precision], enabled=precision != "fp32"):
+        scores: Tensor = forward(values)
+    return run.loss(scores, _centre(labels, scores))
 
 
-def _augmentation(settings: Settings) -> Augmentation:
-    return Augmentation(gain=settings.gain, offset=settings.offset)
+def _centre(labels: Tensor, scores: Tensor) -> Tensor:
+    """The labels below scores, which may be fewer: of the middle of a window."""
+    rows, columns = scores.shape[2:]
+    top, left = (labels.shape[1] - rows) // 2, (labels.shape[2] - columns) // 2
+    return labels[:, top : top + rows, left : left + columns]
 
 
-def _validate(run: Run, state: State) -> None:
+def _look_back(run: Run, state: State, losses: list[float]) -> dict[str, float]:
+    """Note how the steps since the last time went, and score the validation scenes."""
+    rate = state.optimiser.param_groups[0]["lr"]
+    row = {"step": state.step, "lr": rate, "loss": float(np.mean(losses))}
+    losses[:-1] = []
     if not run.data.validation:
-        return
+        state.history.append(row)
+        return {}
     state.net.eval()
-    size, count = run.settings.crop, run.settings.batch
-    matrix = report.score_windows(run.model, run.data.validation, size, count)
-    score = {"step": state.step, "miou": matrix.miou(), "overall_accuracy": matrix.accuracy()}
-    state.history.append(score)
-    log.info("step %d: validation mIoU %.3f, overall accuracy %.3f", *score.values())
+    matrix = report.score_windows(
+        run.model, run.data.validation, run.settings.crop, run.settings.batch, run.data.unscored
+    )
+    miou, accuracy = matrix.miou(), matrix.accuracy()
+    state.history.append({**row, "miou": miou, "overall_accuracy": accuracy})
+    log.info("step %d: validation mIoU %.3f, overall accuracy %.3f", state.step, miou, accuracy)
+    return {"miou": miou}
+
+
+def _rehearse(run: Run, state: State) -> None:
+    """Learn the first batch by heart with a copy: what does not even do that will never learn."""
+    net = copy.deepcopy(state.net)
+    twin = _begin(replace(run, model=Segmenter.from_card(net, run.model.card)))
+    drawn = run.feed.draw(0)
+    losses = []
+    for _ in range(run.settings.rehearse):
+        again = Drawn(drawn.batches, np.random.default_rng(run.settings.seed))
+        losses.append(_step(run, twin, twin.net, again))
+    if not min(losses[1:], default=-np.inf) < losses[0]:
+        log.warning(
+            "in %d steps on one batch the loss did not fall below %.4g; look at the learning rate "
+            "(%g) and the labels",
+            len(losses),
+            losses[0],
+            run.settings.lr,
+        )
+
+
+def _take_average(run: Run, state: State) -> None:
+    """Give the network the averaged weights, and statistics gathered from an epoch's batches."""
+    assert state.average is not None  # noqa: S101  (for the type checker)
+    batch = run.settings.batch
+    epoch = range(min(-(-len(run.data.training) // batch), run.settings.steps))
+    shown = (run.feed.changed(run.feed.draw(step))[0] for step in epoch)
+    averaging.finish(state.average, state.net, shown)
 
 
 def _diverged(run: Run, state: State) -> str:
@@ -226,11 +265,53 @@ def _diverged(run: Run, state: State) -> str:
     )
 
 
-def _prepare(settings: Settings, data: Dataset, saved: Path, device: str, tell: Progress) -> Run:
+def _prepare(
+    settings: Settings,
+    sets: Sequence[Dataset],
+    saved: Path,
+    group: Group,
+    device: torch.device,
+    tell: Progress,
+) -> Run:
+    data = sets[0]
     statistics = measure(data)
-    model = _untrained(settings, data, statistics, find_devices(device)[0])
-    weights = class_weights(statistics.class_pixels, settings.class_power).to(model.device)
-    return Run(settings, data, model, weights, saved, tell)
+    model = _untrained(settings, data, statistics, device)
+    weights = class_weights(statistics.class_pixels, settings.class_power).to(device)
+    loss = _loss_of(settings, model.net, sets, weights)
+    feed = Feed(settings, sets, model, group)
+    return Run(settings, data, model, loss, feed, group, saved, tell if group.leads else _nobody)
+
+
+def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weights: Tensor) -> Loss:
+    """The loss over all heads of a network.
+
+    Each of several data sets has a head of its own. With one, all heads learn from it, as the
+    branches of a late fusion do.
+    """
+    own = loss_of(settings.loss, weights)
+    classes = [len(each.classes) for each in sets]
+    heads: Sequence[int] = getattr(net, "heads", (classes[0],))
+    if len(sets) > 1:
+        if list(heads) != classes:
+            raise UserError(
+                f"network {settings.net!r} has heads of {list(heads)} classes, the data sets have "
+                f"{classes}; choose a network with a head for each, e.g. classmatenet"
+            )
+        return over_heads([own, *(loss_of(settings.loss) for _ in sets[1:])], heads)
+    if any(head != classes[0] for head in heads):
+        raise UserError(
+            f"network {settings.net!r} has a second head of {heads[-1]} classes; name the data set "
+            "that it learns from as classmate"
+        )
+    if len(heads) == 1:
+        return own
+
+    def of_all_heads(scores: Tensor, labels: Tensor) -> Tensor:
+        return torch.stack(
+            [own(each, labels) for each in torch.split(scores, list(heads), 1)]
+        ).sum()
+
+    return of_all_heads
 
 
 def _untrained(
@@ -240,9 +321,14 @@ def _untrained(
         {"in_channels": len(data.bands), "classes": len(data.classes), **settings.options}
     )
     net = nets.build(settings.net, **options)
+    if settings.start:
+        _start_from(net, settings.start)
+    if settings.checkpointing:
+        _compute_anew(net, settings.net)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1/4 faster on CPU
     counts = map(int, statistics.class_pixels)
-    return Segmenter(
+    bands = len(data.bands)
+    model = Segmenter(
         net.to(device),
         name=data.name,
         description=data.description,
@@ -250,8 +336,8 @@ def _untrained(
         options=options,
         classes=data.classes,
         bands=data.bands,
-        mean=statistics.mean,
-        std=statistics.std,
+        mean=_a_band(settings.mean, bands) or statistics.mean,
+        std=_a_band(settings.std, bands) or statistics.std,
         value_range=statistics.value_range,
         gsd=data.gsd,
         licence=data.licence,
@@ -261,10 +347,60 @@ def _untrained(
             "settings": _plain(asdict(settings)),
         },
     )
+    if model.card.halo is not None:
+        return model
+    # What a network that looks at its whole window sees at work is as large as in training.
+    return Segmenter.from_card(model.net, replace(model.card, window=settings.crop))
 
 
-def _optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
+def _a_band(stated: Sequence[float], bands: int) -> Sequence[float]:
+    """One number a band of what was stated for all of them, or for each."""
+    if len(stated) in (0, bands):
+        return stated
+    if len(stated) > 1:
+        raise UserError(
+            f"mean and std have {len(stated)} numbers for {bands} bands; give one, or one a band"
+        )
+    return list(stated) * bands
+
+
+def _start_from(net: nn.Module, path: str) -> None:
+    """Give a network the weights of another one that have the same names and shapes."""
+    own, given = net.state_dict(), load(path).net.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in given.items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if not fitting:
+        raise UserError(f"start={path}: none of its weights fit this network; choose another model")
+    net.load_state_dict(own | fitting)
+    log.info("%d of %d weights are those of %s", len(fitting), len(own), path)
+
+
+def _compute_anew(net: nn.Module, name: str) -> None:
+    able = [module for module in net.modules() if hasattr(module, "checkpointing")]
+    if not able:
+        raise UserError(f"network {name!r} cannot compute features anew; leave checkpointing out")
+    for module in able:
+        module.checkpointing = True  # type: ignore[assignment]
+
+
+def _begin(run: Run) -> State:
+    """The network before its first step."""
+    settings, net = run.settings, run.model.net
+    parameters, rate, shrink = net.parameters(), settings.lr, settings.weight_decay
+    optimiser: torch.optim.Optimizer
+    if settings.optimiser == "sgd":
+        optimiser = torch.optim.SGD(
+            parameters, rate, momentum=settings.momentum, weight_decay=shrink
+        )
+    else:
+        kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+        optimiser = kind(parameters, rate, weight_decay=shrink)
+    scaler = torch.amp.GradScaler(run.model.device.type, enabled=settings.precision == "fp16")
+    average = averaging.begin(net) if settings.rates.snapshots(settings.steps) else None
+    return State(net, optimiser, scaler=scaler, average=average)
 
 
 def _go_on(run: Run, state: State) -> None:
@@ -283,7 +419,9 @@ def _described(run: Run, state: State, device: str) -> Segmenter:
     model = Segmenter.from_card(state.net, run.model.card)
     parts = {"validation": run.data.validation, "held_out": run.data.held_out}
     metrics = {
-        name: report.scores(report.score_maps(model, scenes, device), model.card.classes)
+        name: report.scores(
+            report.score_maps(model, scenes, device, run.data.unscored), model.card.classes
+        )
         for name, scenes in parts.items()
         if scenes
     }
@@ -302,7 +440,7 @@ def _refuse_to_replace(path: Path, saved: Path, resume: bool) -> None:
         raise UserError(f"there is no folder {path.parent}; make it first")
 
 
-def _plain(facts: dict[str, Any]) -> dict[str, Any]:
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The same facts in JSON's types, as they come back from a file."""
     plain: dict[str, Any] = json.loads(json.dumps(facts))
     return plain

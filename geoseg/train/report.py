@@ -20,7 +20,12 @@ from geoseg.windows import Box, Windows
 __all__ = ["markdown_table", "score_maps", "score_windows", "scores"]
 
 
-def score_maps(model: Segmenter, scenes: Sequence[Scene], device: str = "auto") -> ConfusionMatrix:
+def score_maps(
+    model: Segmenter,
+    scenes: Sequence[Scene],
+    device: str = "auto",
+    unscored: Sequence[int] = (),
+) -> ConfusionMatrix:
     """Score the maps that a user of the model gets, where the image has data.
 
     Parameters
@@ -30,6 +35,8 @@ def score_maps(model: Segmenter, scenes: Sequence[Scene], device: str = "auto") 
         With labels; their bands are the model's, in its order.
     device : str
         As for `geoseg.predict`.
+    unscored : sequence of int
+        Labels whose pixels do not count.
     """
     card = model.card
     matrix = ConfusionMatrix(len(card.classes))
@@ -37,7 +44,8 @@ def score_maps(model: Segmenter, scenes: Sequence[Scene], device: str = "auto") 
         image = scene.image.assign_attrs(long_name=card.bands)
         found = _indices(predict(image, model, gsd="native", device=device).values, card)
         truth = scene.read_labels((slice(0, scene.shape[0]), slice(0, scene.shape[1])))
-        matrix.update(np.where(found == IGNORE, IGNORE, truth), found)
+        left_out = (found == IGNORE) | np.isin(truth, unscored)
+        matrix.update(np.where(left_out, IGNORE, truth), found)
     return matrix
 
 
@@ -49,7 +57,11 @@ def _indices(values: NDArray[np.uint8], card: Card) -> NDArray[np.uint8]:
 
 
 def score_windows(
-    model: Segmenter, scenes: Sequence[Scene], size: int, batch: int
+    model: Segmenter,
+    scenes: Sequence[Scene],
+    size: int,
+    batch: int,
+    unscored: Sequence[int] = (),
 ) -> ConfusionMatrix:
     """Score windows side by side: quicker than maps, with less context at the windows' borders.
 
@@ -63,13 +75,17 @@ def score_windows(
         scene, pixels count twice.
     batch : int
         Windows run together.
+    unscored : sequence of int
+        Labels whose pixels do not count.
     """
     matrix = ConfusionMatrix(len(model.card.classes))
     for found in batches(_grid(scenes, size), batch):
         assert found.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
         _, valid = model.normalise(found.pixels, found.nodata)
         scores = model.logits(found.pixels, found.nodata)
-        matrix.update(found.labels.where(valid, IGNORE), scores.argmax(1).cpu())
+        truth = found.labels.where(valid, IGNORE).numpy()
+        truth = np.where(np.isin(truth, unscored), IGNORE, truth)
+        matrix.update(truth, scores.argmax(1).cpu())
     return matrix
 
 

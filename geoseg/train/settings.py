@@ -1,9 +1,9 @@
-"""Every setting of a training run, and the recipes that are named sets of them."""
+"""Every setting of a training run, and how they are changed by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite
 from typing import Any
 
@@ -11,11 +11,16 @@ import yaml
 
 from geoseg import nets
 from geoseg.errors import UserError
-from geoseg.train.schedules import SCHEDULES
+from geoseg.train.augment import Augmentation
+from geoseg.train.schedules import Schedule, schedule_of
+from geoseg.train.stated_loss import loss_of
 
-__all__ = ["RECIPES", "Settings", "change", "find_recipe"]
+__all__ = ["Settings", "change", "changed"]
 
 DATA_OPTIONS = ("in_channels", "classes")  # follow from the data set
+OPTIMISERS = ("adamw", "adam", "sgd")
+SAMPLERS = ("uniform", "scene", "equibatch")
+PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -28,15 +33,39 @@ class Settings:
         Key of `geoseg.nets.REGISTRY`.
     options : mapping
         Options of the network other than bands and classes.
+    start : str
+        A model file whose weights the network starts with, as far as it has them; empty for none.
+    loss : str or mapping
+        See `geoseg.train.stated_loss`.
     crop, batch, steps : int
         Rows and columns of a window, windows a step, steps in all.
-    lr, schedule, weight_decay, clip :
-        Of AdamW: the highest learning rate, how it goes down, how weights shrink, and the gradient
-        norm above which a gradient is scaled down.
+    accumulate : int
+        Parts that a batch is learnt in one after the other, for networks whose batch does not fit
+        into memory; batch statistics are then those of a part.
+    sampler : {"uniform", "scene", "equibatch"}
+        See `geoseg.train.sampling`.
+    min_pixels : int
+        Pixels of a class that a scene needs to be shown for its sake, in "equibatch".
+    lr, optimiser, momentum, weight_decay, clip
+        The highest learning rate; "adamw", "adam" or "sgd"; the momentum of "sgd"; how weights
+        shrink (in "adam" and "sgd" as a part of the gradient); the norm above which a gradient is
+        scaled down.
+    schedule, schedule_options
+        How the learning rate goes, see `geoseg.train.schedules`.
     class_power : float
-        A pixel of a class with a share s of the labels weighs ``s ** -class_power``.
-    gain, offset : float
-        Strength of the per-band jitter, see `geoseg.train.augment.jitter`.
+        A pixel of a class with a share s of the labels weighs ``s ** -class_power`` in the
+        cross-entropy.
+    augment : Augmentation
+    mean, std : tuple of float
+        What pixels are normalised by: one number for all bands, or one a band; empty for those of
+        the training pixels.
+    precision : {"fp32", "bf16", "fp16"}
+        Of the network's arithmetic; weights, losses and normalisation stay in float32.
+    checkpointing : bool
+        Compute features anew in the backward pass instead of keeping them, where the network can.
+    rehearse : int
+        Steps in which a copy of the network must get better on the first batch before the run
+        begins; 0 for none.
     validate_every, save_every : int
         Steps between scores on the validation scenes, and between checkpoints.
     seed : int
@@ -50,32 +79,67 @@ class Settings:
 
     net: str = "unet"
     options: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
+    loss: str | Mapping[str, Any] = "cross_entropy"
     crop: int = 256  # twice the reach of the default network: some pixels see all they can
     batch: int = 8  # enough windows for batch statistics, few enough for a laptop's memory
     steps: int = 4000
+    accumulate: int = 1
+    sampler: str = "uniform"
+    min_pixels: int = 1000
     lr: float = 2e-3  # a little below the 3e-3 that both shipped models were trained with
-    schedule: str = "cosine"
+    optimiser: str = "adamw"
+    momentum: float = 0.9
     weight_decay: float = 1e-2  # AdamW's own default; small networks hardly feel it
     clip: float = 1.0  # a rare, steep batch may turn the path, not throw it off
+    schedule: str = "cosine"
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
     class_power: float = 0.5  # between the accuracy of the map (0) and that of rare classes (1)
-    gain: float = 0.1
-    offset: float = 0.1
+    augment: Augmentation = field(default_factory=lambda: Augmentation(gain=0.1, offset=0.1))
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    precision: str = "fp32"
+    checkpointing: bool = False
+    rehearse: int = 0
     validate_every: int = 200
     save_every: int = 50  # a minute or two of work on two cores
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("crop", "batch", "steps", "validate_every", "save_every"):
+        for name in (
+            "crop",
+            "batch",
+            "steps",
+            "accumulate",
+            "min_pixels",
+            "validate_every",
+            "save_every",
+        ):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)}: give a whole number of 1 or more")
         for name in ("lr", "clip"):
-            if not 0 < getattr(self, name) < float("inf"):
+            if not getattr(self, name) > 0 or self.lr == float("inf"):
                 raise UserError(f"{name}={getattr(self, name)}: give a number above 0")
-        for name in ("weight_decay", "class_power", "gain", "offset", "seed"):
+        for name in ("weight_decay", "class_power", "momentum", "rehearse", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name}={getattr(self, name)}: give a number of 0 or more")
-        if self.schedule not in SCHEDULES:
-            raise UserError(f"schedule={self.schedule}: choose from {', '.join(SCHEDULES)}")
+        for name, choices in (
+            ("optimiser", OPTIMISERS),
+            ("sampler", SAMPLERS),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name}={getattr(self, name)}: choose from {', '.join(choices)}")
+        if self.accumulate > self.batch:
+            raise UserError(
+                f"accumulate={self.accumulate}: a batch of {self.batch} windows has no more parts"
+            )
+        if bool(self.mean) != bool(self.std) or any(not each > 0 for each in self.std):
+            raise UserError(
+                f"mean={list(self.mean)}, std={list(self.std)}: give both or none, std above 0"
+            )
+        schedule_of(self.schedule, self.schedule_options).snapshots(self.steps)
+        loss_of(self.loss)
         known = _net_options(self.net)
         unknown = sorted(set(self.options) - set(known))
         if unknown:
@@ -83,47 +147,66 @@ class Settings:
                 f"network {self.net!r} has no option {unknown[0]}; choose from {', '.join(known)}"
             )
 
-
-def find_recipe(name: str) -> Settings:
-    """The settings of a recipe.
-
-    Raises
-    ------
-    UserError
-        When there is no such recipe.
-    """
-    if name not in RECIPES:
-        raise UserError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
-    return RECIPES[name]
+    @property
+    def rates(self) -> Schedule:
+        """How the learning rate goes."""
+        return schedule_of(self.schedule, self.schedule_options)
 
 
 def change(settings: Settings, changes: Sequence[str]) -> Settings:
-    """Settings with some of them changed.
+    """Settings with some of them changed, as the command line states them.
 
     Parameters
     ----------
     settings : Settings
     changes : sequence of str
-        As ``key=value``; a key is a setting or an option of the network, a value a YAML scalar or
-        list.
+        As ``key=value``; keys as for `changed`, a value in YAML.
 
     Raises
     ------
     UserError
         When a key is unknown or a value does not fit it.
     """
-    pairs = [_pair(change) for change in changes]
-    kinds = {each.name: type(getattr(settings, each.name)) for each in fields(settings)}
-    del kinds["options"]
-    own = {key: _typed(key, value, kinds[key]) for key, value in pairs if key in kinds}
-    options = {key: value for key, value in pairs if key not in kinds}
-    known = _net_options(own.get("net", settings.net))
-    unknown = sorted(set(options) - set(known))
+    return changed(settings, dict(map(_pair, changes)))
+
+
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Settings with some of them changed.
+
+    Parameters
+    ----------
+    settings : Settings
+    values : mapping
+        By name: of a setting, of a field of `Augmentation`, or an option of the schedule or of the
+        network. With another network or schedule, options of the one before are dropped.
+
+    Raises
+    ------
+    UserError
+        When a name is unknown or a value does not fit it.
+    """
+    rest = dict(values)
+    own = _taken(rest, settings, but=("options", "schedule_options", "augment"))
+    net, schedule = own.get("net", settings.net), own.get("schedule", settings.schedule)
+    kept = settings.options if net == settings.net else {}
+    paced = settings.schedule_options if schedule == settings.schedule else {}
+    augment = replace(settings.augment, **_taken(rest, settings.augment))
+    of_schedule = asdict(schedule_of(schedule))  # type: ignore[call-overload]
+    paced = {**paced, **{key: rest.pop(key) for key in of_schedule if key in rest}}
+    known = _net_options(net)
+    unknown = sorted(set(rest) - set(known))
     if unknown:
-        raise UserError(
-            f"there is no setting {unknown[0]!r}; choose from {', '.join([*kinds, *known])}"
-        )
-    return replace(settings, **own, options={**settings.options, **options})
+        named = [each.name for each in fields(settings) if each.name not in ("augment", "options")]
+        there = [*named, *asdict(augment), *of_schedule, *known]
+        raise UserError(f"there is no setting {unknown[0]!r}; choose from {', '.join(there)}")
+    options = {**kept, **rest}
+    return replace(settings, **own, augment=augment, schedule_options=paced, options=options)
+
+
+def _taken(rest: dict[str, Any], of: Any, but: Sequence[str] = ()) -> dict[str, Any]:
+    """The values that are fields of a dataclass, taken out of `rest`."""
+    names = [each.name for each in fields(of) if each.name in rest and each.name not in but]
+    return {name: _typed(name, rest.pop(name), getattr(of, name)) for name in names}
 
 
 def _net_options(net: str) -> list[str]:
@@ -140,17 +223,35 @@ def _pair(change: str) -> tuple[str, Any]:
         raise UserError(f"--set {change!r}: {text!r} is no YAML value") from error
 
 
-def _typed(key: str, value: Any, kind: type) -> Any:
-    if isinstance(value, kind) and not isinstance(value, bool):
+def _typed(key: str, value: Any, like: Any) -> Any:
+    """A value of the kind that a setting has."""
+    if key == "loss":
         return value
-    try:
-        number = kind(value)  # YAML takes 1e-3 for text
-    except (TypeError, ValueError):
-        number = None
-    if kind is float and number is not None and isfinite(number):
-        return number
+    kind = type(like)
+    if kind is tuple:
+        given = value if isinstance(value, list | tuple) else [value]
+        return tuple(_number(key, each) for each in given)
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    if kind is float:
+        return _number(key, value)
     raise UserError(f"{key}={value}: give {_ARTICLES[kind]}")
 
 
-RECIPES = {"unet": Settings()}
-_ARTICLES = {int: "a whole number", float: "a number", str: "a name"}
+def _number(key: str, value: Any) -> float:
+    try:
+        number = float(value)  # YAML takes 1e-3 for text
+    except (TypeError, ValueError):
+        number = float("nan")
+    endless = key == "clip" and number == float("inf")
+    if isinstance(value, bool) or not (isfinite(number) or endless):
+        raise UserError(f"{key}={value}: give {_ARTICLES[float]}")
+    return number
+
+
+_ARTICLES = {
+    int: "a whole number",
+    float: "a number",
+    str: "a name",
+    bool: "true or false",
+}

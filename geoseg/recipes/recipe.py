@@ -1,0 +1,105 @@
+"""What a recipe is: settings with named variants and sizes, and what the paper printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from geoseg.errors import UserError
+from geoseg.train import Dataset, Settings, changed
+
+__all__ = ["Published", "Recipe"]
+
+Changes = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table of a paper, to be printed beside ours; never a target of a test.
+
+    Parameters
+    ----------
+    source : str
+        Where it is from, and on which pixels its numbers were measured.
+    columns : tuple of str
+    rows : mapping of str to tuple
+        One number, or None, a column.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A published system, or our own way, to train a network.
+
+    Parameters
+    ----------
+    name : str
+    about : str
+        One sentence: what it is and where it was published.
+    settings : Settings
+        Of its first variant, as published.
+    read : callable, optional
+        Reads a folder in the published layout; None where a data set must be described.
+    variants : sequence of mapping
+        Changes by name, along one axis or several that combine freely; of each axis the first is
+        meant when none is named.
+    presets : mapping of str to mapping
+        Changes by name; "paper" changes nothing.
+    small : mapping of str to mapping
+        By network, its options in the preset "quick".
+    published : Published, optional
+    """
+
+    name: str
+    about: str
+    settings: Settings
+    read: Callable[[Path], Dataset] | None = None
+    variants: Sequence[Mapping[str, Changes]] = ()
+    presets: Mapping[str, Changes] = field(default_factory=lambda: {"paper": {}})
+    small: Mapping[str, Changes] = field(default_factory=dict)
+    published: Published | None = None
+
+    def chosen(self, variant: str = "", preset: str = "paper") -> Settings:
+        """The settings of a variant in a preset.
+
+        Parameters
+        ----------
+        variant : str
+            Names joined by ``+``, at most one of each axis, e.g. ``resnet34+lovasz``.
+        preset : str
+
+        Raises
+        ------
+        UserError
+            When there is no such variant or preset.
+        """
+        settings = self.settings
+        for changes in self._changes_of([each for each in variant.split("+") if each]):
+            settings = changed(settings, changes)
+        if preset not in self.presets:
+            raise UserError(
+                f"recipe {self.name} has no preset {preset!r}; choose from "
+                f"{', '.join(self.presets)}"
+            )
+        settings = changed(settings, self.presets[preset])
+        if preset == "quick":
+            settings = changed(settings, self.small.get(settings.net, {}))
+        return settings
+
+    def _changes_of(self, names: Sequence[str]) -> list[Changes]:
+        """The changes of the names, and of the first one of each axis that none is named of."""
+        rest, found = list(names), []
+        for axis in self.variants:
+            own = [name for name in rest if name in axis]
+            rest = [name for name in rest if name not in own[:1]]
+            found.append(axis[own[0] if own else next(iter(axis))])
+        if rest:
+            axes = " + ".join(f"({' | '.join(axis)})" for axis in self.variants) or "none"
+            raise UserError(f"recipe {self.name} has no variant {rest[0]!r}; choose from {axes}")
+        return found

@@ -1,0 +1,16 @@
+"""A small U-Net for any labelled rasters: what to try first."""
+
+from __future__ import annotations
+
+from geoseg.recipes.recipe import Recipe
+from geoseg.train import Settings
+
+__all__ = ["RECIPE"]
+
+RECIPE = Recipe(
+    name="unet",
+    about="A small U-Net for any labelled rasters, described in a YAML file.",
+    settings=Settings(),
+    presets={"paper": {}, "quick": {"steps": 60, "crop": 64, "batch": 4}},
+    small={"unet": {"widths": [8, 16, 32]}},
+)

@@ -1,0 +1,115 @@
+"""What the network is shown at each step: windows drawn, read ahead, and changed at random.
+
+Everything random follows from the seed and the number of the step, so that a run that is resumed
+sees what an undisturbed one saw.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geoseg.loader import IGNORE, Batch, Scene, batches
+from geoseg.segmenter import Segmenter
+from geoseg.train.augment import Levels, augment, resized, window_size
+from geoseg.train.dataset import Dataset
+from geoseg.train.processes import Group
+from geoseg.train.sampling import Equibatch, Sampler, Uniform, UniformScene
+from geoseg.train.settings import Settings
+
+__all__ = ["Drawn", "Feed"]
+
+
+class Drawn(NamedTuple):
+    """Windows of a step as they were read, one batch a data set, and what draws their changes."""
+
+    batches: list[Batch]
+    rng: np.random.Generator
+
+
+class Feed:
+    """Windows of one data set, or of several whose tasks are learnt together.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : sequence of Dataset
+        Of each, a batch is drawn at every step. Labels count on from one to the next: they belong
+        to heads of the network that follow each other.
+    model : Segmenter
+        Normalises.
+    group : Group
+    """
+
+    def __init__(
+        self, settings: Settings, data: Sequence[Dataset], model: Segmenter, group: Group
+    ) -> None:
+        self._settings, self._model, self._group = settings, model, group
+        self._samplers = [_sampler(settings, each) for each in data]
+        self._first_labels = np.cumsum([0, *(len(each.classes) for each in data[:-1])]).tolist()
+        self._own = group.share_of(settings.batch)
+        card = model.card
+        self._levels = Levels(*(tuple(v / 255 for v in each) for each in (card.mean, card.std)))
+
+    def from_step(self, first: int, last: int) -> Generator[Drawn, None, None]:
+        """The windows of each step, read while those of the step before are learnt from."""
+        steps = iter(range(first, last))
+        with ThreadPoolExecutor(1, "geoseg-read") as reader:
+            coming = deque(reader.submit(self.draw, step) for step in islice(steps, 1))
+            while coming:
+                coming.extend(reader.submit(self.draw, step) for step in islice(steps, 1))
+                yield coming.popleft().result()
+
+    def draw(self, step: int) -> Drawn:
+        """Read the windows of a step."""
+        settings, group = self._settings, self._group
+        rng = np.random.default_rng((settings.seed, step))
+        size = window_size(rng, settings.crop, settings.augment.scale)
+        found = []
+        for sampler in self._samplers:
+            drawn = sampler.draw(rng, step * settings.batch, settings.batch, size)[self._own]
+            found.append(next(batches(drawn, len(drawn))))
+        if group.size > 1:  # other windows, other changes
+            rng = np.random.default_rng((settings.seed, step, 1 + group.rank))
+        return Drawn(found, rng)
+
+    def changed(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """Windows as the network sees them.
+
+        Returns
+        -------
+        values : Tensor of float32, shape (B, C, crop, crop)
+        labels : Tensor of int64, shape (B, crop, crop)
+        """
+        parts = [self._changed(batch, drawn.rng) for batch in drawn.batches]
+        shifted = [
+            torch.where(labels == IGNORE, IGNORE, labels + first)
+            for (_, labels), first in zip(parts, self._first_labels, strict=True)
+        ]
+        values = torch.cat([values for values, _ in parts])
+        return values.contiguous(memory_format=torch.channels_last), torch.cat(shifted)
+
+    def _changed(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
+        device = self._model.device
+        values, valid = self._model.normalise(batch.pixels.to(device), batch.nodata)
+        windows = resized(values, batch.labels.to(device), valid, self._settings.crop)
+        return augment(*windows, rng, self._settings.augment, self._levels)
+
+
+def _sampler(settings: Settings, data: Dataset) -> Sampler:
+    make: dict[str, Callable[[Sequence[Scene]], Sampler]] = {
+        "uniform": Uniform,
+        "scene": lambda scenes: UniformScene(scenes, settings.seed),
+        "equibatch": lambda scenes: Equibatch(
+            scenes, range(len(data.classes)), settings.seed, settings.min_pixels
+        ),
+    }
+    return make[settings.sampler](data.training)
