@@ -40,7 +40,7 @@ class Card:
     name, description : str
         Short name, and a paragraph in words.
     architecture : str
-        Key of `geoseg.nets.REGISTRY`; empty for a wrapped module that cannot be saved.
+        Name that `geoseg.nets.build` knows; empty for a wrapped module that cannot be saved.
     options : mapping
         Keyword arguments of the architecture.
     classes : tuple of ClassInfo

@@ -25,6 +25,7 @@ RASTER_DRIVERS = ("GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG")
 VECTOR_DRIVERS = ("GPKG", "FlatGeobuf", "GeoJSON")
 EXTRAS = {  # what an extra of the package brings, and what it is for
     "train": ("sklearn", "baselines to compare a trained model with"),
+    "smp": ("segmentation_models_pytorch", "networks of segmentation-models-pytorch"),
     "onnx": ("onnxscript", "export of models to ONNX"),
 }
 LEAST_DISK = 2_000_000_000  # bytes; a scene of 20,000 x 20,000 pixels needs less

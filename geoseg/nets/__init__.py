@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from geoseg.errors import UserError
+from geoseg.nets import smp
 from geoseg.nets.unet import UNet
 
 __all__ = ["REGISTRY", "build", "options_of"]
@@ -27,7 +28,7 @@ def build(name: str, **options: Any) -> nn.Module:
     Parameters
     ----------
     name : str
-        A key of `REGISTRY`.
+        A key of `REGISTRY`, or ``smp:ARCHITECTURE/ENCODER`` (see `geoseg.nets.smp`).
     **options
         As `options_of` lists them.
 
@@ -46,7 +47,7 @@ def build(name: str, **options: Any) -> nn.Module:
     if missing:
         raise UserError(f"network {name!r} needs the option {', '.join(missing)}; give a number")
     try:
-        return REGISTRY[name](**options)
+        return _constructor(name)(**options)
     except (TypeError, RuntimeError, OverflowError) as error:  # values from a file, of any kind
         reason = str(error).splitlines()[0]
         raise UserError(f"network {name!r} cannot be built with {options}: {reason}") from error
@@ -60,7 +61,16 @@ def options_of(name: str) -> Mapping[str, Any]:
     UserError
         When there is no such network.
     """
-    if name not in REGISTRY:
-        raise UserError(f"there is no network {name!r}; choose from {', '.join(REGISTRY)}")
-    parameters = inspect.signature(REGISTRY[name]).parameters.values()
+    parameters = inspect.signature(_constructor(name)).parameters.values()
     return {p.name: None if p.default is p.empty else p.default for p in parameters}
+
+
+def _constructor(name: str) -> Callable[..., nn.Module]:
+    if name.startswith(smp.PREFIX):
+        return smp.constructor_of(name)
+    if name not in REGISTRY:
+        raise UserError(
+            f"there is no network {name!r}; choose from {', '.join(REGISTRY)}, or "
+            f"{smp.PREFIX}ARCHITECTURE/ENCODER with geoseg[smp]"
+        )
+    return REGISTRY[name]

@@ -30,7 +30,7 @@ class Settings:
     Parameters
     ----------
     net : str
-        Key of `geoseg.nets.REGISTRY`.
+        Name that `geoseg.nets.build` knows.
     options : mapping
         Options of the network other than bands and classes.
     start : str
