@@ -15,11 +15,30 @@ from torch import nn
 
 from geoseg.errors import UserError
 from geoseg.nets import smp
+from geoseg.nets.densenet import ClassmateNet, DFCNet, FCDenseNet
+from geoseg.nets.fcn import MaggioriFCN, PatchCNN
+from geoseg.nets.fusion import EarlyFusion, LateFusion, MiddleFusion
+from geoseg.nets.inception import UNetInceptionResNetV2
+from geoseg.nets.svm import RBFSVM
 from geoseg.nets.unet import UNet
+from geoseg.nets.unet_resnet import UNetResNet34
 
 __all__ = ["REGISTRY", "build", "options_of"]
 
-REGISTRY: dict[str, Callable[..., nn.Module]] = {"unet": UNet}
+REGISTRY: dict[str, Callable[..., nn.Module]] = {
+    "unet": UNet,
+    "unet_resnet34": UNetResNet34,
+    "unet_inception_resnet_v2": UNetInceptionResNetV2,
+    "fcdensenet": FCDenseNet,
+    "classmatenet": ClassmateNet,
+    "dfcnet": DFCNet,
+    "early_fusion": EarlyFusion,
+    "middle_fusion": MiddleFusion,
+    "late_fusion": LateFusion,
+    "maggiori_fcn": MaggioriFCN,
+    "patch_cnn": PatchCNN,
+    "svm": RBFSVM,
+}
 
 
 def build(name: str, **options: Any) -> nn.Module:
