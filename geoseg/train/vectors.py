@@ -16,6 +16,8 @@ import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from pyogrio.errors import DataSourceError
+from pyproj import CRS
+from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
 
 from geoseg.errors import UserError
@@ -119,7 +121,13 @@ class Polygons:
                 f"{image.name} has no coordinate system, so polygons cannot be put on it; give it "
                 "one, e.g. gdal_edit.py -a_srs EPSG:32633"
             )
-        tree = self._in(grid.crs.to_wkt())
+        try:
+            tree = self._in(grid.crs.to_wkt())
+        except ProjError as error:
+            raise UserError(
+                f"polygons in {self.frame.crs.name} cannot be put on {image.name}, which is in "
+                f"{CRS(grid.crs).name}; give both a coordinate system of the earth"
+            ) from error
         met = np.sort(tree.query(_outline(grid.shape, grid.transform)))
         shapes = _as_pixels(tree.geometries[met], grid.transform)
         return lazy_labels(
