@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
+from geoseg.raster.files import unlocated_is_fine
+
 LAND_COLORS = np.array(  # of unknown, urban, agriculture, rangeland, forest, water, barren
     [
         [0, 0, 0],
@@ -43,12 +45,19 @@ def write_image(
     crs, transform = where or (None, None)
     count, rows, columns = pixels.shape
     with (
+        unlocated_is_fine(),
         rasterio.Env(GDAL_PAM_ENABLED=False),
         rasterio.open(
             path, "w", driver, columns, rows, count, crs, transform, pixels.dtype, **more
         ) as file,
     ):
         file.write(pixels)
+
+
+def read_image(path: Path) -> NDArray[np.generic]:
+    """Pixels (band, rows, columns) of a file."""
+    with unlocated_is_fine(), rasterio.open(path) as file:
+        return np.asarray(file.read())
 
 
 def rectangles(rng: np.random.Generator, values: Sequence[int], size: int) -> NDArray[np.uint8]:
