@@ -327,10 +327,15 @@ def batches(samples: Iterable[tuple[Scene | Part, Box]], size: int) -> Iterator[
     Batch
     """
     rest = iter(samples)
-    while chosen := list(islice(rest, size)):
-        pixels = np.stack([scene.read(box) for scene, box in chosen])
+    while chosen := [(_read_once(source, box), box) for source, box in islice(rest, size)]:
+        pixels = np.stack([part.read(box) for part, box in chosen])
         labels = None
         if chosen[0][0].labels is not None:
-            stacked = np.stack([scene.read_labels(box) for scene, box in chosen])
+            stacked = np.stack([part.read_labels(box) for part, box in chosen])
             labels = torch.from_numpy(stacked.astype(np.int64))
         yield Batch(torch.from_numpy(pixels), chosen[0][0].nodata, labels)
+
+
+def _read_once(source: Scene | Part, box: Box) -> Part:
+    """Pixels and labels together, for decoding a file is most of the work."""
+    return source.part(box) if isinstance(source, Scene) else source

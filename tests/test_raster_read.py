@@ -357,3 +357,17 @@ def test_unevenly_spaced_coordinates_are_refused() -> None:
     )
     with pytest.raises(UserError, match=r"coordinates x .* not evenly spaced .* resample it"):
         grid_of(image)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.99])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_png_that_was_cut_short_is_never_read_as_if_it_were_whole(
+    tmp_path: Path, kept: float
+) -> None:
+    path = tmp_path / "cut.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 64, 64), np.uint8)
+    with rasterio.open(path, "w", "PNG", 64, 64, 3, dtype="uint8") as file:
+        file.write(pixels)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(UserError, match=r"cannot read .*cut.png: .*damaged or was cut short"):
+        geoseg.open_raster(path).load()

@@ -34,12 +34,17 @@ __all__ = [
 
 BLOCKS_CHECKED = 20_000  # tile offsets looked up when a file is opened: about 0.1 s at most
 
+# GDAL's shortcut for whole PNG files gives memory as it found it, without a word, where one was cut
+# short (GDAL 3.10.3); it is chosen when a file is opened and again when all its bands are read.
+CAREFUL = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
+
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
     """Turn GDAL's complaint about a damaged or vanished file into one line for the user."""
     try:
-        yield
+        with rasterio.Env(**CAREFUL):
+            yield
     except RasterioError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise UserError(
@@ -70,7 +75,7 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
         When it is not there or GDAL cannot open it.
     """
     try:
-        with unlocated_is_fine():
+        with unlocated_is_fine(), rasterio.Env(**CAREFUL):
             return rasterio.open(path, sharing=False)
     except RasterioError as error:
         raise UserError(_why_not(path, error)) from error

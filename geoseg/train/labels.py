@@ -1,10 +1,12 @@
-"""Labelled rasters as a data set: files paired, codes turned into classes, parts cut by place."""
+"""Labelled files as a data set: paired, marks turned into classes, parts cut by place."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,10 +15,12 @@ import numpy as np
 import xarray as xr
 
 from geoseg.errors import UserError
-from geoseg.loader import IGNORE, Scene
+from geoseg.loader import Scene
 from geoseg.raster import grid_of, open_raster
 from geoseg.train.dataset import Dataset
+from geoseg.train.decode import Codes, Palette, told
 from geoseg.train.spec import PARTS, Spec, Split, read_spec
+from geoseg.train.vectors import Meaning, read_polygons
 
 __all__ = ["FILE_NAME", "read_dataset"]
 
@@ -46,11 +50,9 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
     spec = read_spec(file)
     folder = file.parent / spec.root if root is None else Path(fspath(root))
     scenes: dict[str, list[Scene]] = {part: [] for part in PARTS}
-    ignored: dict[int, int] = {}
-    for image, labels in _pairs(folder, spec):
-        for part, scene in _cut(_open_scene(image, labels, spec, ignored), image.stem, spec.split):
-            scenes[part].append(scene)
-    _tell_ignored(ignored)
+    for image, scene in _open_scenes(folder, spec):
+        for part, piece in _cut(scene, image.stem, spec.split):
+            scenes[part].append(piece)
     return Dataset(
         name=spec.name,
         description=spec.description,
@@ -64,6 +66,19 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
     )
 
 
+def _open_scenes(folder: Path, spec: Spec) -> Iterator[tuple[Path, Scene]]:
+    strange: Counter[str] = Counter()
+    drawn = cache(read_polygons)  # a file of polygons may be that of all images
+    for image, labels in _pairs(folder, spec):
+        pixels = open_raster(image, bands=list(spec.bands.values()))
+        if isinstance(spec.meaning, Meaning):
+            yield image, Scene(pixels, drawn(labels, spec.meaning).on(pixels))
+        else:
+            yield image, Scene(pixels, _decoded(labels, pixels, spec.meaning, strange))
+    if strange:
+        log.warning("labels of no class are ignored: %s", told(strange))
+
+
 def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[Path, Path]]:
     images, labels = (
         {path.stem: path for path in sorted(folder.glob(pattern))}
@@ -71,6 +86,8 @@ def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[Path, Path]]:
     )
     if not images:
         raise UserError(f"no image matches {folder / spec.images}; check root and images")
+    if isinstance(spec.meaning, Meaning) and len(labels) == 1:
+        labels = dict.fromkeys(images, *labels.values())
     alone = sorted(set(images) ^ set(labels))
     if alone:
         raise UserError(
@@ -80,36 +97,20 @@ def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[Path, Path]]:
     return ((path, labels[stem]) for stem, path in images.items())
 
 
-def _open_scene(image: Path, labels: Path, spec: Spec, ignored: dict[int, int]) -> Scene:
-    pixels = open_raster(image, bands=list(spec.bands.values()))
-    codes = open_raster(labels)
-    if len(codes) != 1 or grid_of(codes) != grid_of(pixels):
-        raise UserError(
-            f"{labels} has {len(codes)} bands on a grid of {codes.shape[1:]} pixels, "
-            f"{image} one of {pixels.shape[1:]}; labels are one band on the image's own grid"
-        )
-    return Scene(pixels, _as_indices(codes[0], spec.codes, ignored))
-
-
-def _as_indices(
-    codes: xr.DataArray, classes: Iterable[Sequence[int]], ignored: dict[int, int]
+def _decoded(
+    path: Path, image: xr.DataArray, decode: Codes | Palette, strange: Counter[str]
 ) -> xr.DataArray:
-    """Class indices of a label raster; codes of no class are `IGNORE` and added up."""
-    values = codes.values
-    indices = np.full(values.shape, IGNORE, np.uint8)
-    for index, members in enumerate(classes):
-        indices[np.isin(values, members)] = index
-    strange, counts = np.unique(values[indices == IGNORE], return_counts=True)
-    for code, count in zip(strange.tolist(), counts.tolist(), strict=True):
-        ignored[code] = ignored.get(code, 0) + count
-    return codes.copy(data=indices)
-
-
-def _tell_ignored(ignored: Mapping[int, int]) -> None:
-    if ignored:
-        most = sorted(ignored.items(), key=lambda each: -each[1])
-        listed = ", ".join(f"{code} ({count} pixels)" for code, count in most)
-        log.warning("labels of no class are ignored: %s", listed)
+    """Class indices of a label raster; marks of no class are `IGNORE` and added up."""
+    marks = open_raster(path)
+    bands = 3 if isinstance(decode, Palette) else 1
+    if len(marks) != bands or grid_of(marks) != grid_of(image):
+        raise UserError(
+            f"{path} has {len(marks)} bands on a grid of {marks.shape[1:]} pixels, {image.name} "
+            f"is on one of {image.shape[1:]}; labels have {bands} on the image's own grid"
+        )
+    indices, others = decode(marks.values)
+    strange.update(others)
+    return marks[0].copy(data=indices)
 
 
 def _cut(scene: Scene, stem: str, split: Split | None) -> Iterator[tuple[str, Scene]]:

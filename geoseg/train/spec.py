@@ -21,11 +21,29 @@ For example::
       margin: 160                  # left out beside either, so that no context is shared
 
 Codes that no class lists are ignored, and counted. What is in neither part is learnt from.
+
+Labels may be colour masks instead: classes then list ``colors``, and have the first one in maps::
+
+    classes:
+      - {name: water, colors: ["#0000ff"]}                   # noise of JPEG does no harm
+      - {name: town, colors: ["#00ffff", "#ff00ff"]}
+
+Or polygons, in any coordinate system: one file for all images, or one for each by name::
+
+    labels: buildings.gpkg
+    column: type                   # of the polygons
+    layer: buildings               # of a file with several; optional
+    classes:
+      - {name: background, polygons: none}                   # where there is no polygon
+      - {name: house, polygons: [house, garage]}             # values of the column
+
+``polygons: all`` takes every polygon and needs no column. Without a class of ``polygons: none``
+what lies outside is ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +54,8 @@ from numpy.typing import NDArray
 
 from geoseg.classes import PALETTE, ClassInfo, as_classes
 from geoseg.errors import UserError
+from geoseg.train.decode import RGB, Codes, Palette
+from geoseg.train.vectors import Meaning
 
 __all__ = ["PARTS", "Spec", "Split", "read_spec"]
 
@@ -89,7 +109,7 @@ class Spec:
     labels: str
     bands: Mapping[str, int]
     classes: tuple[ClassInfo, ...]
-    codes: tuple[tuple[int, ...], ...]
+    meaning: Codes | Palette | Meaning
     split: Split | None
     root: str
 
@@ -156,6 +176,7 @@ _KINDS = {
     int: "a whole number",
     list: "a list, as in [1, 2]",
     dict: "fields with values, as in {red: 1}",
+    object: "a list, all or none",
 }
 
 
@@ -171,32 +192,103 @@ def _as_spec(fields: Fields) -> Spec:
         images=fields.take("images", str, "images/*"),
         labels=fields.take("labels", str, "labels/*"),
         bands=fields.take("bands", dict),
-        classes=as_classes(each for each, _ in classes),
-        codes=tuple(codes for _, codes in classes),
+        classes=as_classes(each for each, _, _ in classes),
+        meaning=_as_meaning(classes, fields),
         split=None if split is None else _as_split(Fields(split, "split")),
     )
     fields.finish()
-    _refuse_shared_codes(spec)
     return spec
 
 
-def _as_class(index: int, stated: Any) -> tuple[ClassInfo, tuple[int, ...]]:
+Stated = tuple[ClassInfo, str, Any]
+"""A class, how its labels are told, and what tells them."""
+
+
+def _as_class(index: int, stated: Any) -> Stated:
     fields = Fields(stated, f"class {index + 1}")
     name = fields.take("name", str)
-    color = fields.take("color", str, PALETTE[index % len(PALETTE)])
+    color = fields.take("color", str, "")
     value = fields.take("value", int, index)
-    codes = tuple(fields.take("codes", list))
+    how = next((each for each in ("colors", "polygons") if each in stated), "codes")
+    marks = _LISTS[how](name, fields.take(how, object if how == "polygons" else list))
     fields.finish()
-    if not codes or not all(type(code) is int for code in codes):
-        raise UserError(f"class {name!r}: codes {list(codes)} must be whole numbers, one at least")
-    return ClassInfo(value, name, color), codes
+    own = marks[0] if how == "colors" else PALETTE[index % len(PALETTE)]
+    return ClassInfo(value, name, color or own), how, marks
 
 
-def _refuse_shared_codes(spec: Spec) -> None:
-    codes = [code for each in spec.codes for code in each]
-    shared = sorted({code for code in codes if codes.count(code) > 1})
+def _as_codes(name: str, stated: Sequence[Any]) -> tuple[int, ...]:
+    if not stated or not all(type(code) is int for code in stated):
+        raise UserError(f"class {name!r}: codes {list(stated)} must be whole numbers, one at least")
+    return tuple(stated)
+
+
+def _as_colors(name: str, stated: Sequence[Any]) -> tuple[str, ...]:
+    if not stated:
+        raise UserError(f"class {name!r}: colors are missing; list one at least, as '#0000ff'")
+    return tuple(ClassInfo(0, name, str(each)).color for each in stated)
+
+
+def _as_values(name: str, stated: Any) -> tuple[str | int, ...] | str:
+    if stated in ("all", "none"):
+        return str(stated)
+    if not isinstance(stated, list) or not stated or not {str, int} >= {*map(type, stated)}:
+        raise UserError(
+            f"class {name!r}: polygons is {stated!r}; give values of the column in a list, all or "
+            "none"
+        )
+    return tuple(stated)
+
+
+_LISTS: Mapping[str, Callable[[str, Any], Any]] = {
+    "codes": _as_codes,
+    "colors": _as_colors,
+    "polygons": _as_values,
+}
+
+
+def _as_meaning(classes: Sequence[Stated], fields: Fields) -> Codes | Palette | Meaning:
+    ways = {how: each.name for each, how, _ in reversed(classes)}
+    if len(ways) > 1:
+        listed = ", ".join(f"{name!r} {how}" for how, name in ways.items())
+        raise UserError(f"classes are told in {len(ways)} ways ({listed}); tell all in one way")
+    marks = tuple(each for _, _, each in classes)
+    if "polygons" in ways:
+        return _as_polygons(marks, fields)
+    _refuse_shared("code" if "codes" in ways else "colour", marks)
+    if "colors" in ways:
+        return Palette(tuple(tuple(_rgb(color) for color in each) for each in marks))
+    return Codes(marks)
+
+
+def _rgb(color: str) -> RGB:
+    return ClassInfo(0, "colour", color).rgb
+
+
+def _as_polygons(members: tuple[tuple[str | int, ...] | str, ...], fields: Fields) -> Meaning:
+    column, layer = fields.take("column", str, None), fields.take("layer", str, None)
+    listed = [each for each in members if not isinstance(each, str)]
+    if members.count("all") > 1 or members.count("none") > 1 or ("all" in members and listed):
+        raise UserError(
+            "polygons: all and none are for one class each, and all leaves no values for others"
+        )
+    if not listed and "all" not in members:
+        raise UserError("polygons: no class has any; list values of a column, or give all to one")
+    if bool(listed) != (column is not None):
+        raise UserError(
+            f"column is {column!r}; name the polygons' column whose values classes list, and only "
+            "then"
+        )
+    _refuse_shared("value", listed)
+    return Meaning(members, column, layer)
+
+
+def _refuse_shared(what: str, members: Iterable[Iterable[Any]]) -> None:
+    known = [mark for each in members for mark in each]
+    shared = [mark for mark in known if known.count(mark) > 1]
     if shared:
-        raise UserError(f"code {shared[0]} is listed by two classes; a pixel can be of one only")
+        raise UserError(
+            f"{what} {min(shared, key=str)} is listed by two classes; a pixel can be of one only"
+        )
 
 
 def _as_split(fields: Fields) -> Split:
