@@ -24,7 +24,7 @@ from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 from geoseg.nets.fold import fold_batch_norms
 from geoseg.pixels import rounded, standardise
-from geoseg.reach import measure_reach
+from geoseg.reach import Reach, measure_reach
 from geoseg.windows import grown, reflect
 
 __all__ = ["Segmenter", "load", "shipped_models"]
@@ -63,7 +63,8 @@ class Segmenter:
 
     Notes
     -----
-    Halo and stride are measured from the network unless `facts` give them.
+    Halo and stride are measured from the network unless `facts` give them, or the network itself by
+    attributes of these names.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Segmenter:
             "options": {},
         } | facts
         if "halo" not in facts:
-            reach = measure_reach(net, len(bands))
+            reach = _told_reach(net) or measure_reach(net, len(bands))
             facts |= {"halo": reach.halo, "stride": reach.stride}
         if gsd is not None and facts.get("gsd_range") is None:
             facts["gsd_range"] = (0.8 * gsd, 1.25 * gsd)
@@ -278,6 +279,11 @@ class _WholeFloats:
 
 
 _whole_floats = _WholeFloats()
+
+
+def _told_reach(net: Any) -> Reach | None:
+    """What a network says of itself, if it does."""
+    return Reach(net.halo, net.stride) if hasattr(net, "halo") else None
 
 
 def _device_of(net: nn.Module) -> torch.device:

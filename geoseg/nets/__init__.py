@@ -2,7 +2,11 @@
 
 Every network takes the options `in_channels` (C) and `classes` (K), gives the rows and columns it
 was given whenever both are multiples of its attribute `stride`, and treats the images of a batch
-apart once it is in evaluation mode.
+apart once it is in evaluation mode. One that is costly to probe, and whose scores no shift shifts,
+says so by an attribute `halo` of None; see `geoseg.reach`.
+
+While it is trained a network may give more: the scores of further heads, whose numbers of channels
+are its attribute `heads`; or less: the middle of the window, where it pads nothing.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class FCDenseNet(nn.Module):
         super().__init__()
         _refuse_depths("dec_layers", dec_layers, 3)
         _refuse_numbers(MOST_CHANNELS, classes=classes)
-        self.stride = 1
+        self.stride, self.halo = 1, None
         self.checkpointing = False
         self.trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
         self.head = nn.Conv2d(self.trunk.channels[-1], classes, 1)
@@ -113,7 +113,7 @@ class _Classmates(nn.Module):
 
     def __init__(self, trunk: Trunk, inputs: int, heads: tuple[int, int], width: int) -> None:
         super().__init__()
-        self.stride = 1
+        self.stride, self.halo = 1, None
         self.checkpointing = False
         self.heads = heads
         self.trunk = trunk

@@ -11,7 +11,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from geoseg.errors import UserError
-from geoseg.recipes import unet
+from geoseg.recipes import unet, unet_lovasz
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, change, fit, read_dataset
@@ -19,7 +19,7 @@ from geoseg.train.labels import FILE_NAME
 
 __all__ = ["RECIPES", "Published", "Recipe", "find_recipe", "train_files"]
 
-RECIPES: dict[str, Recipe] = {each.RECIPE.name: each.RECIPE for each in (unet,)}
+RECIPES: dict[str, Recipe] = {each.RECIPE.name: each.RECIPE for each in (unet, unet_lovasz)}
 
 OWN = ("variant", "preset", "root", "classmate")
 """Settings that are not of the loop: what the recipe shall be, and where the data are."""

@@ -187,7 +187,7 @@ def _step(run: Run, state: State, forward: nn.Module, drawn: Drawn) -> float:
         state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     state.scaler.unscale_(state.optimiser)
-    norm = nn.utils.clip_grad_norm_(state.net.parameters(), settings.clip)
+    norm = nn.utils.clip_grad_norm_(state.net.parameters(), settings.clip or float("inf"))
     # Before the weights take harm; the scaler of fp16 leaves out steps that went too far itself.
     if not np.isfinite(total) or not (state.scaler.is_enabled() or torch.isfinite(norm)):
         raise UserError(_diverged(run, state))

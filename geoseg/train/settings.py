@@ -49,7 +49,7 @@ class Settings:
     lr, optimiser, momentum, weight_decay, clip
         The highest learning rate; "adamw", "adam" or "sgd"; the momentum of "sgd"; how weights
         shrink (in "adam" and "sgd" as a part of the gradient); the norm above which a gradient is
-        scaled down.
+        scaled down, 0 for never.
     schedule, schedule_options
         How the learning rate goes, see `geoseg.train.schedules`.
     class_power : float
@@ -117,10 +117,9 @@ class Settings:
         ):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)}: give a whole number of 1 or more")
-        for name in ("lr", "clip"):
-            if not getattr(self, name) > 0 or self.lr == float("inf"):
-                raise UserError(f"{name}={getattr(self, name)}: give a number above 0")
-        for name in ("weight_decay", "class_power", "momentum", "rehearse", "seed"):
+        if not 0 < self.lr < float("inf"):
+            raise UserError(f"lr={self.lr}: give a number above 0")
+        for name in ("clip", "weight_decay", "class_power", "momentum", "rehearse", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name}={getattr(self, name)}: give a number of 0 or more")
         for name, choices in (
@@ -243,8 +242,7 @@ def _number(key: str, value: Any) -> float:
         number = float(value)  # YAML takes 1e-3 for text
     except (TypeError, ValueError):
         number = float("nan")
-    endless = key == "clip" and number == float("inf")
-    if isinstance(value, bool) or not (isfinite(number) or endless):
+    if isinstance(value, bool) or not isfinite(number):
         raise UserError(f"{key}={value}: give {_ARTICLES[float]}")
     return number
 

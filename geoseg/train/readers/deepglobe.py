@@ -82,6 +82,7 @@ def deepglobe_land(
         classes=LAND if unknown == "class" else LAND[1:],
         bands=RGB_BANDS,
         gsd=GSD if regions is None else QUADRANT_GSD,
+        unscored=(0,) if unknown == "class" else (),
         **shared_out(_masks(unknown).scenes(pairs), in_parts(groups, _ends(train, names, ends))),
     )
 
