@@ -19,6 +19,7 @@ from torch import nn
 
 from geoseg.errors import UserError
 from geoseg.nets import smp
+from geoseg.nets.cam import CamBaseline, CamNet, CamResNet50
 from geoseg.nets.densenet import ClassmateNet, DFCNet, FCDenseNet
 from geoseg.nets.fcn import MaggioriFCN, PatchCNN
 from geoseg.nets.fusion import EarlyFusion, LateFusion, MiddleFusion
@@ -42,6 +43,9 @@ REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "maggiori_fcn": MaggioriFCN,
     "patch_cnn": PatchCNN,
     "svm": RBFSVM,
+    "cam_baseline": CamBaseline,
+    "cam_resnet50": CamResNet50,
+    "cam": CamNet,
 }
 
 

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[dict[str, Any]], None]
 
+VALIDATED = 256  # rows and columns of validation windows at least: fewer of them are quicker
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -200,11 +202,11 @@ def _loss(run: Run, forward: nn.Module, values: Tensor, labels: Tensor) -> Tenso
     precision = run.settings.precision
     with torch.autocast(values.device.type, DTYPES[precision], enabled=precision != "fp32"):
         scores: Tensor = forward(values)
-    return run.loss(scores, _centre(labels, scores))
+    # Without padding a network gives scores of the middle of a window only.
+    return run.loss(scores, _middle(labels, scores) if hasattr(run.model.net, "margin") else labels)
 
 
-def _centre(labels: Tensor, scores: Tensor) -> Tensor:
-    """The labels below scores, which may be fewer: of the middle of a window."""
+def _middle(labels: Tensor, scores: Tensor) -> Tensor:
     rows, columns = scores.shape[2:]
     top, left = (labels.shape[1] - rows) // 2, (labels.shape[2] - columns) // 2
     return labels[:, top : top + rows, left : left + columns]
@@ -219,8 +221,11 @@ def _look_back(run: Run, state: State, losses: list[float]) -> dict[str, float]:
         state.history.append(row)
         return {}
     state.net.eval()
+    # A network that looks at its whole window is scored on windows as large as it learns from.
+    narrow = run.model.card.halo is None
+    size = run.settings.crop if narrow else max(run.settings.crop, VALIDATED)
     matrix = report.score_windows(
-        run.model, run.data.validation, run.settings.crop, run.settings.batch, run.data.unscored
+        run.model, run.data.validation, size, run.settings.batch, run.data.unscored
     )
     miou, accuracy = matrix.miou(), matrix.accuracy()
     state.history.append({**row, "miou": miou, "overall_accuracy": accuracy})

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
+from geoseg.train.pooling import POOLINGS, Pooling
 
 __all__ = [
-    "POOLINGS",
     "Loss",
-    "Pooling",
     "class_weights",
     "classes_in",
     "cross_entropy",
@@ -30,15 +29,12 @@ __all__ = [
     "jaccard_region",
     "lovasz",
     "lovasz_hinge",
-    "mean_pooling",
     "multi_label",
     "over_heads",
     "sigmoid_cross_entropy",
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Pooling = Callable[[Tensor], Tensor]
-"""From scores of pixels (B, K, h, w) to scores of windows (B, K)."""
 
 EPSILON = 1e-15  # makes the Jaccard index of two empty sets 1, and changes no other
 
@@ -291,14 +287,6 @@ def _extension(errors: Tensor, wanted: Tensor) -> Tensor:
 # -- losses of windows -----------------------------------------------------------------------------
 
 
-def mean_pooling(logits: Tensor) -> Tensor:
-    """Mean over the pixels of a window: from (B, K, h, w) to (B, K)."""
-    return logits.mean((2, 3))
-
-
-POOLINGS: dict[str, Pooling] = {"mean": mean_pooling}
-
-
 def multi_label(
     logits: Tensor,
     labels: Tensor,
@@ -317,7 +305,8 @@ def multi_label(
     logits : Tensor, shape (B, K, h, w)
     labels : Tensor of int64, shape (B, h, w)
     pooling : str or callable
-        A key of `POOLINGS`, or what makes scores of windows (B, K) from `logits`.
+        A key of `geoseg.train.pooling.POOLINGS`, or what makes scores of windows (B, K) of those
+        of pixels.
     min_pixels, min_fraction
         As for `classes_in`.
 

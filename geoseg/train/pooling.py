@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-__all__ = ["POOLINGS", "highest", "log_sum_exp", "mean", "noisy_or", "top_share"]
+__all__ = ["POOLINGS", "Pooling", "highest", "log_sum_exp", "mean", "noisy_or", "top_share"]
 
 SHARPNESS = 5.0  # Pinheiro and Collobert 2015, section 3.2, use this one
 SHARE = 0.1  # no source: fields of a tenth of a window teach as one, single pixels do not
@@ -57,7 +57,10 @@ def noisy_or(scores: Tensor) -> Tensor:
     return nowhere + (-torch.expm1(-nowhere)).log()
 
 
-POOLINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
+Pooling = Callable[[Tensor], Tensor]
+"""From scores of pixels (B, K, h, w) to scores of windows (B, K)."""
+
+POOLINGS: Mapping[str, Pooling] = {
     "mean": mean,
     "log_sum_exp": log_sum_exp,
     "top_share": top_share,

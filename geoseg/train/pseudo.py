@@ -59,11 +59,11 @@ def averaged_maps(net: nn.Module, windows: Tensor, scales: Sequence[float] = SCA
         )
     total: Tensor | float = 0.0
     with torch.no_grad():
-        for scale, which in product(scales, SYMMETRIES):
+        for scale, which in product(scales, SYMMETRIES["all"]):
             view = symmetry(_scaled(windows, scale, int(getattr(net, "stride", 1))), which)
             maps = symmetry(net(view), _inverse(which))
             total = total + _resized(maps, (windows.shape[2], windows.shape[3]))
-        return torch.as_tensor(total / (len(scales) * len(SYMMETRIES)))
+        return torch.as_tensor(total / (len(scales) * len(SYMMETRIES["all"])))
 
 
 def refined(maps: Tensor, windows: Tensor, iterations: int = ITERATIONS) -> Tensor:

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from geoseg.errors import UserError
 from geoseg.train import losses
-from geoseg.train.losses import POOLINGS, Loss, Pooling
+from geoseg.train.losses import Loss
+from geoseg.train.pooling import POOLINGS, Pooling
 
 __all__ = ["LOSSES", "loss_of"]
 
