@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,7 @@ def measure_reach(net: nn.Module, bands: int) -> Reach:
     probe = copy.deepcopy(net).to("cpu", torch.float64).eval()
     with torch.no_grad():
         _refuse_other_sizes(probe, bands)
-        halo = _halo(probe, bands)
+        halo = _halo(copy.deepcopy(probe).float(), bands)
         if halo is not None:
             for stride in STRIDES:
                 if _is_equivariant(probe, bands, halo, stride):
@@ -97,17 +98,27 @@ def _halo(probe: nn.Module, bands: int) -> int | None:
     """The farthest that a missing half plane is felt, over the four sides."""
     length = 4 * UNIT
     while length <= WIDEST:
-        sides = [(transposed, flipped) for transposed in (False, True) for flipped in (False, True)]
-        reaches = [_felt(probe, bands, length, *side) for side in sides]
-        if None not in reaches:
-            return max(reach for reach in reaches if reach is not None)
+        reaches = _felt_on_all_sides(probe, bands, length)
+        if reaches is not None:
+            return max(reaches)
         length *= 2
     return None
 
 
+def _felt_on_all_sides(probe: nn.Module, bands: int, length: int) -> list[int] | None:
+    """`_felt` on the four sides; None as soon as the strip is too short for one."""
+    reaches = []
+    for transposed, flipped in product((False, True), repeat=2):
+        reach = _felt(probe, bands, length, transposed, flipped)
+        if reach is None:
+            return None
+        reaches.append(reach)
+    return reaches
+
+
 def _felt(probe: nn.Module, bands: int, length: int, transposed: bool, flipped: bool) -> int | None:
     """How far before its begin a missing half is felt; None when up to the end of the strip."""
-    strip = torch.zeros(1, bands, UNIT, length, dtype=torch.float64)
+    strip = torch.zeros(1, bands, UNIT, length)  # what is a number and what is none needs no digits
     strip[..., length // 2 :] = torch.nan
     image = strip.flip(3) if flipped else strip
     scores = probe(image.transpose(2, 3) if transposed else image)
