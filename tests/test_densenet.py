@@ -455,16 +455,16 @@ def test_the_reach_is_measured_as_the_whole_window_in_steps_of_a_pixel() -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dec_layers": (1, 1)}, r"dec_layers \[1, 1\]: give . whole numbers from 1 to 64"),
-        ({"dec_layers": (1, 1, 1, 1, 1)}, "dec_layers .*: give . whole numbers"),
-        ({"enc_layers": (6, 12, 24)}, r"enc_layers \[6, 12, 24\]: give 4 whole numbers"),
-        ({"enc_layers": (6, 12, 24, 0)}, "enc_layers .*: give 4 whole numbers from 1 to 64"),
-        ({"enc_layers": (6, 12, 24, 10**9)}, "enc_layers .*: give 4 whole numbers from 1 to 64"),
-        ({"enc_layers": (6, 12, 24, 1.5)}, "enc_layers .*: give 4 whole numbers from 1 to 64"),
-        ({"growth": 0}, "growth 0: give a whole number from 1 to 256"),
-        ({"growth": 10**6}, "growth 1000000: give a whole number from 1 to 256"),
-        ({"in_channels": 0}, "in_channels 0: give a whole number from 1 to 65536"),
-        ({"classes": "five"}, "classes 'five': give a whole number from 1 to 65536"),
+        ({"dec_layers": (1, 1)}, r"dec_layers=\[1, 1\]: give . whole numbers from 1 to 64"),
+        ({"dec_layers": (1, 1, 1, 1, 1)}, "dec_layers=.*: give . whole numbers"),
+        ({"enc_layers": (6, 12, 24)}, r"enc_layers=\[6, 12, 24\]: give 4 whole numbers"),
+        ({"enc_layers": (6, 12, 24, 0)}, "enc_layers=.*: give 4 whole numbers from 1 to 64"),
+        ({"enc_layers": (6, 12, 24, 10**9)}, "enc_layers=.*: give 4 whole numbers from 1 to 64"),
+        ({"enc_layers": (6, 12, 24, 1.5)}, "enc_layers=.*: give 4 whole numbers from 1 to 64"),
+        ({"growth": 0}, "growth=0: give a whole number from 1 to 256"),
+        ({"growth": 10**6}, "growth=1000000: give a whole number from 1 to 256"),
+        ({"in_channels": 0}, "in_channels=0: give a whole number from 1 to 65536"),
+        ({"classes": "five"}, "classes='five': give a whole number from 1 to 65536"),
     ],
 )
 def test_options_that_make_no_network_are_refused(
@@ -477,12 +477,12 @@ def test_options_that_make_no_network_are_refused(
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (ClassmateNet, {"auxiliary": 0}, "auxiliary 0: give a whole number from 1 to 65536"),
-        (ClassmateNet, {"width": -3}, "width -3: give a whole number from 1 to 65536"),
-        (DFCNet, {"auxiliary": 2.0}, "auxiliary 2.0: give a whole number from 1 to 65536"),
-        (DFCNet, {"width": 0}, "width 0: give a whole number from 1 to 65536"),
-        (DFCNet, {"fusion": "star"}, "fusion 'star': choose from tree, cascade"),
-        (DFCNet, {"post_merge": "relu"}, "post_merge 'relu': choose from conv, none"),
+        (ClassmateNet, {"auxiliary": 0}, "auxiliary=0: give a whole number from 1 to 65536"),
+        (ClassmateNet, {"width": -3}, "width=-3: give a whole number from 1 to 65536"),
+        (DFCNet, {"auxiliary": 2.0}, "auxiliary=2.0: give a whole number from 1 to 65536"),
+        (DFCNet, {"width": 0}, "width=0: give a whole number from 1 to 65536"),
+        (DFCNet, {"fusion": "star"}, "fusion='star': choose from tree, cascade"),
+        (DFCNet, {"post_merge": "relu"}, "post_merge='relu': choose from conv, none"),
     ],
 )
 def test_tasks_and_fusions_that_are_none_are_refused(

@@ -123,6 +123,7 @@ def test_networks_need_torch_alone() -> None:
         "typing",
         "inspect",
         "math",
+        "functools",
         "itertools",
     }
     optional = {"smp.py": {"segmentation_models_pytorch"}}

@@ -29,7 +29,7 @@ Imagery (Remote Sensing 12(2), 2020) by a loss that pools it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import isfinite
 
@@ -38,6 +38,8 @@ import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor, nn
 
 from geoseg.errors import UserError
+from geoseg.nets.fresh import initialise
+from geoseg.nets.options import MOST_CHANNELS, refuse_unknown, refuse_unless_whole
 from geoseg.nets.resnet import DEPTHS, EXPANSION, bottlenecks
 
 __all__ = [
@@ -51,8 +53,7 @@ __all__ = [
     "sampled",
 ]
 
-MOST_CHANNELS = 65_536  # beyond any network; a number from a damaged file is stopped here
-MOST_POWER = 100.0  # beyond any use; the same
+MOST_POWER = 100.0  # beyond any use; a number from a damaged file is stopped here
 ALIGNMENTS = ("exact", "resize")
 TINY = 1e-5  # added to the maximum that maps are divided by
 
@@ -81,11 +82,11 @@ class Classifier(nn.Module):
         self, features: nn.Sequential, head: nn.Conv2d, grid: tuple[float, int], align: str
     ) -> None:
         super().__init__()
-        _refuse_unknown("align", align, ALIGNMENTS)
+        refuse_unknown("align", align, ALIGNMENTS)
         self.features, self.head = features, head
         self.first, self.stride = grid
         self.align = align
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores (B, classes, h, w) of images (B, in_channels, h, w); coarser in training."""
@@ -127,8 +128,8 @@ class CamBaseline(Classifier):
     def __init__(
         self, in_channels: int, classes: int, head: str = "flatten", align: str = "exact"
     ) -> None:
-        _refuse_senseless(in_channels, classes)
-        _refuse_unknown("head", head, ("flatten", "gap"))
+        refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels, classes=classes)
+        refuse_unknown("head", head, ("flatten", "gap"))
         widths = (in_channels, 32, 64, 128, 256)
         layers: list[nn.Module] = []
         for inputs, width in pairwise(widths):
@@ -161,9 +162,9 @@ class CamResNet50(Classifier):
     def __init__(
         self, in_channels: int, classes: int, num_stages: int = 5, align: str = "exact"
     ) -> None:
-        _refuse_senseless(in_channels, classes)
+        refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels, classes=classes)
         if not isinstance(num_stages, int) or not 2 <= num_stages <= 5:
-            raise UserError(f"num_stages {num_stages!r}: give a whole number from 2 to 5")
+            raise UserError(f"num_stages={num_stages!r}: give a whole number from 2 to 5")
         stages: list[nn.Module] = []
         outputs = 64
         for stage, depth in enumerate(DEPTHS[50][: num_stages - 1]):
@@ -234,9 +235,9 @@ class CamNet(nn.Module):
         background_value: float = 0.5,
     ) -> None:
         super().__init__()
-        _refuse_unknown("method", method, METHODS)
-        _refuse_unknown("normalise", normalise, ("none", "max"))
-        _refuse_unknown("background", background, ("class", "const", "power"))
+        refuse_unknown("method", method, METHODS)
+        refuse_unknown("normalise", normalise, ("none", "max"))
+        refuse_unknown("background", background, ("class", "const", "power"))
         self.base = _classifier(in_channels, classes, base, num_stages)
         self.stride = self.base.stride
         self.method, self.bias, self.normalise, self.gate = method, bias, normalise, gate
@@ -281,12 +282,12 @@ class CamNet(nn.Module):
             raise UserError(f"background {self.background!r} needs 2 classes or more, not 1")
         value = self.background_value
         if not isinstance(value, int | float) or not isfinite(value):
-            raise UserError(f"background_value {value!r}: give a number")
+            raise UserError(f"background_value={value!r}: give a number")
         if self.background == "power":
             if self.normalise != "max":
                 raise UserError("background 'power' needs maps from 0 to 1: give normalise 'max'")
             if not 0 < value <= MOST_POWER:
-                raise UserError(f"background_value {value}: give a power up to {MOST_POWER:g}")
+                raise UserError(f"background_value={value}: give a power up to {MOST_POWER:g}")
 
 
 def cam(features: Tensor, weights: Tensor) -> Tensor:
@@ -408,11 +409,11 @@ def _stem(in_channels: int) -> nn.Sequential:
 
 
 def _classifier(in_channels: int, classes: int, base: str, num_stages: int) -> Classifier:
-    _refuse_unknown("base", base, ("resnet50", "baseline"))
+    refuse_unknown("base", base, ("resnet50", "baseline"))
     if base == "resnet50":
         return CamResNet50(in_channels, classes, num_stages)
     if num_stages != 5:
-        raise UserError(f"num_stages {num_stages!r} with base 'baseline': it has none; omit it")
+        raise UserError(f"num_stages={num_stages!r} with base 'baseline': it has none; omit it")
     return CamBaseline(in_channels, classes, head="gap")
 
 
@@ -424,23 +425,3 @@ def _lacking(side: int, length: int) -> int:
 
 def _positions(features: Tensor) -> int:
     return features.shape[2] * features.shape[3]
-
-
-def _initialise(module: nn.Module) -> None:
-    """Normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0."""
-    # Weights without values, of which only shapes are wanted, need none.
-    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
-        nn.init.kaiming_normal_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def _refuse_senseless(in_channels: int, classes: int) -> None:
-    for name, channels in (("in_channels", in_channels), ("classes", classes)):
-        if not isinstance(channels, int) or not 1 <= channels <= MOST_CHANNELS:
-            raise UserError(f"{name} {channels!r}: give a whole number from 1 to {MOST_CHANNELS}")
-
-
-def _refuse_unknown(option: str, value: str, known: Sequence[str] | Mapping[str, object]) -> None:
-    if value not in tuple(known):
-        raise UserError(f"{option} {value!r}: choose from {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""The half of a U-Net that goes back up, and the checks that its kinds share.
+"""The half of a U-Net that goes back up, and the check that its kinds share.
 
 O. Ronneberger, P. Fischer and T. Brox, U-Net: Convolutional Networks for Biomedical Image
 Segmentation (MICCAI 2015), in the form of A. Rakhlin, A. Davydow and S. Nikolenko, Land Cover
@@ -15,22 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from geoseg.errors import UserError
+from geoseg.nets.options import MOST_CHANNELS
 
-__all__ = [
-    "SKIPS",
-    "Decoder",
-    "head",
-    "initialise",
-    "refuse_depths",
-    "refuse_other",
-    "refuse_widths",
-]
+__all__ = ["SKIPS", "Decoder", "head", "refuse_widths"]
 
 SKIPS = ("add", "cat")
 """How a decoder takes in what the encoder kept."""
-
-MOST_CHANNELS = 65_536  # beyond any network; a number from a damaged file is stopped here
-MOST_BLOCKS = 64  # of a stage, likewise
 
 
 class Decoder(nn.ModuleList):
@@ -99,15 +89,6 @@ def head(inputs: int, width: int, classes: int) -> nn.Sequential:
     )
 
 
-def initialise(module: nn.Module) -> None:
-    """Normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0."""
-    # Weights without values, of which only shapes are wanted, need none.
-    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
-        nn.init.kaiming_normal_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 def refuse_widths(in_channels: int, classes: int, widths: Sequence[int]) -> None:
     """Refuse numbers of channels that make no network.
 
@@ -121,28 +102,3 @@ def refuse_widths(in_channels: int, classes: int, widths: Sequence[int]) -> None
                 f"{channels!r} channels (in_channels {in_channels}, classes {classes}, widths "
                 f"{list(widths)}): give whole numbers from 1 to {MOST_CHANNELS}"
             )
-
-
-def refuse_depths(option: str, depths: Sequence[int], stages: int) -> None:
-    """Refuse numbers of blocks that make no network of so many stages.
-
-    Raises
-    ------
-    UserError
-    """
-    whole = all(isinstance(depth, int) and 1 <= depth <= MOST_BLOCKS for depth in depths)
-    if not whole or len(depths) != stages:
-        raise UserError(
-            f"{option} {list(depths)}: give {stages} whole numbers from 1 to {MOST_BLOCKS}"
-        )
-
-
-def refuse_other(option: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a value that is not among the choices of an option.
-
-    Raises
-    ------
-    UserError
-    """
-    if value not in choices:
-        raise UserError(f"{option} {value!r}: give one of {', '.join(choices)}")

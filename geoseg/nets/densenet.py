@@ -32,22 +32,28 @@ by up to half a coarse pixel, so that no shift at all shifts the scores: windows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.utils.checkpoint import checkpoint
 
 from geoseg.errors import UserError
+from geoseg.nets.again import computed_again
+from geoseg.nets.fresh import initialise
+from geoseg.nets.options import (
+    MOST_CHANNELS,
+    refuse_depths,
+    refuse_unknown,
+    refuse_unless_whole,
+)
 
 __all__ = ["ClassmateNet", "DFCNet", "FCDenseNet", "load_baseline"]
 
 DENSENET_121 = (6, 12, 24, 16)  # Huang et al., table 1
 BOTTLENECK = 4  # a layer's inner channels by its new ones (Huang et al., section 3)
-MOST_LAYERS = 64  # of a block: DenseNet-264, the deepest of Huang et al., has as many
 MOST_GROWTH = 256
-MOST_CHANNELS = 65_536  # beyond any network; numbers from a damaged file are stopped here
 CASCADE = (3, 2, 1, 0, 4, 5, 6, 7)  # blocks 5, 4, 3, 2, then 6 to 9
 
 
@@ -90,13 +96,13 @@ class FCDenseNet(nn.Module):
         growth: int = 32,
     ) -> None:
         super().__init__()
-        _refuse_depths("dec_layers", dec_layers, 3)
-        _refuse_numbers(MOST_CHANNELS, classes=classes)
+        refuse_depths("dec_layers", dec_layers, 3)
+        refuse_unless_whole(MOST_CHANNELS, classes=classes)
         self.stride, self.halo = 1, None
         self.checkpointing = False
         self.trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
         self.head = nn.Conv2d(self.trunk.channels[-1], classes, 1)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def coarse(self, image: Tensor) -> Tensor:
         """Logits (B, classes, h / 4, w / 4), rounded up, of images (B, in_channels, h, w)."""
@@ -184,11 +190,11 @@ class ClassmateNet(_Classmates):
         growth: int = 32,
         width: int = 256,
     ) -> None:
-        _refuse_depths("dec_layers", dec_layers, 4)
-        _refuse_numbers(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
+        refuse_depths("dec_layers", dec_layers, 4)
+        refuse_unless_whole(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
         trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
         super().__init__(trunk, trunk.channels[-1], (classes, auxiliary), width)
-        self.apply(_initialise)
+        self.apply(initialise)
 
 
 class DFCNet(_Classmates):
@@ -236,12 +242,12 @@ class DFCNet(_Classmates):
         enc_layers: Sequence[int] = DENSENET_121,
         growth: int = 32,
     ) -> None:
-        _refuse_depths("dec_layers", dec_layers, 4)
-        _refuse_numbers(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
+        refuse_depths("dec_layers", dec_layers, 4)
+        refuse_unless_whole(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
         trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
         super().__init__(trunk, width, (classes, auxiliary), width)
         self.fusion = DenseFusion(trunk.channels, width, fusion, post_merge)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def shared(self, image: Tensor) -> Tensor:
         """The fused features (B, width, h / 2, w / 2), rounded up."""
@@ -302,9 +308,9 @@ class Trunk(nn.Module):
         self, in_channels: int, growth: int, enc_layers: Sequence[int], dec_layers: Sequence[int]
     ) -> None:
         super().__init__()
-        _refuse_depths("enc_layers", enc_layers, 4)
-        _refuse_numbers(MOST_CHANNELS, in_channels=in_channels)
-        _refuse_numbers(MOST_GROWTH, growth=growth)
+        refuse_depths("enc_layers", enc_layers, 4)
+        refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels)
+        refuse_unless_whole(MOST_GROWTH, growth=growth)
         fine = (
             2 * growth
         )  # "2k convolutions of size 7 x 7 with stride 2" (Huang et al., section 4.2)
@@ -363,7 +369,11 @@ class DenseBlock(nn.Module):
         """The input and what every layer made (B, inputs + layers * growth, h, w)."""
         made = [features]
         for layer in self.layers:
-            made.append(_again_when_needed(layer, made) if checkpointing else _joined(layer, *made))
+            joined = partial(_joined, layer)
+            # Layer by layer, not block by block: going back through block 9 of `DFCNet` needs
+            # 15 GiB at once then, not 54, for 16 images of 1025 x 1025 pixels in float32; 104 GiB
+            # are kept, not 282.
+            made.append(computed_again(joined, layer, *made) if checkpointing else joined(*made))
         return torch.cat(made, 1)
 
 
@@ -387,8 +397,8 @@ class DenseFusion(nn.Module):
 
     def __init__(self, channels: Sequence[int], width: int, order: str, post_merge: str) -> None:
         super().__init__()
-        _refuse_other_words("fusion", order, ("tree", "cascade"))
-        _refuse_other_words("post_merge", post_merge, ("conv", "none"))
+        refuse_unknown("fusion", order, ("tree", "cascade"))
+        refuse_unknown("post_merge", post_merge, ("conv", "none"))
         self.order = order
         self.leaves = nn.ModuleList(_pointwise(each, width) for each in channels)
         self.merges = nn.ModuleList(
@@ -433,38 +443,6 @@ def _joined(layer: nn.Module, *made: Tensor) -> Tensor:
     return features
 
 
-def _again_when_needed(layer: nn.Module, made: list[Tensor]) -> Tensor:
-    """What `_joined` gives, keeping only what goes in (G. Pleiss et al., arXiv:1707.06990).
-
-    Layer by layer, not block by block: going back through block 9 of `DFCNet` needs 15 GiB at once
-    then, not 54, for 16 images of 1025 x 1025 pixels in float32; 104 GiB are kept, not 282.
-    """
-
-    def contexts() -> tuple[_Unchanged, _Unchanged]:
-        return _Unchanged([]), _Unchanged(layer.modules())
-
-    features: Tensor = checkpoint(
-        _joined, layer, *made, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
-    )
-    return features
-
-
-class _Unchanged:
-    """Keeps the running statistics of layers while they see the same batch again."""
-
-    def __init__(self, layers: Iterable[nn.Module]) -> None:
-        self.norms = [each for each in layers if isinstance(each, nn.BatchNorm2d)]
-
-    def __enter__(self) -> None:
-        self.before = [(each.momentum, each.num_batches_tracked) for each in self.norms]
-        for norm in self.norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
-
-    def __exit__(self, *error: object) -> None:
-        for norm, before in zip(self.norms, self.before, strict=True):
-            norm.momentum, norm.num_batches_tracked = before
-
-
 def _dense_layer(inputs: int, growth: int) -> nn.Sequential:
     """1 x 1 and 3 x 3 convolution, each after normalisation and ReLU."""
     inner = BOTTLENECK * growth
@@ -501,32 +479,3 @@ def _head(inputs: int, width: int, classes: int) -> nn.Sequential:
         nn.ReLU(inplace=True),
         nn.Conv2d(width, classes, 1),
     )
-
-
-def _initialise(module: nn.Module) -> None:
-    """Normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0."""
-    # Weights without values, of which only shapes are wanted, need none.
-    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
-        nn.init.kaiming_normal_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def _refuse_depths(option: str, layers: Sequence[int], blocks: int) -> None:
-    sound = all(isinstance(each, int) and 1 <= each <= MOST_LAYERS for each in layers)
-    if len(layers) != blocks or not sound:
-        raise UserError(
-            f"{option} {list(layers)}: give {blocks} whole numbers from 1 to {MOST_LAYERS}, the "
-            "layers of each block"
-        )
-
-
-def _refuse_numbers(most: int, **numbers: int) -> None:
-    for option, number in numbers.items():
-        if not isinstance(number, int) or not 1 <= number <= most:
-            raise UserError(f"{option} {number!r}: give a whole number from 1 to {most}")
-
-
-def _refuse_other_words(option: str, word: str, known: Sequence[str]) -> None:
-    if word not in known:
-        raise UserError(f"{option} {word!r}: choose from {', '.join(known)}")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the field's name for it)
 
 from geoseg.errors import UserError
+from geoseg.nets.fresh import initialise
 from geoseg.nets.options import MOST_CHANNELS, refuse_unless_whole
 from geoseg.nets.scores import count_maps, scores_of
 from geoseg.windows import grown
@@ -200,10 +201,10 @@ def _initialise(module: nn.Module) -> None:
         taps = 1 - (torch.arange(size) + 0.5 - size / 2).abs() / (size / 2)
         with torch.no_grad():
             module.weight.copy_(torch.outer(taps, taps))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     else:
-        nn.init.kaiming_normal_(module.weight)
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
+        initialise(module)
 
 
 def _with_centre(image: Tensor, margin: int, step: int) -> Tensor:

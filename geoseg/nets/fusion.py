@@ -30,21 +30,26 @@ layer. ``"fpn"`` looks at the finer stages too, as a pyramid of features::
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from math import isfinite
-from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from geoseg.errors import UserError
+from geoseg.nets.again import computed_again
+from geoseg.nets.fresh import initialise
+from geoseg.nets.options import (
+    MOST_CHANNELS,
+    refuse_depths,
+    refuse_unknown,
+    refuse_unless_whole,
+)
 from geoseg.nets.resnet import DEPTHS, EXPANSION, bottlenecks, stem
 
 __all__ = ["EarlyFusion", "LateFusion", "MiddleFusion"]
-
-Net = TypeVar("Net", bound=nn.Module)
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 STRIDE = 32  # of the last stage, in pixels
@@ -53,9 +58,7 @@ PYRAMID = 128  # channels of a pyramid's levels, Kirillov et al. 2019, section 3
 REDUCTIONS = ("mean", "sum", "max", "concat1x1", "weighted")
 
 # A number from a damaged file is stopped here; the largest networks known stay below.
-MOST_CHANNELS = 65_536
 MOST_WIDTH = 512
-MOST_BLOCKS = 64
 MOST_SENSORS = 8
 
 
@@ -158,7 +161,7 @@ class MiddleFusion(nn.Module):
         super().__init__()
         _refuse_senseless(in_channels, classes, blocks, width)
         _refuse_other_sensors(sensors, in_channels)
-        _refuse_unknown("split", split, STAGES)
+        refuse_unknown("split", split, STAGES)
         self.stride, self.checkpointing, self.sensors = STRIDE, False, list(sensors)
         last = STAGES.index(split)
         self.branches = nn.ModuleList(
@@ -360,7 +363,7 @@ def _stages(
 ) -> nn.Sequential:
     """Some stages of a residual network, under their names."""
     named = ((STAGES[i], _stage(i, in_channels, blocks, width)) for i in which)
-    return _initialised(nn.Sequential(OrderedDict(named)))
+    return nn.Sequential(OrderedDict(named)).apply(initialise)
 
 
 def _stage(index: int, in_channels: int, blocks: Sequence[int], width: int) -> nn.Sequential:
@@ -375,7 +378,7 @@ def _maps(stages: nn.Module, features: Tensor, checkpointing: bool) -> list[Tens
     maps = []
     for stage in stages.children():
         if checkpointing and torch.is_grad_enabled():
-            features = _checkpointed(stage, features)
+            features = computed_again(stage, stage, features)
         else:
             features = stage(features)
         maps.append(features)
@@ -387,52 +390,21 @@ def _split(image: Tensor, sensors: list[int]) -> Sequence[Tensor]:
     return torch.split_with_sizes(image, sensors, 1)
 
 
-def _checkpointed(stage: nn.Module, features: Tensor) -> Tensor:
-    """The output of a stage whose inside is computed again when gradients are."""
-    # Contexts of the first and of the second computation; there is nothing to keep in the first.
-    output: Tensor = checkpoint(
-        stage,
-        features,
-        use_reentrant=False,
-        context_fn=lambda: (_StatisticsKept(nn.Identity()), _StatisticsKept(stage)),
-    )
-    return output
-
-
-class _StatisticsKept:
-    """What is computed inside leaves the running statistics of a stage as they are.
-
-    Else each batch would count twice in them, for its forward pass is run once more.
-    """
-
-    def __init__(self, stage: nn.Module) -> None:
-        self.norms = [each for each in stage.modules() if isinstance(each, nn.BatchNorm2d)]
-
-    def __enter__(self) -> None:
-        self.before = [(norm.momentum, norm.num_batches_tracked) for norm in self.norms]
-        for norm in self.norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
-
-    def __exit__(self, *_: object) -> None:
-        for norm, before in zip(self.norms, self.before, strict=True):
-            norm.momentum, norm.num_batches_tracked = before
-
-
 def _decoder(name: str, width: int, classes: int) -> nn.Module:
-    _refuse_unknown("decoder", name, ("pool", "fpn"))
+    refuse_unknown("decoder", name, ("pool", "fpn"))
     inputs = _channels(width)[1:]
     if name == "pool":
-        return _initialised(DenseClassifier(inputs[-1], classes))
-    return _initialised(Pyramid(inputs, classes), "linear")
+        return DenseClassifier(inputs[-1], classes).apply(initialise)
+    return Pyramid(inputs, classes).apply(partial(initialise, nonlinearity="linear"))
 
 
 def _merge(
     reduce: str, channels: int, sensors: Sequence[int], weights: Sequence[float]
 ) -> nn.Module:
-    _refuse_unknown("reduce", reduce, REDUCTIONS)
+    refuse_unknown("reduce", reduce, REDUCTIONS)
     count = len(sensors)
     if reduce == "concat1x1":
-        return _initialised(Projection(channels, count))
+        return Projection(channels, count).apply(initialise)
     if reduce == "max":
         return Maximum()
     if reduce == "sum":
@@ -448,41 +420,23 @@ def _enlarged(features: Tensor, factor: int) -> Tensor:
     return functional.interpolate(features, scale_factor=float(factor), mode="bilinear")
 
 
-def _initialised(net: Net, nonlinearity: Literal["relu", "linear"] = "relu") -> Net:
-    """Weights of convolutions normal with variance 2 / fan-in (He et al. 2015, eq. 10), biases 0.
-
-    Half the variance where nothing is rectified, for nothing then halves what comes in.
-    """
-    for module in net.modules():
-        # Weights without values, of which only shapes are wanted, need none.
-        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
-            nn.init.kaiming_normal_(module.weight, nonlinearity=nonlinearity)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    return net
-
-
 def _refuse_senseless(in_channels: int, classes: int, blocks: Sequence[int], width: int) -> None:
-    _refuse_outside("in_channels", in_channels, MOST_CHANNELS)
-    _refuse_outside("classes", classes, MOST_CHANNELS)
-    _refuse_outside("width", width, MOST_WIDTH)
-    if len(blocks) != 4:
-        raise UserError(f"blocks {list(blocks)}: give four numbers, one for each stage")
-    for depth in blocks:
-        _refuse_outside("blocks", depth, MOST_BLOCKS)
+    refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels, classes=classes)
+    refuse_unless_whole(MOST_WIDTH, width=width)
+    refuse_depths("blocks", blocks, len(STAGES) - 1)
 
 
 def _refuse_other_sensors(sensors: Sequence[int], in_channels: int) -> None:
     if not 2 <= len(sensors) <= MOST_SENSORS:
         raise UserError(
-            f"sensors {list(sensors)}: give the bands of 2 to {MOST_SENSORS} sensors; one alone "
+            f"sensors={list(sensors)}: give the bands of 2 to {MOST_SENSORS} sensors; one alone "
             "needs no fusion, take EarlyFusion"
         )
     for bands in sensors:
-        _refuse_outside("sensors", bands, MOST_CHANNELS)
+        refuse_unless_whole(MOST_CHANNELS, sensors=bands)
     if sum(sensors) != in_channels:
         raise UserError(
-            f"sensors {list(sensors)} have {sum(sensors)} bands together, but the image has "
+            f"sensors={list(sensors)} have {sum(sensors)} bands together, but the image has "
             f"{in_channels}; give the bands of each sensor, in the order of the image's"
         )
 
@@ -490,15 +444,5 @@ def _refuse_other_sensors(sensors: Sequence[int], in_channels: int) -> None:
 def _refuse_other_weights(weights: Sequence[float], count: int) -> None:
     if len(weights) != count or min(weights) <= 0 or not isfinite(sum(weights)):
         raise UserError(
-            f"weights {list(weights)}: give {count} numbers above 0, one for each sensor"
+            f"weights={list(weights)}: give {count} numbers above 0, one for each sensor"
         )
-
-
-def _refuse_outside(name: str, value: int, most: int) -> None:
-    if not isinstance(value, int) or not 1 <= value <= most:
-        raise UserError(f"{name} of {value!r}: give whole numbers from 1 to {most}")
-
-
-def _refuse_unknown(name: str, value: str, known: Collection[str]) -> None:
-    if value not in known:
-        raise UserError(f"there is no {name} {value!r}; choose from {', '.join(known)}")

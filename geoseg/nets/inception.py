@@ -31,14 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from geoseg.errors import UserError
-from geoseg.nets.decoder import (
-    Decoder,
-    head,
-    initialise,
-    refuse_depths,
-    refuse_other,
-    refuse_widths,
-)
+from geoseg.nets.decoder import Decoder, head, refuse_widths
+from geoseg.nets.fresh import initialise
+from geoseg.nets.options import refuse_depths, refuse_unknown
 
 __all__ = ["UNetInceptionResNetV2"]
 
@@ -115,10 +110,10 @@ class UNetInceptionResNetV2(nn.Module):
     ) -> None:
         super().__init__()
         refuse_widths(in_channels, classes, ())
-        refuse_other("act_order", act_order, ORDERS)
+        refuse_unknown("act_order", act_order, ORDERS)
         refuse_depths("repeats", repeats, 3)
         if not LEAST_WIDTH <= width <= MOST_WIDTH:
-            raise UserError(f"width {width}: give a factor from 1/64 to {MOST_WIDTH:g}")
+            raise UserError(f"width={width}: give a factor from 1/64 to {MOST_WIDTH:g}")
         make = Layers(act_order, width)
         stages, channels = encoder(make, in_channels, repeats)
         self.encoder = nn.ModuleList(stages)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from geoseg.errors import UserError
 
-__all__ = ["MOST_CHANNELS", "refuse_unless_whole"]
+__all__ = ["MOST_BLOCKS", "MOST_CHANNELS", "refuse_depths", "refuse_unknown", "refuse_unless_whole"]
 
 MOST_CHANNELS = 65_536
-"""Bands or classes beyond those of any network."""
+"""Bands, classes or features beyond those of any network."""
+
+MOST_BLOCKS = 64
+"""Layers of a block, or blocks of a stage: DenseNet-264 has as many."""
 
 
 def refuse_unless_whole(most: int, **options: Any) -> None:
@@ -21,5 +25,33 @@ def refuse_unless_whole(most: int, **options: Any) -> None:
         Naming the first of them.
     """
     for name, value in options.items():
-        if type(value) is not int or not 1 <= value <= most:
+        if not _is_whole(value, most):
             raise UserError(f"{name}={value!r}: give a whole number from 1 to {most}")
+
+
+def refuse_depths(option: str, depths: Sequence[int], stages: int) -> None:
+    """Refuse depths that are not one whole number a stage.
+
+    Raises
+    ------
+    UserError
+    """
+    if len(depths) != stages or not all(_is_whole(depth, MOST_BLOCKS) for depth in depths):
+        raise UserError(
+            f"{option}={list(depths)}: give {stages} whole numbers from 1 to {MOST_BLOCKS}"
+        )
+
+
+def refuse_unknown(option: str, value: Any, known: Collection[str]) -> None:
+    """Refuse a value that is not among those that an option can have.
+
+    Raises
+    ------
+    UserError
+    """
+    if value not in tuple(known):
+        raise UserError(f"{option}={value!r}: choose from {', '.join(known)}")
+
+
+def _is_whole(value: Any, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most

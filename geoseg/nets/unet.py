@@ -26,7 +26,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from geoseg.errors import UserError
-from geoseg.nets.decoder import SKIPS, Decoder, head, initialise, refuse_other, refuse_widths
+from geoseg.nets.decoder import SKIPS, Decoder, head, refuse_widths
+from geoseg.nets.fresh import initialise
+from geoseg.nets.options import refuse_unknown
 
 __all__ = ["UNet"]
 
@@ -120,6 +122,6 @@ def _finest(inputs: int, width: int, skip: str) -> nn.Module:
 
 def _refuse_senseless(in_channels: int, classes: int, widths: Sequence[int], skip: str) -> None:
     if not 2 <= len(widths) <= MOST_LEVELS:
-        raise UserError(f"widths {list(widths)}: give 2 to {MOST_LEVELS} numbers of channels")
+        raise UserError(f"widths={list(widths)}: give 2 to {MOST_LEVELS} numbers of channels")
     refuse_widths(in_channels, classes, widths)
-    refuse_other("skip", skip, SKIPS)
+    refuse_unknown("skip", skip, SKIPS)

@@ -30,15 +30,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from geoseg.errors import UserError
-from geoseg.nets.decoder import (
-    SKIPS,
-    Decoder,
-    head,
-    initialise,
-    refuse_depths,
-    refuse_other,
-    refuse_widths,
-)
+from geoseg.nets.decoder import SKIPS, Decoder, head, refuse_widths
+from geoseg.nets.fresh import initialise
+from geoseg.nets.options import refuse_depths, refuse_unknown
 
 __all__ = ["UNetResNet34", "load_torchvision"]
 
@@ -92,8 +86,8 @@ class UNetResNet34(nn.Module):
     ) -> None:
         super().__init__()
         _refuse_senseless(in_channels, classes, widths, blocks)
-        refuse_other("variant", variant, VARIANTS)
-        refuse_other("skip", skip, SKIPS)
+        refuse_unknown("variant", variant, VARIANTS)
+        refuse_unknown("skip", skip, SKIPS)
         self.variant = variant
         self.stem = stem(in_channels, widths[0], variant)
         inputs, strides = (widths[0], *widths[:-1]), (1, 2, 2, 2)
@@ -258,6 +252,6 @@ def _refuse_senseless(
     in_channels: int, classes: int, widths: Sequence[int], blocks: Sequence[int]
 ) -> None:
     if len(widths) != STAGES:
-        raise UserError(f"widths {list(widths)}: give {STAGES} numbers of channels")
+        raise UserError(f"widths={list(widths)}: give {STAGES} numbers of channels")
     refuse_widths(in_channels, classes, widths)
     refuse_depths("blocks", blocks, STAGES)
