@@ -446,7 +446,7 @@ def test_weights_of_another_network_are_refused(
         (UNetInceptionResNetV2, {"act_order": "relu"}, r"act_order='relu': choose from elu_bn, bn"),
         (UNetInceptionResNetV2, {"repeats": [10, 20, 0]}, r"repeats=.*: give 3 whole numbers"),
         (UNetInceptionResNetV2, {"width": 0.0}, r"width=0\.0: give a factor from 1/64 to 4"),
-        (UNetInceptionResNetV2, {"width": float("nan")}, r"width nan: give a factor"),
+        (UNetInceptionResNetV2, {"width": float("nan")}, r"width=nan: give a factor"),
         (UNetInceptionResNetV2, {"classes": 10**9}, r"1000000000 channels"),
     ],
 )
