@@ -19,6 +19,7 @@ from geoseg.allocator import share_memory
 if TYPE_CHECKING:
     from geoseg.card import Card
     from geoseg.classes import ClassInfo
+    from geoseg.ensembles import ensemble
     from geoseg.errors import UserError
     from geoseg.evaluation import evaluate
     from geoseg.job import predict_file
@@ -36,6 +37,7 @@ __all__ = [
     "UserError",
     "area_by_class",
     "class_table",
+    "ensemble",
     "evaluate",
     "load",
     "open_raster",
@@ -55,6 +57,7 @@ _HOME = {
     "UserError": "errors",
     "area_by_class": "polygons",
     "class_table": "raster",
+    "ensemble": "ensembles",
     "evaluate": "evaluation",
     "load": "segmenter",
     "open_raster": "raster",

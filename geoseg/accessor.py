@@ -9,7 +9,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
-    from geoseg.segmenter import Segmenter
+    from geoseg.ensembles import Models
 
 __all__ = ["GeosegAccessor"]
 
@@ -21,7 +21,7 @@ class GeosegAccessor:
     def __init__(self, array: xr.DataArray) -> None:
         self._array = array
 
-    def predict(self, model: Segmenter | str, **options: Any) -> xr.DataArray:
+    def predict(self, model: Models, **options: Any) -> xr.DataArray:
         """Classify the image, lazily; see `geoseg.predict`."""
         from geoseg.prediction import predict
 

@@ -23,7 +23,7 @@ from geoseg.devices import pool_for
 from geoseg.errors import UserError
 from geoseg.loader import Part, batches
 from geoseg.plan import Block, Plan
-from geoseg.resample import Resampling
+from geoseg.resample import resampled
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
 from geoseg.windows import Box, box_shape, grown, hann
@@ -330,21 +330,6 @@ def _back(plan: Plan, scores: Tensor, box: Box, target: Box) -> Tensor:
             start = target[dim].start - box[dim].start
             scores = scores.narrow(dim + 1, start, target[dim].stop - target[dim].start)
         else:
-            scores = _resampled(scores, axis.resampling.inverse, dim + 1, box[dim], target[dim])
+            way = axis.resampling.inverse
+            scores = resampled(scores, way, dim + 1, target[dim], box[dim])
     return scores
-
-
-def _resampled(scores: Tensor, way: Resampling, dim: int, box: slice, target: slice) -> Tensor:
-    index, weight = way.taps(target, box)
-    places = torch.from_numpy(index).to(scores.device)
-    shares = torch.from_numpy(weight).to(scores.device)
-    shape = [1, 1, 1]
-    shape[dim] = -1
-    taps = (
-        scores.index_select(dim, places[:, tap]) * shares[:, tap].reshape(shape)
-        for tap in range(places.shape[1])
-    )
-    total = next(taps)
-    for each in taps:
-        total = total + each
-    return total

@@ -135,6 +135,21 @@ class NumberOr(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is neither a number nor {' or '.join(self.words)}", param, ctx)
 
 
+class Factors(click.ParamType):  # type: ignore[type-arg]
+    """Numbers separated by commas."""
+
+    name = "A,B"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Turn text into numbers."""
+        try:
+            return tuple(float(each) for each in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} must be numbers, as in 0.75,1,1.25", param, ctx)
+
+
 def min_area_option(told: str) -> Callable[[Command], Command]:
     """Which regions are small; what becomes of them is told by each command."""
     return click.option(
@@ -155,7 +170,14 @@ simplify_option = click.option(
 
 @main.command(options_metavar="[OPTIONS]")
 @click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
-@click.option("--model", "-m", required=True, help="Model file, or name of a shipped model.")
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    required=True,
+    multiple=True,
+    help="Model file, or name of a shipped model; given again: their mean probability.",
+)
 @click.option("--polygons", type=click.Path(path_type=Path), help=".gpkg, .fgb, .parquet, .geojson")
 @click.option("--scores", type=click.Path(path_type=Path), help="GeoTIFF of class probabilities.")
 @click.option(
@@ -175,6 +197,14 @@ simplify_option = click.option(
 )
 @click.option("--bands", help="Numbers or names, in the model's order: 4,3,2 or red,green,nir.")
 @click.option("--gsd", type=NumberOr(float, "auto", "native"), default="auto", show_default=True)
+@click.option(
+    "--views",
+    type=click.Choice(["flips", "d4"]),
+    help="Mean probability of mirrored windows, or of turned ones as well.",
+)
+@click.option(
+    "--scales", type=Factors(), help="Mean probability of windows resized by 0.75,1,1.25, say."
+)
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
 @min_area_option(
@@ -193,12 +223,12 @@ def predict(paths: tuple[str, ...], stack: bool, progress: str, **options: Any) 
         if len(paths) < 2:
             raise UserError(f"only {paths[0]} is given; name the source, then the map to write")
         *given, dst = paths
-        model, arguments = options.pop("model"), _arguments(options)
+        models, arguments = options.pop("models"), _arguments(options)
         sources = _expand(given)
         if stack or (len(sources) == 1 and not _means_folder(given, dst)):
-            _predict_one(console, sources if stack else sources[0], dst, model, arguments)
+            _predict_one(console, sources if stack else sources[0], dst, models, arguments)
         else:
-            _predict_all(console, sources, Path(dst), model, arguments)
+            _predict_all(console, sources, Path(dst), models, arguments)
 
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
@@ -248,9 +278,13 @@ def _means_folder(given: Sequence[str], dst: str) -> bool:
 
 
 def _predict_one(
-    console: Console, src: str | list[str], dst: str, model: str, arguments: dict[str, Any]
+    console: Console,
+    src: str | list[str],
+    dst: str,
+    models: Sequence[str],
+    arguments: dict[str, Any],
 ) -> None:
-    result = geoseg.predict_file(src, dst, model, **arguments, on_progress=console.event)
+    result = geoseg.predict_file(src, dst, models, **arguments, on_progress=console.event)
     if result.computed < result.blocks:
         console.message(
             f"went on from an interrupted run: {result.blocks - result.computed} of "
@@ -260,15 +294,20 @@ def _predict_one(
 
 
 def _predict_all(
-    console: Console, sources: Sequence[str], folder: Path, model: str, arguments: dict[str, Any]
+    console: Console,
+    sources: Sequence[str],
+    folder: Path,
+    models: Sequence[str],
+    arguments: dict[str, Any],
 ) -> None:
-    """Scenes one after another with one model; those that fail are told at the end."""
+    """Scenes one after another with models loaded once; those that fail are told at the end."""
     from geoseg.polygons.making import Making
+    from geoseg.views import viewed
 
-    Making(
-        min_area=arguments["min_area"], simplify=arguments["simplify"]
-    )  # refused once, not often
-    segmenter = geoseg.load(model)
+    # What cannot be meant is refused once, not often.
+    Making(min_area=arguments["min_area"], simplify=arguments["simplify"])
+    segmenter = geoseg.ensemble(models)
+    viewed(segmenter, arguments["views"], arguments["scales"])
     targets = {source: _targets(source, folder, arguments) for source in sources}
     _refuse_clashes(targets)
     for name in {path.parent for each in targets.values() for path in each.values()}:

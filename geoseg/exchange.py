@@ -13,6 +13,7 @@ from torch import nn
 
 from geoseg import nets
 from geoseg.card import card_from_json, card_to_json
+from geoseg.ensembles import Ensemble
 from geoseg.errors import UserError
 from geoseg.segmenter import METADATA_KEY, Segmenter
 
@@ -34,8 +35,10 @@ def export_model(segmenter: Segmenter, path: str | PathLike[str]) -> None:
     Raises
     ------
     UserError
-        When the ending is unknown, the file exists, or packages are missing.
+        When the ending is unknown, the file exists, packages are missing, or it is an ensemble.
     """
+    if isinstance(segmenter, Ensemble):
+        raise UserError(f"{segmenter.card.name} is an ensemble; export its members one by one")
     target = Path(path)
     writers = {".onnx": _write_onnx, ".pt2": _write_pt2}
     if target.suffix not in writers:

@@ -30,6 +30,7 @@ from geoseg.blocks import run_block
 from geoseg.checks import check_disk, check_target, check_values
 from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.devices import at_once, spare_cores
+from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
 from geoseg.loader import Part
@@ -53,9 +54,9 @@ from geoseg.raster.place import publish, refuse_existing
 from geoseg.raster.read import tiles_of
 from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run, Targets
-from geoseg.segmenter import Segmenter, load
 from geoseg.store import BlockStore, forget, locked, recall, remembered
 from geoseg.tasks import Running, Task, make_task
+from geoseg.views import Turns, viewed
 from geoseg.windows import box_shape
 
 __all__ = ["Result", "predict_file"]
@@ -87,7 +88,7 @@ class Result:
 def predict_file(
     src: str | PathLike[str] | Sequence[str | PathLike[str]],
     dst: str | PathLike[str],
-    model: Segmenter | str | PathLike[str],
+    model: Models,
     *,
     polygons: str | PathLike[str] | None = None,
     scores: str | PathLike[str] | None = None,
@@ -101,6 +102,8 @@ def predict_file(
     precision: str = "auto",
     bands: Sequence[str | int] | None = None,
     gsd: float | Literal["auto", "native"] = "auto",
+    views: Turns | None = None,
+    scales: Sequence[float] | None = None,
     bbox: tuple[float, float, float, float] | None = None,
     bbox_crs: str | None = None,
     memory: int | None = None,
@@ -120,14 +123,15 @@ def predict_file(
         A raster; several files are the bands of one scene, aligned to the first.
     dst : path-like
         The class map, a Cloud Optimized GeoTIFF.
-    model : Segmenter, path-like or str
-        A model, a model file, or the name of a shipped model.
+    model : Segmenter, path-like or str, or sequence of these
+        A model, a model file, or the name of a shipped model; the probabilities of several are
+        averaged (`geoseg.ensemble`).
     polygons : path-like, optional
         Polygons of the class map: ``.gpkg``, ``.fgb``, ``.parquet`` or ``.geojson``.
     scores, confidence : path-like, optional
         GeoTIFFs of the probability of each class, of the highest one: uint8 in steps of 1/254
         (their scale says so), 255 where there is no data.
-    window, halo, blend, stride, batch_size, device, bands, gsd
+    window, halo, blend, stride, batch_size, device, bands, gsd, views, scales
         As for `geoseg.predict`.
     precision : {"auto", "fp32", "bf16", "fp16"}
         ``auto`` is bf16 where some windows of the raster are run at least 1.25 times as fast in it
@@ -179,7 +183,8 @@ def predict_file(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"
         )
     options = creation_options(co or {})
-    segmenter = model if isinstance(model, Segmenter) else load(model)
+    plain = ensemble(model)
+    segmenter = viewed(plain, views, scales)
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd)
@@ -196,10 +201,12 @@ def predict_file(
         "stride": stride,
         "batch": batch_size,
         "precision": precision,
+        "views": views,
+        "scales": None if scales is None else [float(each) for each in scales],
         "bbox": bbox,
         "bbox_crs": bbox_crs,
     }
-    run = Run(task, targets, sources, options, asked, making, budget)
+    run = Run(task, plain, targets, sources, options, asked, making, budget)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])

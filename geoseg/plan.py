@@ -291,6 +291,8 @@ def make_plan(axes: tuple[Resampling, Resampling], card: Card, tiling: Tiling) -
     else:
         side = _side(card, tiling, overlap)
         sides = side, side
+    if blend != "crop":  # such windows need not lie on the stride's lattice: nothing is mirrored
+        shape = max(axes[0].size, min(side, shape[0])), max(axes[1].size, min(side, shape[1]))
     steps = [_step(card, tiling, side, overlap, blend) for side in sides]
     size = min(sides[0], shape[0]), min(sides[1], shape[1])
     windows = Windows(shape, size, (min(steps[0], size[0]), min(steps[1], size[1])))

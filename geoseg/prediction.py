@@ -20,14 +20,15 @@ from geoseg.bands import choose_bands
 from geoseg.blocks import run_block
 from geoseg.card import Card
 from geoseg.decisions import Output, dtype_of, missing_value
+from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.plan import Blend, Block, Tiling
 from geoseg.raster.arrays import grid_of
 from geoseg.raster.grid import pixel_size
 from geoseg.raster.sidecar import class_attrs
-from geoseg.segmenter import Segmenter, load
 from geoseg.tasks import Running, Task, make_task
+from geoseg.views import Turns, viewed
 from geoseg.windows import box_shape
 
 __all__ = ["predict", "scene_of", "zoom_for"]
@@ -37,7 +38,7 @@ FARTHEST_ZOOM = 8.0  # beyond it no resampling brings back what the network look
 
 def predict(
     image: xr.DataArray,
-    model: Segmenter | str,
+    model: Models,
     *,
     output: Output = "classes",
     window: int | None = None,
@@ -49,6 +50,8 @@ def predict(
     precision: str = "auto",
     bands: Sequence[str | int] | None = None,
     gsd: float | Literal["auto", "native"] = "auto",
+    views: Turns | None = None,
+    scales: Sequence[float] | None = None,
 ) -> xr.DataArray:
     """Classify an image, lazily: nothing is read or computed before the result is.
 
@@ -56,8 +59,9 @@ def predict(
     ----------
     image : DataArray, dims (band, y, x)
         From `geoseg.open_raster`, rioxarray, odc-stac, zarr or numpy; any chunks, any real dtype.
-    model : Segmenter or str
-        A model, a model file, or the name of a shipped model.
+    model : Segmenter, path-like or str, or sequence of these
+        A model, a model file, or the name of a shipped model; the probabilities of several are
+        averaged (`geoseg.ensemble`).
     output : {"classes", "scores", "confidence", "entropy"}
         What to give for each pixel: the value of its class; the probability of every class; the
         highest of these; their entropy divided by that of equal ones (0 sure, 1 clueless).
@@ -86,6 +90,12 @@ def predict(
         Ground sample distance in metres at which the network is to see the image. ``auto``
         resamples, block by block, when the image's is outside the model's range; scores come back
         to the image's grid.
+    views : {"flips", "d4"}, optional
+        Average the probabilities of each window and its mirror images, or of all eight ways to lay
+        a square on itself. It takes four or eight times as long.
+    scales : sequence of float, optional
+        Average the probabilities of each window resized by these factors, e.g. (0.75, 1, 1.25);
+        with `views` each of them in each way.
 
     Returns
     -------
@@ -107,7 +117,7 @@ def predict(
     windows are four halos wide, and less where memory has room for wider ones (BENCHMARKS.md,
     "Windows").
     """
-    segmenter = load(model) if isinstance(model, str) else model
+    segmenter = viewed(ensemble(model), views, scales)
     task = make_task(
         scene_of(image, segmenter.card, bands, gsd),
         segmenter,

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-__all__ = ["Resampling"]
+__all__ = ["Resampling", "resampled"]
 
 
 @dataclass(frozen=True)
@@ -90,3 +92,37 @@ class Resampling:
     def border(self, position: int) -> int:
         """The output pixel edge nearest to an input pixel edge."""
         return round(position / self._scale)
+
+
+def resampled(values: Tensor, way: Resampling, dim: int, span: slice, held: slice) -> Tensor:
+    """Resample a tensor along one of its dimensions.
+
+    Parameters
+    ----------
+    values : Tensor
+        Along `dim` the pixels of `held`.
+    way : Resampling
+    dim : int
+    span : slice
+        Output pixels that are wanted.
+    held : slice
+        The input pixels at hand; at least ``way.source(span)``.
+
+    Returns
+    -------
+    Tensor
+        Along `dim` the pixels of `span`.
+    """
+    index, weight = way.taps(span, held)
+    places = torch.from_numpy(index).to(values.device)
+    shares = torch.from_numpy(weight).to(values.device)
+    shape = [1] * values.ndim
+    shape[dim] = -1
+    taps = (
+        values.index_select(dim, places[:, tap]) * shares[:, tap].reshape(shape)
+        for tap in range(places.shape[1])
+    )
+    total = next(taps)
+    for each in taps:
+        total = total + each
+    return total

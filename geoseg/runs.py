@@ -17,6 +17,7 @@ from geoseg.errors import UserError
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import Layout, class_layout, files_of, grid_of, open_dataset
+from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
 
 __all__ = ["QUANTA", "Run", "Targets"]
@@ -62,13 +63,15 @@ class Run:
     Parameters
     ----------
     task : Task
+    model : Segmenter
+        As it was given; that of the task may see several views of each window.
     targets : Targets
     sources : sequence of str
         What was given as input.
     options : mapping of str to str
         Creation options of the rasters.
     asked : mapping of str to object
-        What was asked for of windows, precision and extent; None leaves the choice to geoseg.
+        What was asked for of windows, precision, views and extent; None leaves it to geoseg.
     making : Making
         How small regions and polygons are dealt with.
     memory : int
@@ -78,6 +81,7 @@ class Run:
     """
 
     task: Task
+    model: Segmenter
     targets: Targets
     sources: Sequence[str]
     options: Mapping[str, str]
@@ -115,7 +119,7 @@ class Run:
     @cached_property
     def digest(self) -> str:
         """Names the weights and the card of the model."""
-        return self.task.segmenter.digest
+        return self.model.digest
 
     @cached_property
     def fingerprint(self) -> str:
@@ -133,6 +137,8 @@ class Run:
             "batch": self.task.batch_size,
             "device": self.task.running.device,
             "precision": self.asked["precision"],
+            "views": self.asked["views"],
+            "scales": self.asked["scales"],
             "outputs": self.task.outputs,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -180,7 +186,7 @@ class Run:
         return {
             "GEOSEG_VERSION": geoseg.__version__,
             "GEOSEG_SOURCES": json.dumps(sources),
-            "GEOSEG_MODEL": self.task.segmenter.card.name,
+            "GEOSEG_MODEL": self.model.card.name,
             "GEOSEG_MODEL_DIGEST": self.digest,
             "GEOSEG_OPTIONS": json.dumps(options),
         }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike, fspath, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ class Segmenter:
         )
 
     @classmethod
-    def from_card(cls, net: nn.Module, card: Card) -> Segmenter:
+    def from_card(cls, net: nn.Module, card: Card) -> Self:
         """Join a network with the card that describes it; nothing is measured."""
         segmenter = cls.__new__(cls)
         segmenter.net = net.eval()
@@ -109,7 +109,7 @@ class Segmenter:
         segmenter.card = card
         return segmenter
 
-    def on(self, device: torch.device, precision: str = "fp32") -> Segmenter:
+    def on(self, device: torch.device, precision: str = "fp32") -> Self:
         """A copy that runs on a device.
 
         Parameters
@@ -121,13 +121,18 @@ class Segmenter:
         net = copy.deepcopy(self.net).to(device)
         fold_batch_norms(net)
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub gap
-        there = Segmenter.from_card(net, self.card)
-        there.device, there.precision = device, precision
+        there = copy.copy(self)
+        there.net, there.device, there.precision = net, device, precision
         return there
 
     def __repr__(self) -> str:
         names = ", ".join(each.name for each in self.card.classes)
         return f"Segmenter({self.card.name!r}: {', '.join(self.card.bands)} -> {names})"
+
+    @property
+    def channels(self) -> int:
+        """Values of a pixel that the network takes."""
+        return len(self.card.bands)
 
     @property
     def state(self) -> tuple[tuple[int, int], ...]:

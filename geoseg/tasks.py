@@ -104,7 +104,7 @@ def make_task(
                 f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
             )
     budget = memory_budget(memory)
-    each = bytes_per_pixel(segmenter.net, len(segmenter.card.bands), segmenter.card.stride)
+    each = bytes_per_pixel(segmenter.net, segmenter.channels, segmenter.card.stride)
     room = tensor_memory(running.device, budget) / each
     fitted = _fitted(scene, segmenter, outputs, tiling, running, budget, room)
     plan = make_plan(scene.axes, segmenter.card, fitted)

@@ -35,6 +35,8 @@ LAYERS = {
     "polygons": 2,
     "figures": 2,
     "segmenter": 3,
+    "ensembles": 3,
+    "views": 3,
     "bands": 3,
     "plan": 3,
     "devices": 3,

@@ -1,0 +1,199 @@
+"""Several models as one: the mean of what they find probable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import lcm
+from os import PathLike
+
+import torch
+from torch import Tensor, nn
+
+from geoseg.card import Card
+from geoseg.errors import UserError
+from geoseg.segmenter import Segmenter, load
+from geoseg.windows import grown
+
+__all__ = ["Ensemble", "Model", "Models", "ensemble"]
+
+Model = Segmenter | str | PathLike[str]
+"""A model, a model file, or the name of a shipped model."""
+
+Models = Model | Sequence[Model]
+"""A model, or several whose probabilities are averaged."""
+
+
+def ensemble(models: Model | Iterable[Model]) -> Segmenter:
+    """Join models whose probabilities are averaged, each weighing the same.
+
+    Each sees pixels normalised by its own card, and where a band is missing its own mean. The mean
+    is one of probabilities, after softmax; see `Ensemble` for what the joined card says.
+
+    Parameters
+    ----------
+    models : Segmenter, path-like or str, or iterable of these
+        Models, model files, or names of shipped models. Each file is loaded once; a single model is
+        given back as it is.
+
+    Returns
+    -------
+    Segmenter
+
+    Raises
+    ------
+    UserError
+        When there is none, when classes, bands or pixel sizes differ, or a file cannot be loaded.
+    """
+    given = [models] if isinstance(models, Segmenter | str | PathLike) else models
+    members = tuple(each if isinstance(each, Segmenter) else load(each) for each in given)
+    if not members:
+        raise UserError("no model is given; name at least one model or model file")
+    return members[0] if len(members) == 1 else Ensemble.of(members)
+
+
+class Ensemble(Segmenter):
+    """A model that is the mean of others.
+
+    Its network takes the values of all members, one after another as channels, and gives logarithms
+    of mean probabilities: their softmax is the mean. Its card has the first member's bands, colours
+    and ranges, the widest halo (None where a member has none), the least common multiple of the
+    strides and the pixel sizes that all take; a pixel has no data where a member says so.
+
+    Attributes
+    ----------
+    members : tuple of Segmenter
+        As they were joined; they share their weights with the network until it is copied.
+    """
+
+    members: tuple[Segmenter, ...]
+
+    @classmethod
+    def of(cls, members: Sequence[Segmenter]) -> Ensemble:
+        """Join two members or more; see `ensemble`."""
+        card = _joined([each.card for each in members])
+        net = MeanProbability([each.net for each in members], [each.channels for each in members])
+        joined = cls.from_card(net, card)
+        joined.members = tuple(members)
+        return joined
+
+    @property
+    def channels(self) -> int:
+        """Values of a pixel that the network takes: those of all members."""
+        return sum(each.channels for each in self.members)
+
+    @property
+    def digest(self) -> str:
+        """The digests of the members, in order."""
+        return " + ".join(each.digest for each in self.members)
+
+    def normalise(self, pixels: Tensor, nodata: float | None) -> tuple[Tensor, Tensor]:
+        """What the members see, one after another as channels, and where all see something."""
+        seen = [each.normalise(self._own(each, pixels), nodata) for each in self.members]
+        valid = torch.stack([each for _, each in seen]).all(0)
+        return torch.cat([values for values, _ in seen], 1), valid
+
+    def _values(self, pixels: Tensor, nodata: float | None) -> Tensor:
+        seen = [each._values(self._own(each, pixels), nodata) for each in self.members]
+        return torch.cat(seen, 1)
+
+    def _own(self, member: Segmenter, pixels: Tensor) -> Tensor:
+        """The pixels with bands in the order of a member."""
+        if member.card.bands == self.card.bands:
+            return pixels
+        return pixels[:, [self.card.bands.index(band) for band in member.card.bands]]
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Refused: an ensemble is its members' files.
+
+        Raises
+        ------
+        UserError
+        """
+        raise UserError(
+            f"{self.card.name} is an ensemble, which has no file of its own; save its members and "
+            "name all of them: geoseg.ensemble(files), or --model more than once"
+        )
+
+
+class MeanProbability(nn.Module):
+    """Logarithms of the mean probabilities of networks.
+
+    Parameters
+    ----------
+    nets : sequence of Module
+        Each maps its values to scores before softmax (B, K, h, w).
+    channels : sequence of int
+        Values of a pixel that each takes.
+    """
+
+    def __init__(self, nets: Sequence[nn.Module], channels: Sequence[int]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        self.channels = list(channels)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scores (B, K, h, w) of values (B, sum of channels, h, w)."""
+        total = torch.zeros((), device=values.device)
+        for net, own in zip(self.nets, torch.split(values, self.channels, 1), strict=True):
+            scores = net(own.contiguous(memory_format=torch.channels_last))
+            total = total + scores.float().softmax(1)
+        return (total / len(self.nets)).log()
+
+
+def _joined(cards: Sequence[Card]) -> Card:
+    first = cards[0]
+    for other in cards[1:]:
+        _refuse_different(first, other)
+    names = [each.name for each in cards]
+    stride = lcm(*(each.stride for each in cards))
+    halos = [each.halo for each in cards if each.halo is not None]
+    return replace(
+        first,
+        name=" + ".join(names),
+        description=f"Mean of the probabilities of {', '.join(names)}.",
+        architecture="",
+        options={},
+        window=grown(max(each.window for each in cards), stride),
+        halo=max(halos) if len(halos) == len(cards) else None,
+        stride=stride,
+        gsd_range=_common_range(cards),
+        nodata="any" if any(each.nodata == "any" for each in cards) else "all",
+        licence=" + ".join(dict.fromkeys(each.licence for each in cards)),
+        training={},
+        metrics={},
+    )
+
+
+def _refuse_different(first: Card, other: Card) -> None:
+    classes, others = (
+        [f"{each.value} {each.name}" for each in card.classes] for card in (first, other)
+    )
+    if classes != others:
+        raise UserError(
+            f"{first.name} tells {', '.join(classes)} apart but {other.name} {', '.join(others)}; "
+            "an ensemble needs models of the same classes in the same order"
+        )
+    if sorted(first.bands) != sorted(other.bands):
+        raise UserError(
+            f"{first.name} takes the bands {', '.join(first.bands)} but {other.name} "
+            f"{', '.join(other.bands)}; an ensemble needs models of the same bands, in any order"
+        )
+    if first.gsd != other.gsd:
+        raise UserError(
+            f"{first.name} was trained on {_metres(first)} but {other.name} on {_metres(other)}; "
+            "an ensemble needs models of one pixel size"
+        )
+
+
+def _metres(card: Card) -> str:
+    return "any pixel size" if card.gsd is None else f"pixels of {card.gsd:g} m"
+
+
+def _common_range(cards: Sequence[Card]) -> tuple[float, float] | None:
+    """The pixel sizes that all take without resampling; they are of one `gsd`."""
+    gsd = cards[0].gsd
+    if gsd is None:
+        return None
+    spans = [each.gsd_range or (gsd, gsd) for each in cards]
+    return max(low for low, _ in spans), min(high for _, high in spans)
