@@ -20,13 +20,18 @@ from torch import Tensor, nn
 from geoseg import nets
 from geoseg.devices import find_devices
 from geoseg.errors import UserError
+from geoseg.metrics import ConfusionMatrix
 from geoseg.segmenter import Segmenter, load
-from geoseg.train import averaging, checkpoint, report
+from geoseg.train import averaging, checkpoint
+from geoseg.train import report as scoring
+from geoseg.train.account import Account
 from geoseg.train.checkpoint import State
 from geoseg.train.dataset import Dataset, Statistics, measure
 from geoseg.train.feed import Drawn, Feed
+from geoseg.train.logbook import Logbook, refuse_other_report
 from geoseg.train.losses import Loss, class_weights, over_heads
 from geoseg.train.processes import Group, joined
+from geoseg.train.published import Published
 from geoseg.train.settings import Settings
 from geoseg.train.stated_loss import loss_of
 
@@ -37,6 +42,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[dict[str, Any]], None]
 
 VALIDATED = 256  # rows and columns of validation windows at least: fewer of them are quicker
+NOTED = 100  # points of the curve of the loss, or fewer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -59,6 +65,7 @@ class Run:
         Where checkpoints go.
     tell : callable
         Takes progress events.
+    logbook : Logbook, optional
     """
 
     settings: Settings
@@ -69,6 +76,7 @@ class Run:
     group: Group
     saved: Path
     tell: Progress
+    logbook: Logbook | None = None
 
     def facts(self) -> dict[str, Any]:
         """What the run is, in JSON's types."""
@@ -88,6 +96,8 @@ def fit(
     resume: bool = False,
     device: str = "auto",
     on_progress: Progress | None = None,
+    report: str | PathLike[str] | None = None,
+    published: Published | None = None,
 ) -> Segmenter:
     """Train a network and write it as a model file.
 
@@ -110,6 +120,12 @@ def fit(
         done, total, unit, loss, eta_s, waiting``: the share of the time so far that was spent
         waiting for pixels; ``miou`` once there is one). Scores on the validation scenes go to the
         log.
+    report : path-like, optional
+        A folder for a page that tells of the run: its first batch before anything is learnt, its
+        curves while it lasts, scores and samples at the end. It must be new or empty, or of the
+        run that is resumed. Where the package tensorboard is installed, its events lie there, too.
+    published : Published, optional
+        What a paper printed, for the report.
 
     Returns
     -------
@@ -119,29 +135,59 @@ def fit(
     Raises
     ------
     UserError
-        When `out` or its checkpoint is in the way, the data cannot be learnt from, or training
-        diverges; the last checkpoint is kept then.
+        When `out`, its checkpoint or another report is in the way, the data cannot be learnt from,
+        or training diverges; the last checkpoint is kept then.
     """
     path = Path(fspath(out))
     saved = checkpoint.checkpoint_of(path)
+    folder = None if report is None else Path(fspath(report))
     _refuse_to_replace(path, saved, resume)
+    if folder is not None:
+        refuse_other_report(folder, path, resume)
     first = find_devices(device)[0]
     with joined(first) as group, _own_randomness(settings.seed):
         sets = [each.in_memory() for each in (data, classmate) if each is not None]
         run = _prepare(settings, sets, saved, group, group.own(first), on_progress or _nobody)
         state = _begin(run)
-        if saved.exists():
+        resumed = saved.exists()
+        if resumed:
             _go_on(run, state)
-        elif settings.rehearse:
+        if folder is not None and group.leads:
+            run = replace(run, logbook=_opened(run, state, folder, path, published))
+        if settings.rehearse and not resumed:
             _rehearse(run, state)
         _train(run, state)
         if state.average is not None:
             _take_average(run, state)
-        trained = _described(run, state, device) if group.leads else run.model
-        if group.leads:
-            trained.save(path)
-            saved.unlink(missing_ok=True)
+        if not group.leads:
+            return run.model
+        matrices = _score(run, state, device)
+        trained = _described(run, state, matrices)
+        trained.save(path)
+        if run.logbook:
+            run.logbook.finish(trained, matrices, device)
+        saved.unlink(missing_ok=True)
     return trained
+
+
+def _opened(
+    run: Run, state: State, folder: Path, out: Path, published: Published | None
+) -> Logbook:
+    """The report, with what the first step learns from in it."""
+    account = Account(
+        run.settings,
+        run.data,
+        run.model.card,
+        sum(each.numel() for each in state.net.parameters()),
+        str(run.model.device),
+        published,
+    )
+    drawn = run.feed.draw(0)
+    own = slice(0, len(drawn.batches[0].pixels))  # not those of another task
+    values, labels = run.feed.changed(drawn)
+    logbook = Logbook(folder, out, account)
+    logbook.begin(state.step, state.history, values[own], labels[own])
+    return logbook
 
 
 def _train(run: Run, state: State) -> None:
@@ -155,18 +201,19 @@ def _train(run: Run, state: State) -> None:
     with closing(run.feed.from_step(first, settings.steps)) as coming:
         for drawn in coming:
             waited += time.monotonic() - asked
-            losses.append(_step(run, state, forward, drawn))
+            loss = _step(run, state, forward, drawn)
+            losses.append(loss)
             state.step += 1
             if state.average is not None and state.step in snapshots:
                 state.average.update_parameters(state.net)
-            if run.group.leads and state.step % settings.validate_every == 0:
+            if run.group.leads:
                 event |= _look_back(run, state, losses)
             if run.group.leads and state.step % settings.save_every == 0:
                 checkpoint.save(state, run.saved, run.facts())
             asked = time.monotonic()
             pace = (asked - begun) / (state.step - first)
             told = {
-                "loss": losses[-1],
+                "loss": loss,
                 "eta_s": pace * (settings.steps - state.step),
                 "waiting": waited / max(asked - begun, 1e-9),
             }
@@ -213,24 +260,34 @@ def _middle(labels: Tensor, scores: Tensor) -> Tensor:
 
 
 def _look_back(run: Run, state: State, losses: list[float]) -> dict[str, float]:
-    """Note how the steps since the last time went, and score the validation scenes."""
-    rate = state.optimiser.param_groups[0]["lr"]
-    row = {"step": state.step, "lr": rate, "loss": float(np.mean(losses))}
-    losses[:-1] = []
-    if not run.data.validation:
-        state.history.append(row)
+    """Note now and then how the steps since the last time went, and score validation scenes."""
+    step, last = state.step, run.settings.steps
+    scored = step % run.settings.validate_every == 0 or step == last
+    if not scored and step % -(-last // NOTED):
         return {}
+    rate = state.optimiser.param_groups[0]["lr"]
+    row = {"step": step, "lr": rate, "loss": float(np.mean(losses))}
+    losses.clear()
+    scores = _validated(run, state) if scored and run.data.validation else {}
+    state.history.append(row | scores)
+    if run.logbook:
+        run.logbook.note(state.history)
+    return {name: score for name, score in scores.items() if name == "miou"}
+
+
+def _validated(run: Run, state: State) -> dict[str, float]:
     state.net.eval()
     # A network that looks at its whole window is scored on windows as large as it learns from.
     narrow = run.model.card.halo is None
     size = run.settings.crop if narrow else max(run.settings.crop, VALIDATED)
-    matrix = report.score_windows(
+    matrix = scoring.score_windows(
         run.model, run.data.validation, size, run.settings.batch, run.data.unscored
     )
     miou, accuracy = matrix.miou(), matrix.accuracy()
-    state.history.append({**row, "miou": miou, "overall_accuracy": accuracy})
     log.info("step %d: validation mIoU %.3f, overall accuracy %.3f", state.step, miou, accuracy)
-    return {"miou": miou}
+    if np.isnan(miou):  # nothing is labelled
+        return {}
+    return {"miou": miou, "overall_accuracy": accuracy}
 
 
 def _rehearse(run: Run, state: State) -> None:
@@ -419,18 +476,22 @@ def _go_on(run: Run, state: State) -> None:
         log.warning("going on from step %d with another %s", state.step, ", ".join(changed))
 
 
-def _described(run: Run, state: State, device: str) -> Segmenter:
-    """The trained model with its scores in the card."""
+def _score(run: Run, state: State, device: str) -> dict[str, ConfusionMatrix]:
+    """The maps of scenes that were not learnt from, against their labels."""
     model = Segmenter.from_card(state.net, run.model.card)
     parts = {"validation": run.data.validation, "held_out": run.data.held_out}
-    metrics = {
-        name: report.scores(
-            report.score_maps(model, scenes, device, run.data.unscored), model.card.classes
-        )
+    return {
+        name: scoring.score_maps(model, scenes, device, run.data.unscored)
         for name, scenes in parts.items()
         if scenes
     }
-    return Segmenter.from_card(state.net, replace(model.card, metrics=metrics))
+
+
+def _described(run: Run, state: State, matrices: Mapping[str, ConfusionMatrix]) -> Segmenter:
+    """The trained model with its scores in the card."""
+    card = run.model.card
+    metrics = {name: scoring.scores(each, card.classes) for name, each in matrices.items()}
+    return Segmenter.from_card(state.net, replace(card, metrics=metrics))
 
 
 def _refuse_to_replace(path: Path, saved: Path, resume: bool) -> None:
