@@ -40,14 +40,18 @@ def find_recipe(name: str) -> Recipe:
 
 def overview() -> str:
     """Every recipe with its variants and presets, for the terminal."""
-    lines = []
+    lines: list[str] = []
     for name, recipe in RECIPES.items():
         lines += [name, f"    {recipe.about}"]
         axes = [" | ".join(axis) for axis in recipe.variants]
         lines += [f"    variant  {' + '.join(f'({axis})' for axis in axes)}"] if axes else []
         lines += [f"    preset   {' | '.join(recipe.presets)}"]
-    example = "geoseg train RECIPE --data DATA --out MODEL --set variant=A+B --set preset=quick"
-    return "\n".join([*lines, "", f"Of each, the first is meant where none is named: {example}"])
+    lines += [
+        "",
+        "Of the words between bars the first is meant where none is named. Name others as in",
+        "    geoseg train RECIPE --data DATA --out MODEL --set variant=A+B --set preset=quick",
+    ]
+    return "\n".join(lines)
 
 
 def train_files(
