@@ -502,6 +502,7 @@ def train(
 ) -> None:
     """Train a model from labelled rasters."""
     from geoseg.recipes import train_files
+    from geoseg.train.processes import leads
 
     with running(progress, "--resume goes on from the last checkpoint") as console:
         train_files(
@@ -513,8 +514,9 @@ def train(
             device=device,
             on_progress=console.event,
         )
-        console.event({"event": "done", "outputs": {"model": str(out)}})
-        console.message(f"wrote {out}")
+        if leads():
+            console.event({"event": "done", "outputs": {"model": str(out)}})
+            console.message(f"wrote {out}")
 
 
 @main.group()
