@@ -517,6 +517,7 @@ def train(
 ) -> None:
     """Train a model from labelled rasters, by one of the RECIPEs that `geoseg recipes` lists."""
     from geoseg.recipes import train_files
+    from geoseg.train.processes import leads
 
     with running(progress, "--resume goes on from the last checkpoint") as console:
         folder = report or out.with_name(f"{out.stem}-report")
@@ -530,9 +531,10 @@ def train(
             on_progress=console.event,
             report=folder,
         )
-        outputs = {"model": str(out), "report": str(folder)}
-        console.event({"event": "done", "outputs": outputs})
-        console.message(f"wrote {out} and {folder / 'index.html'}")
+        if leads():
+            outputs = {"model": str(out), "report": str(folder)}
+            console.event({"event": "done", "outputs": outputs})
+            console.message(f"wrote {out} and {folder / 'index.html'}")
 
 
 @main.group()

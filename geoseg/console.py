@@ -189,8 +189,8 @@ class _Bar:
 def _speed(event: Event) -> str:
     """How fast it goes, or how well: the loss and the last score on validation scenes."""
     if "loss" in event:
-        score = f"  mIoU {event['miou']:.3f}" if "miou" in event else ""
-        return f"loss {event['loss']:.4g}{score}"
+        score = event.get("miou")
+        return f"loss {event['loss']:.4g}" + ("" if score is None else f"  mIoU {score:.3f}")
     return f"{event['mpx_per_s']:.2f} Mpx/s" if "mpx_per_s" in event else ""
 
 

@@ -60,7 +60,7 @@ def test_class_weights_average_to_one_and_lift_rare_classes(
     counts = np.array(pixels)
     weights = class_weights(counts, power).double().numpy()
     assert (weights * counts).sum() / counts.sum() == pytest.approx(1, rel=1e-5)
-    assert (weights[counts == 0] == 0).all()
+    assert (weights[counts == 0] == weights[counts > 0].max()).all()  # it may be there all the same
     rare_first = np.argsort(counts[counts > 0], kind="stable")
     assert (np.diff(weights[counts > 0][rare_first]) <= 1e-6 * weights.max()).all()
 

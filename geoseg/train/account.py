@@ -156,13 +156,17 @@ def _scores(run: Account) -> list[str]:
 def _measured(run: Account) -> str:
     """On which pixels our own scores were measured."""
     counted = [
-        f"{matrix.support().sum():,} labelled pixels of {_scenes(run.data)[part]:,} {PARTS[part]} "
-        f"scenes, {_KNOWN[part]}"
+        f"{matrix.support().sum():,} labelled pixels of {_counted(run.data, part)}, {_KNOWN[part]}"
         for part, matrix in sorted((run.matrices or {}).items())
     ]
     left_out = [run.card.classes[label].name for label in run.data.unscored]
     without = f" Pixels of {', '.join(left_out)} do not count." if left_out else ""
     return f"Measured on {'; '.join(counted)}. Maps as a user gets them.{without}"
+
+
+def _counted(data: Dataset, part: str) -> str:
+    count = _scenes(data)[part]
+    return f"{count:,} {PARTS[part]} scene{'s' if count > 1 else ''}"
 
 
 _KNOWN = {

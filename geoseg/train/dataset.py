@@ -17,9 +17,13 @@ __all__ = ["Dataset", "Statistics", "measure"]
 
 IN_MEMORY = 8 * 2**30
 """Bytes of pixels up to which scenes are held in memory: crops then cost no decoding."""
+LOOKED_AT = 2**28
+"""Pixels that are read for statistics, at most; 4096 patches of 256 x 256."""
 COUNTED = 4_000_000
 """Pixels that statistics look at, at most: the 0.1 percentile then rests on 4000 of them."""
 SIDE = 1024  # pixels read at a time when statistics are gathered
+
+Cell = tuple[Scene, Box]
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,16 @@ class Dataset:
                     f"named ({', '.join(self.bands)}); choose the same ones in every scene"
                 )
 
-    def in_memory(self) -> Dataset:
-        """The same data set with its pixels read, if there are not too many of them."""
+    def in_memory(self, holders: int = 1) -> Dataset:
+        """The same data set with its pixels read, if there are not too many of them.
+
+        Parameters
+        ----------
+        holders : int
+            Processes that hold them in the same memory.
+        """
         scenes = (*self.training, *self.validation)
-        if sum(scene.image.nbytes for scene in scenes) > IN_MEMORY:
+        if sum(scene.image.nbytes for scene in scenes) * holders > IN_MEMORY:
             return self
         return replace(
             self,
@@ -99,7 +109,7 @@ class Statistics:
     value_range : tuple of (float, float)
         Per band, the 0.1 and 99.9 percentiles.
     class_pixels : ndarray of int64, shape (K,)
-        Labelled pixels of each class.
+        Labelled pixels of each class, as far as they were looked at.
     """
 
     mean: tuple[float, ...]
@@ -111,34 +121,53 @@ class Statistics:
 def measure(dataset: Dataset) -> Statistics:
     """Statistics of the training pixels; missing pixels are left out.
 
+    Of more than `LOOKED_AT` pixels, pieces that are evenly spread over the scenes are looked at,
+    the same ones every time. Pixels of classes are those of the pieces then: their shares are
+    close, but a class that is rare may not be among them.
+
     Raises
     ------
     UserError
-        When a band is constant or all missing, a label is no class, or nothing is labelled.
+        When a band is constant or all missing, a label is no class, or nothing is labelled, in the
+        pixels that were looked at.
     """
-    bands = [band[~np.isnan(band)] for band in _values(dataset.training)]
+    cells = _some(list(_cells(dataset.training)))
+    bands = [band[~np.isnan(band)] for band in _values(cells)]
     for name, band in zip(dataset.bands, bands, strict=True):
         _refuse_constant(name, band)
     return Statistics(
         mean=tuple(float(band.mean(dtype=np.float64)) for band in bands),
         std=tuple(float(band.std(dtype=np.float64)) for band in bands),
         value_range=tuple(_range(band) for band in bands),
-        class_pixels=_count_classes(dataset),
+        class_pixels=_count_classes(dataset, cells),
     )
 
 
-def _values(scenes: Sequence[Scene]) -> NDArray[np.float32]:
+def _some(cells: list[Cell]) -> list[Cell]:
+    """One of every few that follow each other, if there are too many."""
+    every = -(-sum(map(_size, cells)) // LOOKED_AT)
+    rng = np.random.default_rng(0)  # a regular step could fall on one column of every scene
+    groups = [cells[start : start + every] for start in range(0, len(cells), every)]
+    return [group[rng.integers(len(group))] for group in groups]
+
+
+def _size(cell: Cell) -> int:
+    rows, columns = cell[1]
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def _values(cells: Sequence[Cell]) -> NDArray[np.float32]:
     """Values of evenly spread pixels, shape (band, pixel); NaN where one is missing."""
-    every = max(sum(scene.shape[0] * scene.shape[1] for scene in scenes) // COUNTED, 1)
+    every = max(sum(map(_size, cells)) // COUNTED, 1)
     columns = []
-    for scene, box in _cells(scenes):
+    for scene, box in cells:
         pixels = scene.read(box).reshape(len(scene.image), -1)[:, ::every]
         missing = is_missing(pixels, scene.nodata)
         columns.append(np.where(missing, np.float32(np.nan), pixels.astype(np.float32)))
     return np.concatenate(columns, axis=1)
 
 
-def _cells(scenes: Sequence[Scene]) -> Iterator[tuple[Scene, Box]]:
+def _cells(scenes: Sequence[Scene]) -> Iterator[Cell]:
     """Every pixel of every scene once, in pieces."""
     for scene in scenes:
         windows = Windows(scene.shape, (SIDE, SIDE), (SIDE, SIDE))
@@ -160,9 +189,9 @@ def _range(band: NDArray[np.float32]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _count_classes(dataset: Dataset) -> NDArray[np.int64]:
+def _count_classes(dataset: Dataset, cells: Sequence[Cell]) -> NDArray[np.int64]:
     counts = np.zeros(IGNORE + 1, np.int64)
-    for scene, box in _cells(dataset.training):
+    for scene, box in cells:
         counts += np.bincount(scene.read_labels(box).ravel(), minlength=counts.size)
     known = len(dataset.classes)
     strange = np.flatnonzero(counts[known:IGNORE])
@@ -172,5 +201,8 @@ def _count_classes(dataset: Dataset) -> NDArray[np.int64]:
             f"{known} classes; labels are 0 to {known - 1}, or {IGNORE} to be ignored"
         )
     if not counts[:known].any():
-        raise UserError(f"{dataset.name}: no training pixel has a class; check the class codes")
+        raise UserError(
+            f"{dataset.name}: no training pixel that was looked at has a class; check the class "
+            "codes"
+        )
     return counts[:known]

@@ -30,6 +30,7 @@ from geoseg.train.pictures import draw_batch, draw_samples
 __all__ = ["Logbook", "refuse_other_report"]
 
 RUN = "run.json"
+POINTS = 100  # of the curve of the loss, besides those with scores
 PAUSE = 20.0  # seconds between pictures of the curves at least: to draw one takes half of one
 HISTORY = {
     "step": "step",
@@ -99,7 +100,7 @@ class Logbook:
         self._folder, self._out, self._account = folder, out, account
 
     def begin(
-        self, step: int, history: Sequence[Mapping[str, float]], values: Tensor, labels: Tensor
+        self, step: int, history: Sequence[Mapping[str, Any]], values: Tensor, labels: Tensor
     ) -> None:
         """Show what the first step learns from, before it does.
 
@@ -108,29 +109,61 @@ class Logbook:
         step : int
             Steps done so far, in a run that goes on.
         history : sequence of mapping
-            Rows with ``step``, ``lr`` and ``loss``, some with ``miou`` and ``overall_accuracy``.
+            Rows so far, with ``step`` and ``loss``, some with ``miou`` and ``overall_accuracy``.
         values : Tensor of float32, shape (B, C, h, w)
             Normalised.
         labels : Tensor of int64, shape (B, h, w)
         """
         card = self._account.card
+        told = [*history, *self._told_before(step)]  # the latter are of the same steps and finer
+        rows = {int(row["step"]): {**_known(row), "step": int(row["step"])} for row in told}
+        self._account = replace(self._account, step=step, history=[rows[n] for n in sorted(rows)])
+        self._losses: list[float] = []
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write_facts()
         with self._whole("first_batch.png") as path:
             draw_batch(values, labels, card.bands, card.classes, path)
         self._events = Events(self._folder, step)
-        self._account = replace(self._account, step=step, history=history)
         self._write_history()
-        self._show()
+        self.show()
 
-    def note(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Tell a history that grew by a row."""
-        step = int(history[-1]["step"])
-        self._account = replace(self._account, step=step, history=history)
+    def _told_before(self, step: int) -> list[dict[str, float]]:
+        """Rows of an earlier part of the run, up to where it goes on."""
+        try:
+            with (self._folder / "history.csv").open(encoding="utf-8", newline="") as file:
+                rows = [
+                    {name: float(row[told]) for name, told in HISTORY.items() if row[told]}
+                    for row in csv.DictReader(file)
+                ]
+        except (OSError, ValueError, LookupError):
+            return []
+        return [row for row in rows if row.get("step", step + 1) <= step]
+
+    def add(self, step: int, lr: float, loss: float, history: Sequence[Mapping[str, Any]]) -> None:
+        """Tell a step.
+
+        Parameters
+        ----------
+        step : int
+            Steps done.
+        lr, loss : float
+        history : sequence of mapping
+            As for `begin`; its last row may be of this step.
+        """
+        settings = self._account.settings
+        self._losses.append(loss)
+        scored = bool(history) and history[-1]["step"] == step
+        if not scored and step % -(-settings.steps // POINTS) and step < settings.steps:
+            return
+        row = {"step": step, "lr": lr, "loss": sum(self._losses) / len(self._losses)}
+        if scored:
+            row = {**_known(history[-1]), **row}
+        self._losses.clear()
+        self._account = replace(self._account, step=step, history=[*self._account.history, row])
         self._write_history()
-        self._events.add(history[-1])
+        self._events.add(row)
         if time.monotonic() > self._shown + PAUSE:
-            self._show()
+            self.show()
 
     def finish(
         self, model: Segmenter, matrices: Mapping[str, ConfusionMatrix], device: str
@@ -156,10 +189,10 @@ class Logbook:
             with self._whole("confusion.png") as path:
                 draw_confusion(model.card.classes, matrices[part], path)
             self._write_scores(matrices[part])
-        self._show()
+        self.show()
         self._write_facts()
 
-    def _show(self) -> None:
+    def show(self) -> None:
         """Draw the curves so far, and the page around them."""
         history = self._account.history
         if history:
@@ -207,6 +240,11 @@ class Logbook:
             os.replace(draft, self._folder / name)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a row that there are: of scenes without labels there is no score."""
+    return {name: row[name] for name in HISTORY if row.get(name) is not None}
 
 
 def _told(value: float) -> float | str:
