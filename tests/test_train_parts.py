@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
 from geoseg.recipes import RECIPES, find_recipe
@@ -123,3 +125,21 @@ def test_settings_that_cannot_be_meant_are_refused(text: str, message: str) -> N
 def test_options_that_the_network_lacks_are_refused() -> None:
     with pytest.raises(UserError, match=r"'unet' has no option depth; choose from widths"):
         Settings(options={"depth": 3})
+
+
+def test_the_overview_names_every_recipe_with_what_can_be_chosen() -> None:
+    done = CliRunner().invoke(main, ["recipes"])
+    assert done.exit_code == 0
+    for name, recipe in RECIPES.items():
+        lines = done.output.split(f"{name}\n", 1)[1].splitlines()
+        assert lines[0].strip() == recipe.about
+        told = " ".join(lines[1:3])
+        for choice in (*recipe.presets, *(each for axis in recipe.variants for each in axis)):
+            assert choice in told
+    assert "--set variant=A+B --set preset=quick" in done.output
+
+
+def test_the_help_of_training_says_where_recipes_are_listed() -> None:
+    told = CliRunner().invoke(main, ["train", "--help"]).output
+    assert "`geoseg recipes`" in " ".join(told.split())
+    assert "--report" in told
