@@ -34,7 +34,7 @@ from geoseg.train.processes import Group
 from geoseg.train.schedules import Poly
 from geoseg.train.stated_loss import LOSSES
 
-DENSE = {"enc_layers": [1, 2, 1, 1], "growth": 4}
+DENSE = {"enc_layers": [1, 2, 1, 1], "dec_layers": [1, 2, 1], "growth": 4}
 FUSION = {"sensors": [2, 1], "blocks": [1, 1, 1, 1], "width": 4}
 
 
