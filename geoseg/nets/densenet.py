@@ -37,6 +37,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from geoseg.errors import UserError
@@ -453,7 +454,7 @@ class _Unchanged:
     """Keeps the running statistics of layers while they see the same batch again."""
 
     def __init__(self, layers: Iterable[nn.Module]) -> None:
-        self.norms = [each for each in layers if isinstance(each, nn.BatchNorm2d)]
+        self.norms = [each for each in layers if isinstance(each, _BatchNorm)]
 
     def __enter__(self) -> None:
         self.before = [(each.momentum, each.num_batches_tracked) for each in self.norms]

@@ -37,6 +37,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from geoseg.errors import UserError
@@ -406,7 +407,7 @@ class _StatisticsKept:
     """
 
     def __init__(self, stage: nn.Module) -> None:
-        self.norms = [each for each in stage.modules() if isinstance(each, nn.BatchNorm2d)]
+        self.norms = [each for each in stage.modules() if isinstance(each, _BatchNorm)]
 
     def __enter__(self) -> None:
         self.before = [(norm.momentum, norm.num_batches_tracked) for norm in self.norms]

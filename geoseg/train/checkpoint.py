@@ -145,8 +145,9 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
 def _restore_rest(state: State, header: dict[str, Any]) -> None:
     state.step = int(header["step"])
     state.losses, state.history = list(header["losses"]), list(header["history"])
-    if state.scaler.is_enabled() and header["scaler"]:
-        state.scaler.load_state_dict(header["scaler"])
+    scale = header["scaler"]
+    if state.scaler.is_enabled() and scale:
+        state.scaler.load_state_dict(scale)
 
 
 def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:

@@ -131,15 +131,16 @@ def measure(dataset: Dataset) -> Statistics:
         When a band is constant or all missing, a label is no class, or nothing is labelled, in the
         pixels that were looked at.
     """
-    cells = _some(list(_cells(dataset.training)))
-    bands = [band[~np.isnan(band)] for band in _values(cells)]
+    values, counts = _looked_at(_some(list(_cells(dataset.training))))
+    bands = [band[~np.isnan(band)] for band in values]
     for name, band in zip(dataset.bands, bands, strict=True):
         _refuse_constant(name, band)
+    _refuse_strange(dataset, counts)
     return Statistics(
         mean=tuple(float(band.mean(dtype=np.float64)) for band in bands),
         std=tuple(float(band.std(dtype=np.float64)) for band in bands),
         value_range=tuple(_range(band) for band in bands),
-        class_pixels=_count_classes(dataset, cells),
+        class_pixels=counts[: len(dataset.classes)],
     )
 
 
@@ -156,15 +157,25 @@ def _size(cell: Cell) -> int:
     return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
-def _values(cells: Sequence[Cell]) -> NDArray[np.float32]:
-    """Values of evenly spread pixels, shape (band, pixel); NaN where one is missing."""
+def _looked_at(cells: Sequence[Cell]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """What pieces hold.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (band, pixel)
+        Of evenly spread pixels; NaN where one is missing.
+    counts : ndarray of int64, shape (256,)
+        Pixels of each label.
+    """
     every = max(sum(map(_size, cells)) // COUNTED, 1)
-    columns = []
+    columns, counts = [], np.zeros(IGNORE + 1, np.int64)
     for scene, box in cells:
-        pixels = scene.read(box).reshape(len(scene.image), -1)[:, ::every]
-        missing = is_missing(pixels, scene.nodata)
+        part = scene.part(box)  # pixels and labels together, for decoding them is the work
+        pixels = part.read(box).reshape(len(scene.image), -1)[:, ::every]
+        missing = is_missing(pixels, part.nodata)
         columns.append(np.where(missing, np.float32(np.nan), pixels.astype(np.float32)))
-    return np.concatenate(columns, axis=1)
+        counts += np.bincount(part.read_labels(box).ravel(), minlength=counts.size)
+    return np.concatenate(columns, axis=1), counts
 
 
 def _cells(scenes: Sequence[Scene]) -> Iterator[Cell]:
@@ -189,10 +200,7 @@ def _range(band: NDArray[np.float32]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _count_classes(dataset: Dataset, cells: Sequence[Cell]) -> NDArray[np.int64]:
-    counts = np.zeros(IGNORE + 1, np.int64)
-    for scene, box in cells:
-        counts += np.bincount(scene.read_labels(box).ravel(), minlength=counts.size)
+def _refuse_strange(dataset: Dataset, counts: NDArray[np.int64]) -> None:
     known = len(dataset.classes)
     strange = np.flatnonzero(counts[known:IGNORE])
     if strange.size:
@@ -205,4 +213,3 @@ def _count_classes(dataset: Dataset, cells: Sequence[Cell]) -> NDArray[np.int64]
             f"{dataset.name}: no training pixel that was looked at has a class; check the class "
             "codes"
         )
-    return counts[:known]

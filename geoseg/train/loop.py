@@ -230,7 +230,8 @@ def _middle(labels: Tensor, scores: Tensor) -> Tensor:
 
 def _look_back(run: Run, state: State) -> dict[str, float | None]:
     """Note how the steps since the last time went, and score the validation scenes."""
-    row: dict[str, Any] = {"step": state.step, "loss": round(float(np.mean(state.losses)), 4)}
+    rate, loss = state.optimiser.param_groups[0]["lr"], round(float(np.mean(state.losses)), 4)
+    row: dict[str, Any] = {"step": state.step, "lr": rate, "loss": loss}
     state.losses.clear()
     state.history.append(row)
     if not run.data.validation or not run.group.leads:
