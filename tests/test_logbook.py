@@ -202,31 +202,6 @@ def test_without_scenes_to_score_the_report_says_so(data: Dataset, tmp_path: Pat
     assert set(page.addresses) == {"curves.png", "first_batch.png", "history.csv", "run.json"}
 
 
-def test_a_class_that_does_not_count_lowers_no_mean_by_its_false_alarms(data: Dataset) -> None:
-    class Constant(torch.nn.Module):
-        """Class 0 where the first band is dark, else class 1."""
-
-        stride = 1
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            return torch.stack([-image[:, 0], image[:, 0], image[:, 0] - 9], 1)
-
-    model = Segmenter(
-        Constant(), classes=CLASSES, bands=data.bands, mean=(100,) * 3, std=(9,) * 3, window=32
-    )
-    truth = np.array([[1, 1], [1, 0]], np.uint8)
-    pixels = np.array([[200, 200], [10, 10]], np.uint8)[None].repeat(3, 0)
-    scene = Scene(
-        xr.DataArray(pixels, dims=("band", "y", "x")), xr.DataArray(truth, dims=("y", "x"))
-    )
-    for matrix in (
-        report.score_maps(model, [scene], "cpu", unscored=(0,)),
-        report.score_windows(model, [scene], 2, 1, unscored=(0,)),
-    ):
-        assert matrix.support().tolist() == [0, 3, 0]
-        assert matrix.miou() == pytest.approx(2 / 3)  # of water alone: two of three were found
-
-
 # -- it follows the run ----------------------------------------------------------------------------
 
 
