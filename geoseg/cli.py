@@ -523,11 +523,25 @@ def evaluate(
 
 
 @main.command()
+def recipes() -> None:
+    """List the recipes of `geoseg train`, with their variants and presets."""
+    from geoseg.recipes import overview
+
+    with running("none") as console:
+        console.result(overview())
+
+
+@main.command()
 @click.argument("recipe")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder or YAML.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Model file to write.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Folder for a page of curves, scores and samples.  [default: OUT-report]",
+)
 @click.option("--device", default="auto", show_default=True)
 @progress_option
 def train(
@@ -536,13 +550,16 @@ def train(
     out: Path,
     settings: tuple[str, ...],
     resume: bool,
+    report: Path | None,
     device: str,
     progress: str,
 ) -> None:
-    """Train a model from labelled rasters."""
+    """Train a model from labelled rasters, by one of the RECIPEs that `geoseg recipes` lists."""
     from geoseg.recipes import train_files
+    from geoseg.train.processes import leads
 
     with running(progress, "--resume goes on from the last checkpoint") as console:
+        folder = report or out.with_name(f"{out.stem}-report")
         train_files(
             recipe,
             data,
@@ -551,9 +568,12 @@ def train(
             resume=resume,
             device=device,
             on_progress=console.event,
+            report=folder,
         )
-        console.event({"event": "done", "outputs": {"model": str(out)}})
-        console.message(f"wrote {out}")
+        if leads():
+            outputs = {"model": str(out), "report": str(folder)}
+            console.event({"event": "done", "outputs": outputs})
+            console.message(f"wrote {out} and {folder / 'index.html'}")
 
 
 @main.group()

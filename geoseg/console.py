@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, TextIO
 
@@ -149,7 +150,6 @@ class _Bar:
             Progress,
             TextColumn,
             TimeElapsedColumn,
-            TimeRemainingColumn,
         )
 
         self._progress = Progress(
@@ -158,11 +158,11 @@ class _Bar:
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            _time_left(),
             console=Rich(stderr=True),
         )
         self._progress.start()
-        self._task = self._progress.add_task("starting", total=None, speed="")
+        self._task = self._progress.add_task("starting", total=None, speed="", left=None)
 
     def show(self, event: Event) -> None:
         if chosen := event.get("chosen"):
@@ -171,14 +171,39 @@ class _Bar:
                 "{precision}".format(*chosen["window"], *chosen["block"], **chosen),
                 highlight=False,
             )
-        speed = f"{event['mpx_per_s']:.2f} Mpx/s" if "mpx_per_s" in event else ""
         self._progress.update(
             self._task,
             description=event.get("scene", event.get("unit", "working")),
             total=event["total"],
             completed=event.get("done", 0),
-            speed=speed,
+            speed=_speed(event),
+            # Training tells it better than the pace of the last seconds does, which it may have
+            # spent on scores; a resumed run begins in the middle.
+            left=event["eta_s"] if "loss" in event else None,
         )
 
     def close(self) -> None:
         self._progress.stop()
+
+
+def _speed(event: Event) -> str:
+    """How fast it goes, or how well: the loss and the last score on validation scenes."""
+    if "loss" in event:
+        score = event.get("miou")
+        return f"loss {event['loss']:.4g}" + ("" if score is None else f"  mIoU {score:.3f}")
+    return f"{event['mpx_per_s']:.2f} Mpx/s" if "mpx_per_s" in event else ""
+
+
+def _time_left() -> Any:
+    """A column of the time left: the one that was told, else by the pace of the last seconds."""
+    from rich.progress import Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class TimeLeft(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            if task.fields["left"] is None:
+                return super().render(task)
+            told = timedelta(seconds=round(task.fields["left"]))
+            return Text(str(told), style="progress.remaining")
+
+    return TimeLeft()

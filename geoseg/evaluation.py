@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from geoseg.charts import draw_confusion, draw_differences, draw_iou
 from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE, ConfusionMatrix
+from geoseg.page import class_scores, figure, number, numbers, page, section, table
 from geoseg.raster import class_table, open_dataset, open_raster
 from geoseg.windows import Box, tiles
 
@@ -58,20 +58,9 @@ class Evaluation:
     truth: str
     ignored: Mapping[int, int] = field(default_factory=dict)
 
-    def scores(self) -> dict[str, NDArray[Any]]:
-        """Scores of each class by name of the score."""
-        m = self.matrix
-        return {
-            "IoU": m.iou(),
-            "F1": m.f1(),
-            "precision": m.precision(),
-            "recall": m.recall(),
-            "support": m.support(),
-        }
-
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON; scores without any pixel are null."""
-        columns = self.scores()
+        columns = self.matrix.by_class()
         return {
             "predicted": self.predicted,
             "truth": self.truth,
@@ -90,7 +79,7 @@ class Evaluation:
 
     def table(self) -> str:
         """Scores as text: a line for each class, then those of the whole map."""
-        columns = self.scores()
+        columns = self.matrix.by_class()
         width = max(len(each.name) for each in self.classes)
         lines = [" " * width + "".join(f"{name:>12}" for name in columns)]
         for i, each in enumerate(self.classes):
@@ -350,13 +339,32 @@ def _cell(value: float) -> str:
 
 
 def _page(evaluation: Evaluation) -> str:
-    title = f"{html.escape(evaluation.predicted)} against {html.escape(evaluation.truth)}"
-    figures = "".join(
-        f'<img src="{name}.png" alt="{name}" style="max-width:100%">'
-        for name in ("iou", "confusion", "differences")
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title>'
-        '<body style="font-family:sans-serif;max-width:60em;margin:2em auto">'
-        f"<h1>Evaluation</h1><p>{title}</p><pre>{html.escape(evaluation.table())}</pre>{figures}"
+    matrix = evaluation.matrix
+    total = {
+        "mIoU": matrix.miou(),
+        "overall accuracy": matrix.accuracy(),
+        "kappa": matrix.kappa(),
+        "pixels": int(matrix.support().sum()),
+    }
+    ignored = [f"{value} ({count:,} pixels)" for value, count in evaluation.ignored.items()]
+    facts = [
+        ("map", evaluation.predicted),
+        ("truth", evaluation.truth),
+        ("values of the truth that are no class", ", ".join(ignored) or "none"),
+    ]
+    return page(
+        "Evaluation",
+        [
+            numbers((name, number(value)) for name, value in total.items()),
+            table((), facts, text=True),
+            section(
+                "Classes",
+                [
+                    class_scores(evaluation.classes, matrix),
+                    figure("iou.png", "IoU of each class."),
+                    figure("confusion.png", "Which classes the pixels of each class were given."),
+                ],
+            ),
+            section("Map", [figure("differences.png", "Where map and truth differ.")]),
+        ],
     )

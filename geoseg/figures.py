@@ -37,6 +37,7 @@ from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 from geoseg.raster import Grid, class_table, pixel_size
 from geoseg.raster.place import working_folder
+from geoseg.rendering import MISSING, Rgb, limits, natural_color, paint, shade, variety
 from geoseg.windows import Box, Windows, box_shape
 
 __all__ = ["preview"]
@@ -45,14 +46,8 @@ PANEL = 580
 """Side of a panel in pixels of the picture: no more are read of a raster."""
 DETAIL = 320
 """Side in pixels of the part whose polygons are shown; with more of them outlines merge."""
-GAMMA = 0.8
-"""Below 1: lightens woods and water, which are darker than most of a scene."""
 IN_A_ROW = 8
 """Classes that the legend has room for side by side."""
-MISSING = "#f2f2f2"
-_MISSING_RGB = tuple(bytes.fromhex(MISSING[1:]))
-
-Rgb = NDArray[np.uint8]
 StrPath = str | PathLike[str]
 
 
@@ -108,13 +103,14 @@ def preview(
         detail = _most_varied(shown)
         numbers = list(bands) or _visible_bands(dataset)
         pictures = [_picture(dataset, numbers, box) for box in (shown.whole, detail)]
-    whole, close = _stretch(*pictures)
+    colors = {each.value: each.rgb for each in shown.classes}
+    whole, close = (shade(picture, limits(pictures[0])) for picture in pictures)
     figure = Figure(figsize=(18, 7), dpi=100)
     left, middle, right = (
         figure.add_axes((0.008 + 0.331 * i, 0.11, 0.322, 0.83)) for i in range(3)
     )
     _show(left, whole, shown.whole, shown.grid, "Image")
-    _show(middle, _painted(shown), shown.whole, shown.grid, "Class map")
+    _show(middle, paint(shown.labels, colors), shown.whole, shown.grid, "Class map")
     _show(right, close, detail, shown.grid, "Polygons, in the outlined part")
     for axes in (left, middle):
         _outline(axes, detail)
@@ -185,35 +181,7 @@ def _picture(dataset: Any, numbers: list[int], box: Box) -> NDArray[np.float32]:
 
 
 def _visible_bands(dataset: Any) -> list[int]:
-    names = [(name or "").lower() for name in dataset.descriptions]
-    visible = ["red", "green", "blue"]
-    if set(visible) <= set(names):
-        return [names.index(name) + 1 for name in visible]
-    return [1, 2, 3] if dataset.count >= 3 else [1, 1, 1]
-
-
-def _stretch(whole: NDArray[np.float32], detail: NDArray[np.float32]) -> tuple[Rgb, Rgb]:
-    """Both pictures as bytes, by the percentiles of the first."""
-    known = whole[np.isfinite(whole).all(axis=-1)]
-    low, high = np.percentile(known, (2, 98), axis=0) if known.size else np.array([0.0, 1.0])
-    span = np.maximum(high - low, 1e-9)
-    return _as_bytes((whole - low) / span), _as_bytes((detail - low) / span)
-
-
-def _as_bytes(picture: NDArray[np.floating]) -> Rgb:
-    missing = ~np.isfinite(picture).all(axis=-1)
-    # 32 shades a color are enough for the eye, and halve the file.
-    shades = (31 * np.clip(np.nan_to_num(picture), 0, 1) ** GAMMA).astype(np.uint8) * 8
-    shades[missing] = _MISSING_RGB
-    return np.asarray(shades)
-
-
-def _painted(shown: _ClassMap) -> Rgb:
-    """The class map in its colours."""
-    colors = np.full((int(np.iinfo(shown.labels.dtype).max) + 1, 3), _MISSING_RGB, np.uint8)
-    for each in shown.classes:
-        colors[each.value] = each.rgb
-    return np.asarray(colors[shown.labels])
+    return [place + 1 for place in natural_color([name or "" for name in dataset.descriptions])]
 
 
 # -- the part with polygons ------------------------------------------------------------------------
@@ -226,7 +194,7 @@ def _most_varied(shown: _ClassMap) -> Box:
     size = min(side, shown.labels.shape[0]), min(side, shown.labels.shape[1])
     stride = ceil(size[0] / 2), ceil(size[1] / 2)
     windows = Windows(shown.labels.shape, size, stride)
-    rows, columns = max(windows, key=lambda box: _variety(shown.labels[box], shown.nodata))
+    rows, columns = max(windows, key=lambda box: variety(shown.labels[box], shown.nodata))
     return (
         _full_size(rows, step, shown.grid.shape[0]),
         _full_size(columns, step, shown.grid.shape[1]),
@@ -236,13 +204,6 @@ def _most_varied(shown: _ClassMap) -> Box:
 def _full_size(span: slice, step: float, length: int) -> slice:
     start = min(round(span.start * step), max(length - DETAIL, 0))
     return slice(start, min(start + DETAIL, length))
-
-
-def _variety(labels: NDArray[Any], nodata: float | None) -> float:
-    """Entropy of the classes, in nats; pixels without a class add nothing."""
-    values, counts = np.unique(labels, return_counts=True)
-    shares = counts[values != nodata] / labels.size
-    return float(-np.sum(shares * np.log(shares)))
 
 
 def _draw_polygons(axes: Axes, path: StrPath, box: Box, shown: _ClassMap) -> None:

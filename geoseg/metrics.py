@@ -111,6 +111,16 @@ class ConfusionMatrix:
         """Harmonic mean of precision and recall (Dice coefficient)."""
         return ratio(2 * self.hits, self.support() + self.predicted())
 
+    def by_class(self) -> dict[str, NDArray[Any]]:
+        """Scores of each class by name of the score."""
+        return {
+            "IoU": self.iou(),
+            "F1": self.f1(),
+            "precision": self.precision(),
+            "recall": self.recall(),
+            "support": self.support(),
+        }
+
     def miou(self, classes: Sequence[int] | None = None) -> float:
         """Mean IoU over some classes, by default all; those that never occur are left out."""
         chosen = self.iou() if classes is None else self.iou()[list(classes)]

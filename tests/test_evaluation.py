@@ -137,7 +137,10 @@ def test_the_report_is_whole_and_replaced_only_when_asked(tmp_path: Path) -> Non
     names = {path.name for path in folder.iterdir()}
     figures = {"confusion.png", "iou.png", "differences.png"}
     assert names == {*figures, "report.json", "index.html"}
+    page = (folder / "index.html").read_text()
+    assert f"mIoU</dt><dd>{result.matrix.miou():.3f}" in page
     for name in figures:
+        assert f'src="{name}"' in page
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="holds a report; add --overwrite"):
         result.write_report(folder)

@@ -29,6 +29,8 @@ LAYERS = {
     "footprint": 1,
     "pixels": 0,
     "kernels": 0,
+    "rendering": 0,
+    "page": 0,
     "charts": 1,
     "landscape": 1,
     "loader": 2,

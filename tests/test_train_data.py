@@ -18,6 +18,7 @@ from rasterio.transform import from_origin
 from geoseg.classes import as_classes
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
+from geoseg.train import dataset
 from geoseg.train.dataset import Dataset, measure
 from geoseg.train.labels import read_dataset
 from geoseg.train.spec import PARTS, Split
@@ -275,6 +276,46 @@ def test_a_scene_larger_than_a_read_is_counted_once() -> None:
     pixels = np.random.default_rng(0).integers(0, 9, (2, 20, 1100), dtype=np.uint8)
     found = measure(data_of(made_up(pixels, pixels[0] % 2)))
     assert found.class_pixels.tolist() == np.bincount(pixels[0].ravel() % 2).tolist()
+
+
+def test_of_very_many_pixels_evenly_spread_pieces_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    scenes = [
+        made_up(pixels, (pixels[0] > 150).astype(np.uint8))
+        for pixels in rng.integers(0, 200, (200, 2, 16, 16), dtype=np.uint8)
+    ]
+    read: list[int] = []
+
+    def counted(scene: Scene, box: Any) -> Any:
+        read.append(next(n for n, each in enumerate(scenes) if each is scene))
+        return part(scene, box)
+
+    part = Scene.part
+    whole = measure(data_of(*scenes))
+    monkeypatch.setattr(dataset, "LOOKED_AT", 40 * 16 * 16)
+    monkeypatch.setattr(Scene, "part", counted)
+    found = measure(data_of(*scenes))
+    assert len(set(read)) == 40
+    assert [number // 5 for number in sorted(set(read))] == list(range(40))  # one of every five
+    assert len({number % 5 for number in read}) == 5  # and not always the same one of them
+    assert len(read) == 40  # once for pixels and labels
+    assert found.class_pixels.sum() == 40 * 16 * 16
+    np.testing.assert_allclose(found.mean, whole.mean, rtol=0.03)
+    np.testing.assert_allclose(found.std, whole.std, rtol=0.03)
+    shares = [each.class_pixels / each.class_pixels.sum() for each in (found, whole)]
+    np.testing.assert_allclose(*shares, atol=0.02)
+    again = measure(data_of(*scenes))
+    assert (again.mean, again.std) == (found.mean, found.std)
+
+
+def test_pixels_are_held_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = data_of(
+        made_up(np.arange(200, dtype=np.uint8).reshape(2, 10, 10), np.eye(10, dtype=int))
+    )
+    monkeypatch.setattr(dataset, "IN_MEMORY", 500)
+    assert data.in_memory() is not data
+    assert data.in_memory(2) is not data
+    assert data.in_memory(3) is data
 
 
 def test_a_constant_band_is_refused_by_name() -> None:

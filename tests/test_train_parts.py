@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
 from geoseg.recipes import RECIPES, find_recipe
@@ -60,7 +62,7 @@ def test_class_weights_average_to_one_and_lift_rare_classes(
     counts = np.array(pixels)
     weights = class_weights(counts, power).double().numpy()
     assert (weights * counts).sum() / counts.sum() == pytest.approx(1, rel=1e-5)
-    assert (weights[counts == 0] == 0).all()
+    assert (weights[counts == 0] == weights[counts > 0].max()).all()  # it may be there all the same
     rare_first = np.argsort(counts[counts > 0], kind="stable")
     assert (np.diff(weights[counts > 0][rare_first]) <= 1e-6 * weights.max()).all()
 
@@ -123,3 +125,21 @@ def test_settings_that_cannot_be_meant_are_refused(text: str, message: str) -> N
 def test_options_that_the_network_lacks_are_refused() -> None:
     with pytest.raises(UserError, match=r"'unet' has no option depth; choose from widths"):
         Settings(options={"depth": 3})
+
+
+def test_the_overview_names_every_recipe_with_what_can_be_chosen() -> None:
+    done = CliRunner().invoke(main, ["recipes"])
+    assert done.exit_code == 0
+    for name, recipe in RECIPES.items():
+        lines = done.output.split(f"{name}\n", 1)[1].splitlines()
+        assert lines[0].strip() == recipe.about
+        told = " ".join(lines[1:3])
+        for choice in (*recipe.presets, *(each for axis in recipe.variants for each in axis)):
+            assert choice in told
+    assert "--set variant=A+B --set preset=quick" in done.output
+
+
+def test_the_help_of_training_says_where_recipes_are_listed() -> None:
+    told = CliRunner().invoke(main, ["train", "--help"]).output
+    assert "`geoseg recipes`" in " ".join(told.split())
+    assert "--report" in told

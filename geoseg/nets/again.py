@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # what all kinds of it are, over processes too
 from torch.utils.checkpoint import checkpoint
 
 __all__ = ["computed_again"]
@@ -41,7 +42,7 @@ class _StatisticsKept:
     """
 
     def __init__(self, layers: nn.Module) -> None:
-        self.norms = [each for each in layers.modules() if isinstance(each, nn.BatchNorm2d)]
+        self.norms = [each for each in layers.modules() if isinstance(each, _BatchNorm)]
 
     def __enter__(self) -> None:
         self.before = [(norm.momentum, norm.num_batches_tracked) for norm in self.norms]

@@ -17,7 +17,7 @@ from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, change, fit, read_dataset
 from geoseg.train.labels import FILE_NAME
 
-__all__ = ["RECIPES", "Published", "Recipe", "find_recipe", "train_files"]
+__all__ = ["RECIPES", "Published", "Recipe", "find_recipe", "overview", "train_files"]
 
 RECIPES: dict[str, Recipe] = {each.RECIPE.name: each.RECIPE for each in (unet, unet_lovasz)}
 
@@ -38,6 +38,22 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
+def overview() -> str:
+    """Every recipe with its variants and presets, for the terminal."""
+    lines: list[str] = []
+    for name, recipe in RECIPES.items():
+        lines += [name, f"    {recipe.about}"]
+        axes = [" | ".join(axis) for axis in recipe.variants]
+        lines += [f"    variant  {' + '.join(f'({axis})' for axis in axes)}"] if axes else []
+        lines += [f"    preset   {' | '.join(recipe.presets)}"]
+    lines += [
+        "",
+        "Of the words between bars the first is meant where none is named. Name others as in",
+        "    geoseg train RECIPE --data DATA --out MODEL --set variant=A+B --set preset=quick",
+    ]
+    return "\n".join(lines)
+
+
 def train_files(
     recipe: str,
     data: str | PathLike[str],
@@ -47,6 +63,7 @@ def train_files(
     resume: bool = False,
     device: str = "auto",
     on_progress: Progress | None = None,
+    report: str | PathLike[str] | None = None,
 ) -> Segmenter:
     """Train a model from files; what the command line calls.
 
@@ -64,7 +81,7 @@ def train_files(
         ``root=DIR`` says where images and labels of a YAML file are, ``classmate=DATA`` where the
         second task of a network with two lies; others change a setting, see
         `geoseg.train.changed`.
-    resume, device, on_progress
+    resume, device, on_progress, report
         As for `geoseg.train.fit`.
 
     Raises
@@ -85,6 +102,8 @@ def train_files(
         resume=resume,
         device=device,
         on_progress=on_progress,
+        report=report,
+        published=found.published,
     )
 
 

@@ -8,29 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.errors import UserError
-from geoseg.train import Dataset, Settings, changed
+from geoseg.train import Dataset, Published, Settings, changed
 
 __all__ = ["Published", "Recipe"]
 
 Changes = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Published:
-    """A table of a paper, to be printed beside ours; never a target of a test.
-
-    Parameters
-    ----------
-    source : str
-        Where it is from, and on which pixels its numbers were measured.
-    columns : tuple of str
-    rows : mapping of str to tuple
-        One number, or None, a column.
-    """
-
-    source: str
-    columns: tuple[str, ...]
-    rows: Mapping[str, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,14 @@ from geoseg.train.augment import Augmentation
 from geoseg.train.dataset import Dataset
 from geoseg.train.labels import read_dataset
 from geoseg.train.loop import Progress, fit
+from geoseg.train.published import Published
 from geoseg.train.settings import Settings, change, changed
 
 __all__ = [
     "Augmentation",
     "Dataset",
     "Progress",
+    "Published",
     "Settings",
     "change",
     "changed",

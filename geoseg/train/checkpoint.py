@@ -34,23 +34,26 @@ class State:
     ----------
     net : Module
     optimiser : Optimizer
-    step : int
-        Steps done.
-    history : list of dict
-        Scores on the validation scenes, with the step of each.
     scaler : GradScaler
         Keeps gradients of fp16 in range; of other precisions it does nothing.
+    step : int
+        Steps done.
+    losses : list of float
+        Of the steps since the last entry of `history`.
+    history : list of dict
+        Now and then: the step, the mean loss since the time before, scores of the validation.
     average : AveragedModel, optional
         Of the weights at the ends of cycles, see `geoseg.train.averaging`.
     """
 
     net: nn.Module
     optimiser: torch.optim.Optimizer
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
     scaler: torch.amp.GradScaler = field(
         default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False)
     )
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     average: AveragedModel | None = None
 
 
@@ -69,8 +72,13 @@ def save(state: State, path: Path, facts: dict[str, Any]) -> None:
     facts : dict
         What the run is, to be compared when it is resumed; JSON.
     """
-    scaler = state.scaler.state_dict()
-    header = {"step": state.step, "history": state.history, "scaler": scaler, "facts": facts}
+    header = {
+        "step": state.step,
+        "losses": state.losses,
+        "history": state.history,
+        "scaler": state.scaler.state_dict(),
+        "facts": facts,
+    }
     draft = path.with_name(f"{path.name}.part")
     save_file(_tensors(state), draft, metadata={METADATA_KEY: json.dumps(header)})
     os.replace(draft, path)
@@ -96,16 +104,14 @@ def restore(state: State, path: Path) -> dict[str, Any]:
         state.net.load_state_dict(_below("net", tensors))
         if state.average is not None:
             state.average.load_state_dict(_below("average", tensors))
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        _restore_optimiser(state.optimiser, _below("optimiser", tensors))
+        _restore_rest(state, header)
+        facts: dict[str, Any] = header["facts"]
+    except (SafetensorError, OSError, LookupError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path} does not fit this run or is damaged ({str(error).splitlines()[0]}); delete "
             "it to start over"
         ) from error
-    _restore_optimiser(state.optimiser, _below("optimiser", tensors))
-    state.step, state.history = int(header["step"]), list(header["history"])
-    if state.scaler.is_enabled() and header["scaler"]:
-        state.scaler.load_state_dict(header["scaler"])
-    facts: dict[str, Any] = header["facts"]
     return facts
 
 
@@ -134,6 +140,14 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
         moments.setdefault(int(index), {})[key] = _laid_out(tensor, like)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _restore_rest(state: State, header: dict[str, Any]) -> None:
+    state.step = int(header["step"])
+    state.losses, state.history = list(header["losses"]), list(header["history"])
+    scale = header["scaler"]
+    if state.scaler.is_enabled() and scale:
+        state.scaler.load_state_dict(scale)
 
 
 def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:

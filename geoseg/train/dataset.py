@@ -17,9 +17,13 @@ __all__ = ["Dataset", "Statistics", "measure"]
 
 IN_MEMORY = 8 * 2**30
 """Bytes of pixels up to which scenes are held in memory: crops then cost no decoding."""
+LOOKED_AT = 2**28
+"""Pixels that are read for statistics, at most; 4096 patches of 256 x 256."""
 COUNTED = 4_000_000
 """Pixels that statistics look at, at most: the 0.1 percentile then rests on 4000 of them."""
 SIDE = 1024  # pixels read at a time when statistics are gathered
+
+Cell = tuple[Scene, Box]
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,16 @@ class Dataset:
                     f"named ({', '.join(self.bands)}); choose the same ones in every scene"
                 )
 
-    def in_memory(self) -> Dataset:
-        """The same data set with its pixels read, if there are not too many of them."""
+    def in_memory(self, holders: int = 1) -> Dataset:
+        """The same data set with its pixels read, if there are not too many of them.
+
+        Parameters
+        ----------
+        holders : int
+            Processes that hold them in the same memory.
+        """
         scenes = (*self.training, *self.validation)
-        if sum(scene.image.nbytes for scene in scenes) > IN_MEMORY:
+        if sum(scene.image.nbytes for scene in scenes) * holders > IN_MEMORY:
             return self
         return replace(
             self,
@@ -99,7 +109,7 @@ class Statistics:
     value_range : tuple of (float, float)
         Per band, the 0.1 and 99.9 percentiles.
     class_pixels : ndarray of int64, shape (K,)
-        Labelled pixels of each class.
+        Labelled pixels of each class, as far as they were looked at.
     """
 
     mean: tuple[float, ...]
@@ -111,34 +121,64 @@ class Statistics:
 def measure(dataset: Dataset) -> Statistics:
     """Statistics of the training pixels; missing pixels are left out.
 
+    Of more than `LOOKED_AT` pixels, pieces that are evenly spread over the scenes are looked at,
+    the same ones every time. Pixels of classes are those of the pieces then: their shares are
+    close, but a class that is rare may not be among them.
+
     Raises
     ------
     UserError
-        When a band is constant or all missing, a label is no class, or nothing is labelled.
+        When a band is constant or all missing, a label is no class, or nothing is labelled, in the
+        pixels that were looked at.
     """
-    bands = [band[~np.isnan(band)] for band in _values(dataset.training)]
+    values, counts = _looked_at(_some(list(_cells(dataset.training))))
+    bands = [band[~np.isnan(band)] for band in values]
     for name, band in zip(dataset.bands, bands, strict=True):
         _refuse_constant(name, band)
+    _refuse_strange(dataset, counts)
     return Statistics(
         mean=tuple(float(band.mean(dtype=np.float64)) for band in bands),
         std=tuple(float(band.std(dtype=np.float64)) for band in bands),
         value_range=tuple(_range(band) for band in bands),
-        class_pixels=_count_classes(dataset),
+        class_pixels=counts[: len(dataset.classes)],
     )
 
 
-def _values(scenes: Sequence[Scene]) -> NDArray[np.float32]:
-    """Values of evenly spread pixels, shape (band, pixel); NaN where one is missing."""
-    every = max(sum(scene.shape[0] * scene.shape[1] for scene in scenes) // COUNTED, 1)
-    columns = []
-    for scene, box in _cells(scenes):
-        pixels = scene.read(box).reshape(len(scene.image), -1)[:, ::every]
-        missing = is_missing(pixels, scene.nodata)
+def _some(cells: list[Cell]) -> list[Cell]:
+    """One of every few that follow each other, if there are too many."""
+    every = -(-sum(map(_size, cells)) // LOOKED_AT)
+    rng = np.random.default_rng(0)  # a regular step could fall on one column of every scene
+    groups = [cells[start : start + every] for start in range(0, len(cells), every)]
+    return [group[rng.integers(len(group))] for group in groups]
+
+
+def _size(cell: Cell) -> int:
+    rows, columns = cell[1]
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def _looked_at(cells: Sequence[Cell]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """What pieces hold.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (band, pixel)
+        Of evenly spread pixels; NaN where one is missing.
+    counts : ndarray of int64, shape (256,)
+        Pixels of each label.
+    """
+    every = max(sum(map(_size, cells)) // COUNTED, 1)
+    columns, counts = [], np.zeros(IGNORE + 1, np.int64)
+    for scene, box in cells:
+        part = scene.part(box)  # pixels and labels together, for decoding them is the work
+        pixels = part.read(box).reshape(len(scene.image), -1)[:, ::every]
+        missing = is_missing(pixels, part.nodata)
         columns.append(np.where(missing, np.float32(np.nan), pixels.astype(np.float32)))
-    return np.concatenate(columns, axis=1)
+        counts += np.bincount(part.read_labels(box).ravel(), minlength=counts.size)
+    return np.concatenate(columns, axis=1), counts
 
 
-def _cells(scenes: Sequence[Scene]) -> Iterator[tuple[Scene, Box]]:
+def _cells(scenes: Sequence[Scene]) -> Iterator[Cell]:
     """Every pixel of every scene once, in pieces."""
     for scene in scenes:
         windows = Windows(scene.shape, (SIDE, SIDE), (SIDE, SIDE))
@@ -160,10 +200,7 @@ def _range(band: NDArray[np.float32]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _count_classes(dataset: Dataset) -> NDArray[np.int64]:
-    counts = np.zeros(IGNORE + 1, np.int64)
-    for scene, box in _cells(dataset.training):
-        counts += np.bincount(scene.read_labels(box).ravel(), minlength=counts.size)
+def _refuse_strange(dataset: Dataset, counts: NDArray[np.int64]) -> None:
     known = len(dataset.classes)
     strange = np.flatnonzero(counts[known:IGNORE])
     if strange.size:
@@ -172,5 +209,7 @@ def _count_classes(dataset: Dataset) -> NDArray[np.int64]:
             f"{known} classes; labels are 0 to {known - 1}, or {IGNORE} to be ignored"
         )
     if not counts[:known].any():
-        raise UserError(f"{dataset.name}: no training pixel has a class; check the class codes")
-    return counts[:known]
+        raise UserError(
+            f"{dataset.name}: no training pixel that was looked at has a class; check the class "
+            "codes"
+        )

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Batch, Scene, batches
 from geoseg.segmenter import Segmenter
 from geoseg.train.augment import Levels, augment, resized, window_size
@@ -46,6 +47,17 @@ class Feed:
     model : Segmenter
         Normalises.
     group : Group
+
+    Attributes
+    ----------
+    epoch : int
+        Steps in which as many pixels are shown as the first data set has; where scenes take turns,
+        in which each of them is shown once.
+
+    Raises
+    ------
+    UserError
+        When a batch cannot be shared out among processes and parts.
     """
 
     def __init__(
@@ -54,7 +66,9 @@ class Feed:
         self._settings, self._model, self._group = settings, model, group
         self._samplers = [_sampler(settings, each) for each in data]
         self._first_labels = np.cumsum([0, *(len(each.classes) for each in data[:-1])]).tolist()
-        self._own = group.share_of(settings.batch)
+        self._data = list(data)
+        self._own = group.share_of(settings.batch, settings.accumulate)
+        self.epoch = -(-_windows(settings, data[0]) // settings.batch)
         card = model.card
         self._levels = Levels(*(tuple(v / 255 for v in each) for each in (card.mean, card.std)))
 
@@ -76,6 +90,8 @@ class Feed:
         for sampler in self._samplers:
             drawn = sampler.draw(rng, step * settings.batch, settings.batch, size)[self._own]
             found.append(next(batches(drawn, len(drawn))))
+        for batch, data in zip(found, self._data, strict=True):
+            _refuse_strange(batch, data)
         if group.size > 1:  # other windows, other changes
             rng = np.random.default_rng((settings.seed, step, 1 + group.rank))
         return Drawn(found, rng)
@@ -86,6 +102,7 @@ class Feed:
         Returns
         -------
         values : Tensor of float32, shape (B, C, crop, crop)
+            A window of each data set in turn, so that parts of a batch have some of all of them.
         labels : Tensor of int64, shape (B, crop, crop)
         """
         parts = [self._changed(batch, drawn.rng) for batch in drawn.batches]
@@ -93,8 +110,9 @@ class Feed:
             torch.where(labels == IGNORE, IGNORE, labels + first)
             for (_, labels), first in zip(parts, self._first_labels, strict=True)
         ]
-        values = torch.cat([values for values, _ in parts])
-        return values.contiguous(memory_format=torch.channels_last), torch.cat(shifted)
+        values = torch.stack([values for values, _ in parts], 1).flatten(0, 1)
+        labels = torch.stack(shifted, 1).flatten(0, 1)
+        return values.contiguous(memory_format=torch.channels_last), labels
 
     def _changed(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
@@ -113,3 +131,22 @@ def _sampler(settings: Settings, data: Dataset) -> Sampler:
         ),
     }
     return make[settings.sampler](data.training)
+
+
+def _windows(settings: Settings, data: Dataset) -> int:
+    if settings.sampler != "uniform":
+        return len(data.training)
+    pixels = sum(rows * columns for rows, columns in (scene.shape for scene in data.training))
+    return -(-pixels // settings.crop**2)
+
+
+def _refuse_strange(batch: Batch, data: Dataset) -> None:
+    """Refuse labels that are no class: not every pixel was looked at before training began."""
+    assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
+    known = len(data.classes)
+    highest = int(batch.labels.where(batch.labels != IGNORE, 0).max())
+    if highest >= known:
+        raise UserError(
+            f"{data.name}: label {highest} in a training scene, but there are {known} classes; "
+            f"labels are 0 to {known - 1}, or {IGNORE} to be ignored"
+        )

@@ -456,8 +456,9 @@ def class_weights(pixels: NDArray[np.int64], power: float) -> Tensor:
     Returns
     -------
     Tensor of float32, shape (K,)
-        0 for a class without pixels.
+        A class of which no pixel was counted weighs as much as the rarest other one: there may
+        be some all the same, where not all pixels were.
     """
     share = pixels / pixels.sum()
-    weights = np.where(pixels > 0, np.maximum(share, np.finfo(float).tiny) ** -power, 0)
+    weights = np.where(pixels > 0, share, share[pixels > 0].min()) ** -power
     return torch.from_numpy(weights / (weights * share).sum()).to(torch.float32)

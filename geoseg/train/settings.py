@@ -18,6 +18,7 @@ from geoseg.train.stated_loss import loss_of
 __all__ = ["Settings", "change", "changed"]
 
 DATA_OPTIONS = ("in_channels", "classes")  # follow from the data set
+MAPPINGS = ("options", "schedule_options", "augment")  # whose own names are given
 OPTIMISERS = ("adamw", "adam", "sgd")
 SAMPLERS = ("uniform", "scene", "equibatch")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -41,7 +42,9 @@ class Settings:
         Rows and columns of a window, windows a step, steps in all.
     accumulate : int
         Parts that a batch is learnt in one after the other, for networks whose batch does not fit
-        into memory; batch statistics are then those of a part.
+        into memory. Gradients are the mean of those of the parts, which is that of the batch where
+        a loss is a mean over pixels and parts have as many labelled ones; batch statistics are
+        those of a part.
     sampler : {"uniform", "scene", "equibatch"}
         See `geoseg.train.sampling`.
     min_pixels : int
@@ -129,9 +132,10 @@ class Settings:
         ):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name}={getattr(self, name)}: choose from {', '.join(choices)}")
-        if self.accumulate > self.batch:
+        if self.batch % self.accumulate:
             raise UserError(
-                f"accumulate={self.accumulate}: a batch of {self.batch} windows has no more parts"
+                f"accumulate={self.accumulate}: a batch of {self.batch} windows has no such parts "
+                "of one size; set batch to a multiple"
             )
         if bool(self.mean) != bool(self.std) or any(not each > 0 for each in self.std):
             raise UserError(
@@ -185,18 +189,19 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
         When a name is unknown or a value does not fit it.
     """
     rest = dict(values)
-    own = _taken(rest, settings, but=("options", "schedule_options", "augment"))
+    own = _taken(rest, settings, but=MAPPINGS)
     net, schedule = own.get("net", settings.net), own.get("schedule", settings.schedule)
     kept = settings.options if net == settings.net else {}
     paced = settings.schedule_options if schedule == settings.schedule else {}
     augment = replace(settings.augment, **_taken(rest, settings.augment))
     of_schedule = asdict(schedule_of(schedule))  # type: ignore[call-overload]
-    paced = {**paced, **{key: rest.pop(key) for key in of_schedule if key in rest}}
+    named = [key for key in of_schedule if key in rest]
+    paced = {**paced, **{key: _typed(key, rest.pop(key), of_schedule[key]) for key in named}}
     known = _net_options(net)
     unknown = sorted(set(rest) - set(known))
     if unknown:
-        named = [each.name for each in fields(settings) if each.name not in ("augment", "options")]
-        there = [*named, *asdict(augment), *of_schedule, *known]
+        own_names = [each.name for each in fields(settings) if each.name not in MAPPINGS]
+        there = [*own_names, *asdict(augment), *of_schedule, *known]
         raise UserError(f"there is no setting {unknown[0]!r}; choose from {', '.join(there)}")
     options = {**kept, **rest}
     return replace(settings, **own, augment=augment, schedule_options=paced, options=options)

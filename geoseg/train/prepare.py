@@ -1,0 +1,251 @@
+"""What a training run is made of: data that were looked at, network, loss, optimiser."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geoseg import nets
+from geoseg.errors import UserError
+from geoseg.segmenter import Segmenter, load
+from geoseg.train import averaging
+from geoseg.train.checkpoint import State
+from geoseg.train.dataset import Dataset, Statistics, measure
+from geoseg.train.feed import Feed
+from geoseg.train.logbook import Logbook
+from geoseg.train.losses import Loss, class_weights, over_heads
+from geoseg.train.processes import Group
+from geoseg.train.settings import Settings
+from geoseg.train.stated_loss import loss_of
+
+__all__ = ["Run", "begin", "optimiser_of", "prepare", "start_from"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same while a network is trained.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : Dataset
+        Whose classes the model has.
+    model : Segmenter
+        Around the network that is trained.
+    loss : callable
+        Of scores and labels, over all heads of the network.
+    feed : Feed
+    group : Group
+    logbook : Logbook, optional
+        Of the process that tells.
+    """
+
+    settings: Settings
+    data: Dataset
+    model: Segmenter
+    loss: Loss
+    feed: Feed
+    group: Group
+    logbook: Logbook | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What the run is, in JSON's types."""
+        card = self.model.card
+        data = {
+            "bands": card.bands,
+            "classes": [each.name for each in card.classes],
+            "mean": card.mean,
+            "std": card.std,
+            "scenes": card.training["scenes"],
+            "pixels": card.training["pixels"],
+        }
+        settings = {**asdict(self.settings), "processes": self.group.size}
+        return _plain({"settings": settings, "data": data})
+
+
+def prepare(settings: Settings, sets: Sequence[Dataset], group: Group) -> Run:
+    """Look at the data and build what learns from it.
+
+    Parameters
+    ----------
+    settings : Settings
+    sets : sequence of Dataset
+        That of the model, and one for each further head that learns from its own.
+    group : Group
+
+    Raises
+    ------
+    UserError
+        When data, network and settings do not fit each other.
+    """
+    data = sets[0]
+    statistics = measure(data)
+    model = _untrained(settings, data, statistics, group.device)
+    _refuse_crop(settings, model)
+    weights = class_weights(statistics.class_pixels, settings.class_power).to(group.device)
+    loss = _loss_of(settings, model.net, sets, weights)
+    return Run(settings, data, model, loss, Feed(settings, sets, model, group), group)
+
+
+def begin(run: Run) -> State:
+    """The network before its first step."""
+    settings, net = run.settings, run.model.net
+    average = averaging.begin(net) if settings.rates.snapshots(settings.steps) else None
+    return State(net, *optimiser_of(settings, net), average=average)
+
+
+def optimiser_of(
+    settings: Settings, net: nn.Module
+) -> tuple[torch.optim.Optimizer, torch.amp.GradScaler]:
+    """What takes the steps, and what keeps gradients in range."""
+    rate, shrink = settings.lr, settings.weight_decay
+    optimiser: torch.optim.Optimizer
+    if settings.optimiser == "sgd":
+        optimiser = torch.optim.SGD(
+            net.parameters(), rate, momentum=settings.momentum, weight_decay=shrink
+        )
+    else:
+        kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+        optimiser = kind(net.parameters(), rate, weight_decay=shrink)
+    device = next(net.parameters()).device
+    return optimiser, torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+
+
+def start_from(net: nn.Module, path: str) -> None:
+    """Give a network the weights of a model file that have the same names and shapes.
+
+    Raises
+    ------
+    UserError
+        When there is no such model, or none of its weights fit.
+    """
+    own, given = net.state_dict(), load(path).net.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in given.items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if not fitting:
+        raise UserError(f"start={path}: none of its weights fit this network; choose another model")
+    net.load_state_dict(own | fitting)
+    log.info("%d of %d weights are those of %s", len(fitting), len(own), path)
+    differing = [name for name in given if name in own and name not in fitting]
+    if differing:
+        log.warning(
+            "%d weights of %s have another shape here and start afresh, first %s",
+            len(differing),
+            path,
+            differing[0],
+        )
+
+
+def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weights: Tensor) -> Loss:
+    """The loss over all heads of a network.
+
+    Each of several data sets has a head of its own. With one, all heads learn from it, as the
+    branches of a late fusion do.
+    """
+    own = loss_of(settings.loss, weights)
+    classes = [len(each.classes) for each in sets]
+    heads: Sequence[int] = getattr(net, "heads", (classes[0],))
+    if len(sets) > 1:
+        if list(heads) != classes:
+            raise UserError(
+                f"network {settings.net!r} has heads of {list(heads)} classes, the data sets have "
+                f"{classes}; choose a network with a head for each, e.g. classmatenet"
+            )
+        return over_heads([own, *(loss_of(settings.loss) for _ in sets[1:])], heads)
+    if any(head != classes[0] for head in heads):
+        raise UserError(
+            f"network {settings.net!r} has a second head of {heads[-1]} classes; name the data set "
+            "that it learns from as classmate"
+        )
+    if len(heads) == 1:
+        return own
+
+    def of_all_heads(scores: Tensor, labels: Tensor) -> Tensor:
+        return torch.stack(
+            [own(each, labels) for each in torch.split(scores, list(heads), 1)]
+        ).sum()
+
+    return of_all_heads
+
+
+def _untrained(
+    settings: Settings, data: Dataset, statistics: Statistics, device: torch.device
+) -> Segmenter:
+    options = _plain(
+        {"in_channels": len(data.bands), "classes": len(data.classes), **settings.options}
+    )
+    net = nets.build(settings.net, **options)
+    if settings.checkpointing:
+        _compute_anew(net, settings.net)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1/4 faster on CPU
+    counts = map(int, statistics.class_pixels)
+    bands = len(data.bands)
+    model = Segmenter(
+        net.to(device),
+        name=data.name,
+        description=data.description,
+        architecture=settings.net,
+        options=options,
+        classes=data.classes,
+        bands=data.bands,
+        mean=_a_band(settings.mean, bands) or statistics.mean,
+        std=_a_band(settings.std, bands) or statistics.std,
+        value_range=statistics.value_range,
+        gsd=data.gsd,
+        licence=data.licence,
+        training={
+            "scenes": len(data.training),
+            "pixels": dict(zip((each.name for each in data.classes), counts, strict=True)),
+            "settings": _plain(asdict(settings)),
+        },
+    )
+    if model.card.halo is not None:
+        return model
+    # What a network that looks at its whole window sees at work is as large as in training.
+    return Segmenter.from_card(model.net, replace(model.card, window=settings.crop))
+
+
+def _a_band(stated: Sequence[float], bands: int) -> Sequence[float]:
+    """One number a band of what was stated for all of them, or for each."""
+    if len(stated) in (0, bands):
+        return stated
+    if len(stated) > 1:
+        raise UserError(
+            f"mean and std have {len(stated)} numbers for {bands} bands; give one, or one a band"
+        )
+    return list(stated) * bands
+
+
+def _compute_anew(net: nn.Module, name: str) -> None:
+    able = [module for module in net.modules() if hasattr(module, "checkpointing")]
+    if not able:
+        raise UserError(f"network {name!r} cannot compute features anew; leave checkpointing out")
+    for module in able:
+        module.checkpointing = True  # type: ignore[assignment]
+
+
+def _refuse_crop(settings: Settings, model: Segmenter) -> None:
+    """Refuse windows that a network does not give back in their size; without padding none are."""
+    stride = model.card.stride
+    if settings.crop % stride and not hasattr(model.net, "margin"):
+        raise UserError(
+            f"crop={settings.crop}: network {settings.net!r} takes multiples of {stride}; set it "
+            f"to {-(-settings.crop // stride) * stride}"
+        )
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts in JSON's types, as they come back from a file."""
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain

@@ -1,0 +1,421 @@
+"""What is learnt: gradients of parts, heads, margins, precision, and where training starts."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from toy_training import (
+    NETS,
+    Branches,
+    chequered,
+    data_of,
+    quick,
+    roads,
+    three_scenes,
+    unlabelled,
+)
+
+from geoseg import nets
+from geoseg.errors import UserError
+from geoseg.loader import IGNORE, Scene
+from geoseg.segmenter import Segmenter
+from geoseg.train import Settings, fit, loop, report
+from geoseg.train.prepare import begin, prepare
+from geoseg.train.processes import Group
+from geoseg.train.schedules import Poly
+from geoseg.train.stated_loss import LOSSES
+
+DENSE = {"enc_layers": [1, 2, 1, 1], "dec_layers": [1, 2, 1], "growth": 4}
+FUSION = {"sensors": [2, 1], "blocks": [1, 1, 1, 1], "width": 4}
+
+
+@pytest.fixture(autouse=True)
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kind in NETS.items():
+        monkeypatch.setitem(nets.REGISTRY, name, kind)
+
+
+def weights(model: Segmenter) -> dict[str, Tensor]:
+    return model.net.state_dict()
+
+
+def same(one: Segmenter, other: Segmenter) -> bool:
+    return all(tensor.equal(weights(other)[name]) for name, tensor in weights(one).items())
+
+
+def started(settings: Settings, data: Any) -> tuple[loop.Run, loop.State]:
+    torch.manual_seed(settings.seed)
+    run = prepare(settings, [data], Group())
+    return run, begin(run)
+
+
+PLAIN_STEP = {"optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip": 0.0}
+
+
+def gradients(settings: Settings, data: Any) -> dict[str, Tensor]:
+    """What a step of plain descent takes from the weights, by the rate."""
+    run, state = started(settings, data)
+    before = copy.deepcopy(state.net.state_dict())
+    loop._step(run, state, state.net, run.feed.draw(0))
+    after = state.net.state_dict()
+    return {name: (tensor - after[name]) / settings.lr for name, tensor in before.items()}
+
+
+def gradients_by_hand(settings: Settings, data: Any, parts: int) -> dict[str, Tensor]:
+    """The mean over parts of the gradients of torch's own cross-entropy."""
+    run, state = started(settings, data)
+    values, labels = run.feed.changed(run.feed.draw(0))
+    pairs = zip(values.chunk(parts), labels.chunk(parts), strict=True)
+    losses = [F.cross_entropy(state.net(v), y, ignore_index=IGNORE) for v, y in pairs]
+    torch.stack(losses).mean().backward()
+    return {name: p.grad for name, p in state.net.named_parameters()}
+
+
+# -- parts of a batch ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_parts_of_whole_labels_have_the_gradient_of_the_batch(parts: int) -> None:
+    settings = quick(accumulate=parts, **PLAIN_STEP)
+    found = gradients(settings, three_scenes())
+    for name, expected in gradients_by_hand(settings, three_scenes(), 1).items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_parts_of_few_labels_weigh_as_much_as_others(parts: int) -> None:
+    data = data_of(chequered(0), unlabelled(chequered(1), 0.9))
+    settings = quick(accumulate=parts, **PLAIN_STEP)
+    found = gradients(settings, data)
+    for name, expected in gradients_by_hand(settings, data, parts).items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_that_are_not_of_one_size_are_refused() -> None:
+    with pytest.raises(UserError, match=r"accumulate=3: a batch of 4 windows has no such parts"):
+        quick(accumulate=3)
+
+
+@pytest.mark.parametrize(
+    ("net", "options"),
+    [("fcdensenet", {**DENSE, "dec_layers": [1, 2, 1]}), ("late_fusion", FUSION)],
+)
+def test_features_computed_anew_teach_the_same(
+    tmp_path: Path, net: str, options: dict[str, Any]
+) -> None:
+    settings = quick(net, crop=32, batch=2, steps=2, **options)
+    kept = fit(settings, three_scenes(), tmp_path / "kept")
+    anew = fit(replace(settings, checkpointing=True), three_scenes(), tmp_path / "anew")
+    assert same(kept, anew)
+
+
+def test_networks_that_cannot_compute_anew_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'plain' cannot compute features anew; leave checkpointi"):
+        fit(quick(checkpointing=True), three_scenes(), tmp_path / "model")
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_every_precision_learns(tmp_path: Path, precision: str) -> None:
+    model = fit(
+        quick(precision=precision, steps=40),
+        replace(three_scenes(), held_out=[chequered(9)]),
+        tmp_path / "model",
+    )
+    assert model.card.metrics["held_out"]["miou"] > 0.7
+    assert all(tensor.dtype == torch.float32 for tensor in weights(model).values())
+
+
+def test_networks_run_in_the_precision_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set()
+
+    def watched(logits: Tensor, *args: Any, **options: Any) -> Tensor:
+        seen.add(logits.dtype)
+        return logits.float().square().mean()
+
+    monkeypatch.setitem(LOSSES, "cross_entropy", watched)
+    gradients(quick(precision="bf16"), three_scenes())
+    assert seen == {torch.bfloat16}
+
+
+def test_steps_follow_the_schedule() -> None:
+    settings = quick(schedule="poly", steps=5, lr=0.5)
+    run, state = started(settings, three_scenes())
+    rates = []
+    for drawn in run.feed.from_step(0, 5):
+        loop._step(run, state, state.net, drawn)
+        state.step += 1
+        rates.append(state.optimiser.param_groups[0]["lr"])
+    assert rates == [0.5 * Poly().factor(step, 5) for step in range(5)]
+
+
+def test_steep_gradients_are_scaled_down() -> None:
+    settings = quick(**(PLAIN_STEP | {"clip": 1e-3}))
+    found = gradients(settings, three_scenes())
+    norm = torch.cat([each.flatten() for each in found.values()]).norm()
+    assert float(norm) == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize(("net", "crop", "better"), [("unet", 18, 20), ("unet_resnet34", 40, 64)])
+def test_windows_that_a_network_would_not_give_back_are_refused(
+    tmp_path: Path, net: str, crop: int, better: int
+) -> None:
+    small = {"widths": [4, 4]} if net == "unet" else {"widths": [4] * 4, "blocks": [1] * 4}
+    with pytest.raises(UserError, match=rf"crop={crop}: network '{net}' takes .* it to {better}"):
+        fit(quick(net, crop=crop, **small), three_scenes(), tmp_path / "model")
+
+
+# -- heads and margins -----------------------------------------------------------------------------
+
+
+def test_labels_are_those_of_the_middle_where_a_network_pads_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Tensor] = []
+
+    def watched(logits: Tensor, labels: Tensor, *args: Any, **options: Any) -> Tensor:
+        seen.extend([logits, labels])
+        return logits.square().mean()
+
+    monkeypatch.setitem(LOSSES, "cross_entropy", watched)
+    run, state = started(quick("edgeless"), three_scenes())
+    drawn = run.feed.draw(0)
+    whole = run.feed.changed(drawn)[1]
+    loop._step(run, state, state.net, run.feed.draw(0))
+    assert seen[0].shape == (4, 3, 12, 12)
+    assert seen[1].equal(whole[:, 2:14, 2:14])
+
+
+def test_a_network_without_margins_learns_which_pixel_is_which(tmp_path: Path) -> None:
+    data = replace(three_scenes(), held_out=[chequered(9)])
+    model = fit(quick("edgeless", steps=60), data, tmp_path / "model")
+    assert model.card.metrics["held_out"]["miou"] > 0.7
+
+
+def test_each_head_of_a_fusion_learns_from_its_own_loss() -> None:
+    settings = quick("branches", **PLAIN_STEP)
+    run, state = started(settings, three_scenes())
+    twin = copy.deepcopy(state.net)
+    assert isinstance(twin, Branches)
+    values, labels = run.feed.changed(run.feed.draw(0))
+    for head in (twin.one, twin.other):
+        F.cross_entropy(head(values), labels).backward()
+    found = gradients(settings, three_scenes())
+    for name, parameter in twin.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_each_task_counts_its_own_labels() -> None:
+    settings = quick("tasks", **PLAIN_STEP)
+    land, road = three_scenes(), data_of(unlabelled(chequered(5, classes=2), 0.7), classes=2)
+    torch.manual_seed(0)
+    run = prepare(settings, [land, road], Group())
+    state = begin(run)
+    before, twin = copy.deepcopy(state.net.state_dict()), copy.deepcopy(state.net).train()
+    values, labels = run.feed.changed(run.feed.draw(0))
+    scores = twin(values)
+    own = F.cross_entropy(scores[::2, :3], labels[::2])
+    other = labels[1::2].where(labels[1::2] == IGNORE, labels[1::2] - 3)
+    (own + F.cross_entropy(scores[1::2, 3:], other, ignore_index=IGNORE)).backward()
+    loop._step(run, state, state.net, run.feed.draw(0))
+    for name, parameter in twin.named_parameters():
+        found = (before[name] - state.net.state_dict()[name]) / settings.lr
+        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_two_tasks_in_parts_learn_as_in_one(tmp_path: Path) -> None:
+    settings = quick("tasks", **PLAIN_STEP)
+    whole = fit(settings, three_scenes(), tmp_path / "whole", classmate=roads())
+    parts = fit(replace(settings, accumulate=2), three_scenes(), tmp_path / "p", classmate=roads())
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(tensor, weights(parts)[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("net", "classmate", "message"),
+    [
+        ("tasks", False, r"'tasks' has a second head of 2 classes; name the data set .* classmate"),
+        ("plain", True, r"'plain' has heads of \[3\] classes, the data sets have \[3, 2\]"),
+        ("branches", True, r"heads of \[3, 3\] classes, the data sets have \[3, 2\]"),
+    ],
+)
+def test_heads_that_do_not_fit_the_data_are_refused(
+    tmp_path: Path, net: str, classmate: bool, message: str
+) -> None:
+    other = roads() if classmate else None
+    with pytest.raises(UserError, match=message):
+        fit(quick(net), three_scenes(), tmp_path / "model", classmate=other)
+
+
+# -- validation ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net", ["noisy", "edgeless", "branches"])
+def test_validation_is_scored_by_windows_as_a_user_would_see_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net: str
+) -> None:
+    states: list[bool] = []
+    scored = report.score_windows
+
+    def watched(model: Segmenter, *args: Any) -> Any:
+        states.append(model.net.training)
+        matrix = scored(model, *args)
+        assert matrix.counts.shape == (3, 4)  # of the map's classes, and of none
+        assert matrix.counts.sum() == 48 * 40
+        return matrix
+
+    monkeypatch.setattr(report, "score_windows", watched)
+    told: list[dict[str, Any]] = []
+    settings = quick(net, validate_every=2)
+    model = fit(settings, three_scenes(), tmp_path / "model", on_progress=told.append)
+    assert states == [False, False]
+    assert ["miou" in each for each in told] == [False, False, True, True, True, True]
+    blind = fit(
+        replace(settings, validate_every=99),
+        replace(three_scenes(), validation=()),
+        tmp_path / "blind",
+    )
+    assert same(model, blind)  # to be looked at changes nothing
+
+
+def test_unscored_classes_change_no_score(tmp_path: Path) -> None:
+    scene = chequered(9)
+    settings, base = quick(steps=40), replace(three_scenes(), validation=[scene], held_out=[scene])
+    model = fit(settings, replace(base, unscored=(2,)), tmp_path / "model")
+    assert scene.labels is not None
+    truth = scene.labels.values
+    whole = (slice(0, 48), slice(0, 40))
+    image = torch.from_numpy(scene.read(whole)[None])
+    found = model.logits(image, None)[0].argmax(0).numpy()
+    ious = [
+        ((truth == c) & (found == c)).sum() / (((truth == c) | (found == c)) & (truth != 2)).sum()
+        for c in (0, 1)
+    ]
+    scores = model.card.metrics["held_out"]
+    assert scores["miou"] == pytest.approx(np.mean(ious), abs=1e-4)
+    assert scores["pixels"] == (truth != 2).sum()
+    assert scores["iou"]["class 2"] is None
+
+
+def test_a_class_that_is_found_where_it_does_not_count_leaves_the_mean_alone() -> None:
+    data = three_scenes()
+    truth = data.training[0].labels.values
+    net = NETS["plain"](3, 3)
+    with torch.no_grad():
+        net.last.bias[2] = 99.0  # finds nothing else
+    model = Segmenter(net, classes=data.classes, bands=data.bands, mean=[0] * 3, std=[255] * 3)
+    for matrix in (
+        report.score_windows(model, data.training[:1], 48, 4, unscored=[2]),
+        report.score_maps(model, data.training[:1], "cpu", unscored=[2]),
+    ):
+        assert matrix.counts[:2, 3].sum() == (truth != 2).sum()
+        assert matrix.miou() == 0.0
+        assert np.isnan(matrix.iou()[2])
+
+
+# -- rehearsal -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net", ["plain", "noisy"])
+def test_a_rehearsal_leaves_no_trace(tmp_path: Path, net: str) -> None:
+    settings = quick(net)
+    plain = fit(settings, three_scenes(), tmp_path / "plain")
+    rehearsed = fit(replace(settings, rehearse=3), three_scenes(), tmp_path / "rehearsed")
+    assert same(plain, rehearsed)
+
+
+def test_a_rehearsal_that_teaches_nothing_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = quick(**(PLAIN_STEP | {"lr": 1e-12}), rehearse=1)
+    with caplog.at_level(logging.WARNING):
+        fit(settings, three_scenes(), tmp_path / "model")
+    assert "in 1 steps on one batch the loss did not fall below 1." in caplog.text
+    assert "look at the learning rate (1e-12)" in caplog.text
+
+
+def test_a_rehearsal_that_teaches_something_is_silent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        fit(quick(rehearse=1), three_scenes(), tmp_path / "model")
+    assert "did not fall" not in caplog.text
+
+
+# -- another model's weights -----------------------------------------------------------------------
+
+
+def test_training_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
+    before = fit(quick(), three_scenes(), tmp_path / "before")
+    still = quick(start=str(tmp_path / "before"), seed=5, lr=1e-12, weight_decay=0.0)
+    after = fit(still, three_scenes(), tmp_path / "after")
+    for name, tensor in weights(after).items():
+        torch.testing.assert_close(tensor, weights(before)[name])
+
+
+def test_weights_of_another_shape_start_afresh_and_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = fit(quick(), three_scenes(), tmp_path / "before")
+    still = quick(start=str(tmp_path / "before"), seed=5, lr=1e-12, weight_decay=0.0)
+    with caplog.at_level(logging.INFO):
+        after = fit(still, roads(), tmp_path / "after")  # two classes instead of three
+    assert "2 of 4 weights are those of" in caplog.text
+    assert "before have another shape here and start afresh, first last." in caplog.text
+    torch.testing.assert_close(weights(after)["first.weight"], weights(before)["first.weight"])
+
+
+def test_a_resumed_run_needs_no_start(tmp_path: Path) -> None:
+    fit(quick(), three_scenes(), tmp_path / "before")
+    settings = quick(start=str(tmp_path / "before"))
+
+    def stop(event: dict[str, Any]) -> None:
+        if event.get("done") == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, three_scenes(), tmp_path / "after", on_progress=stop)
+    (tmp_path / "before").unlink()
+    fit(settings, three_scenes(), tmp_path / "after", resume=True)
+
+
+def test_a_start_of_which_nothing_fits_is_refused(tmp_path: Path) -> None:
+    fit(quick("branches"), three_scenes(), tmp_path / "before")
+    with pytest.raises(UserError, match=r"before: none of its weights fit this network; choose an"):
+        fit(quick(start=str(tmp_path / "before")), three_scenes(), tmp_path / "after")
+
+
+def test_a_start_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no model '.*nowhere'"):
+        fit(quick(start=str(tmp_path / "nowhere")), three_scenes(), tmp_path / "after")
+
+
+@pytest.mark.parametrize("stated", [[0.0, 1.0], [0.0] * 4])
+def test_numbers_for_other_bands_are_refused(tmp_path: Path, stated: list[float]) -> None:
+    settings = quick(mean=stated, std=[1.0] * len(stated))
+    with pytest.raises(UserError, match=rf"have {len(stated)} numbers for 3 bands; give one, or"):
+        fit(settings, three_scenes(), tmp_path / "model")
+
+
+def test_one_number_is_that_of_every_band(tmp_path: Path) -> None:
+    model = fit(quick(mean=[127.5], std=[63.0]), three_scenes(), tmp_path / "model")
+    assert (model.card.mean, model.card.std) == ((127.5,) * 3, (63.0,) * 3)
+
+
+def test_scenes_of_one_pixel_type_are_shown_together(tmp_path: Path) -> None:
+    floats = [Scene(each.image.astype("float32"), each.labels) for each in three_scenes().training]
+    whole = fit(quick(steps=1), three_scenes(), tmp_path / "whole")
+    other = fit(quick(steps=1), data_of(*floats), tmp_path / "other")
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(tensor, weights(other)[name])
