@@ -54,6 +54,8 @@ class Feed:
         self._settings, self._model, self._group = settings, model, group
         self._samplers = [_sampler(settings, each) for each in data]
         self._first_labels = np.cumsum([0, *(len(each.classes) for each in data[:-1])]).tolist()
+        scale = settings.augment.scale
+        self._scales = [scale, *[settings.classmate_scale or scale] * (len(data) - 1)]
         self._own = group.share_of(settings.batch)
         card = model.card
         self._levels = Levels(*(tuple(v / 255 for v in each) for each in (card.mean, card.std)))
@@ -71,9 +73,9 @@ class Feed:
         """Read the windows of a step."""
         settings, group = self._settings, self._group
         rng = np.random.default_rng((settings.seed, step))
-        size = window_size(rng, settings.crop, settings.augment.scale)
         found = []
-        for sampler in self._samplers:
+        for sampler, scale in zip(self._samplers, self._scales, strict=True):
+            size = window_size(rng, settings.crop, scale)
             drawn = sampler.draw(rng, step * settings.batch, settings.batch, size)[self._own]
             found.append(next(batches(drawn, len(drawn))))
         if group.size > 1:  # other windows, other changes
@@ -86,6 +88,7 @@ class Feed:
         Returns
         -------
         values : Tensor of float32, shape (B, C, crop, crop)
+            A window of each data set in turn, so that parts of a batch have some of all of them.
         labels : Tensor of int64, shape (B, crop, crop)
         """
         parts = [self._changed(batch, drawn.rng) for batch in drawn.batches]
@@ -93,8 +96,9 @@ class Feed:
             torch.where(labels == IGNORE, IGNORE, labels + first)
             for (_, labels), first in zip(parts, self._first_labels, strict=True)
         ]
-        values = torch.cat([values for values, _ in parts])
-        return values.contiguous(memory_format=torch.channels_last), torch.cat(shifted)
+        values = torch.stack([values for values, _ in parts], 1).flatten(0, 1)
+        labels = torch.stack(shifted, 1).flatten(0, 1)
+        return values.contiguous(memory_format=torch.channels_last), labels
 
     def _changed(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
