@@ -124,7 +124,7 @@ def fit(
     """
     path = Path(fspath(out))
     saved = checkpoint.checkpoint_of(path)
-    _refuse_to_replace(path, saved, resume)
+    refuse_to_replace(path, saved, resume)
     first = find_devices(device)[0]
     with joined(first) as group, _own_randomness(settings.seed):
         sets = [each.in_memory() for each in (data, classmate) if each is not None]
@@ -137,8 +137,9 @@ def fit(
         _train(run, state)
         if state.average is not None:
             _take_average(run, state)
-        trained = _described(run, state, device) if group.leads else run.model
+        trained = Segmenter.from_card(state.net, run.model.card)
         if group.leads:
+            trained = scored(trained, run.data, device)
             trained.save(path)
             saved.unlink(missing_ok=True)
     return trained
@@ -331,18 +332,29 @@ def _untrained(
     if settings.checkpointing:
         _compute_anew(net, settings.net)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1/4 faster on CPU
+    return as_model(settings, data, statistics, net.to(device), options)
+
+
+def as_model(
+    settings: Settings,
+    data: Dataset,
+    statistics: Statistics,
+    net: nn.Module,
+    options: Mapping[str, Any],
+) -> Segmenter:
+    """A network with the card that its settings and its data set give it."""
     counts = map(int, statistics.class_pixels)
-    bands = len(data.bands)
+    mean, std = normalisation(settings, statistics)
     model = Segmenter(
-        net.to(device),
+        net,
         name=data.name,
         description=data.description,
         architecture=settings.net,
         options=options,
         classes=data.classes,
         bands=data.bands,
-        mean=_a_band(settings.mean, bands) or statistics.mean,
-        std=_a_band(settings.std, bands) or statistics.std,
+        mean=mean,
+        std=std,
         value_range=statistics.value_range,
         gsd=data.gsd,
         licence=data.licence,
@@ -356,6 +368,15 @@ def _untrained(
         return model
     # What a network that looks at its whole window sees at work is as large as in training.
     return Segmenter.from_card(model.net, replace(model.card, window=settings.crop))
+
+
+def normalisation(
+    settings: Settings, statistics: Statistics
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of each band, as stated or else as measured."""
+    bands = len(statistics.mean)
+    mean, std = _a_band(settings.mean, bands), _a_band(settings.std, bands)
+    return mean or statistics.mean, std or statistics.std
 
 
 def _a_band(stated: Sequence[float], bands: int) -> Sequence[float]:
@@ -379,6 +400,14 @@ def _start_from(net: nn.Module, path: str) -> None:
     }
     if not fitting:
         raise UserError(f"start={path}: none of its weights fit this network; choose another model")
+    differing = [name for name in given if name in own and name not in fitting]
+    if differing:
+        log.warning(
+            "%d weights of %s have another shape here and start afresh, first %s",
+            len(differing),
+            path,
+            differing[0],
+        )
     net.load_state_dict(own | fitting)
     log.info("%d of %d weights are those of %s", len(fitting), len(own), path)
 
@@ -419,21 +448,21 @@ def _go_on(run: Run, state: State) -> None:
         log.warning("going on from step %d with another %s", state.step, ", ".join(changed))
 
 
-def _described(run: Run, state: State, device: str) -> Segmenter:
-    """The trained model with its scores in the card."""
-    model = Segmenter.from_card(state.net, run.model.card)
-    parts = {"validation": run.data.validation, "held_out": run.data.held_out}
+def scored(model: Segmenter, data: Dataset, device: str) -> Segmenter:
+    """A trained model with its scores in the card."""
+    parts = {"validation": data.validation, "held_out": data.held_out}
     metrics = {
         name: report.scores(
-            report.score_maps(model, scenes, device, run.data.unscored), model.card.classes
+            report.score_maps(model, scenes, device, data.unscored), model.card.classes
         )
         for name, scenes in parts.items()
         if scenes
     }
-    return Segmenter.from_card(state.net, replace(model.card, metrics=metrics))
+    return Segmenter.from_card(model.net, replace(model.card, metrics=metrics))
 
 
-def _refuse_to_replace(path: Path, saved: Path, resume: bool) -> None:
+def refuse_to_replace(path: Path, saved: Path, resume: bool) -> None:
+    """Refuse to train where a model is, or a run that did not finish and shall not go on."""
     if path.exists():
         raise UserError(f"{path} exists; name another model file or delete it")
     if saved.exists() and not resume:
