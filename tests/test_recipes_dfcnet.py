@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import geoseg
 from geoseg.errors import UserError
@@ -222,28 +221,41 @@ def test_a_network_of_two_tasks_asks_for_the_second(root: Path, tmp_path: Path) 
         train_files("dfcnet", root / "land", tmp_path / "model", ["preset=quick"])
 
 
-def test_roads_may_be_described_as_any_images_and_labels(root: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def described(root: Path, tmp_path: Path) -> Path:
+    """Two images of roads and their labels, of 0 and 255, in a YAML file."""
     for number in (7, 8):
-        for part in ("sat.jpg", "mask.png"):
-            source = root / f"roads/train/{number}_{part}"
-            pixels = np.asarray(open_raster(source).values)
-            pixels = pixels if part == "sat.jpg" else np.where(pixels[:1] < 128, 0, 255)
-            name = tmp_path / part.split(".")[0] / f"{number}.{part.split('.')[1]}"
-            write_image(name, pixels.astype(np.uint8))
-    (tmp_path / "roads.yaml").write_text(
-        "name: roads\n"
-        "images: sat/*.jpg\n"
-        "labels: mask/*.png\n"
-        "bands: {red: 1, green: 2, blue: 3}\n"
-        "classes: [{name: other, codes: [0]}, {name: road, codes: [255]}]\n"
+        image, mask = (
+            np.asarray(open_raster(root / f"roads/train/{number}_{part}").values)
+            for part in ("sat.jpg", "mask.png")
+        )
+        write_image(tmp_path / f"images/{number}.jpg", image)
+        write_image(tmp_path / f"labels/{number}.png", np.uint8(255) * (mask[:1] >= 128))
+    path = tmp_path / "roads.yaml"
+    path.write_text(
+        "{name: roads, bands: {red: 1, green: 2, blue: 3}, "
+        "classes: [{name: other, codes: [0]}, {name: road, codes: [255]}]}"
     )
-    losses: list[Tensor] = []
+    return path
+
+
+def test_roads_may_be_described_as_any_images_and_labels(
+    root: Path, described: Path, tmp_path: Path
+) -> None:
+    losses: list[float] = []
     train_files(
         "dfcnet",
         root / "land",
         tmp_path / "model.safetensors",
-        ["preset=quick", "steps=2", f"classmate={tmp_path / 'roads.yaml'}"],
+        ["preset=quick", "steps=2", f"classmate={described}"],
         on_progress=lambda event: losses.append(event["loss"]) if "loss" in event else None,
     )
     assert len(losses) == 2
     assert np.isfinite(losses).all()
+
+
+def test_classmates_have_as_many_bands(root: Path, described: Path, tmp_path: Path) -> None:
+    described.write_text(described.read_text().replace(", blue: 3", ""))
+    settings = ["preset=quick", f"classmate={described}"]
+    with pytest.raises(UserError, match=r"deepglobe-land has 3 bands, its classmate roads 2; choo"):
+        train_files("dfcnet", root / "land", tmp_path / "model", settings)

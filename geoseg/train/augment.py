@@ -243,9 +243,8 @@ def window_size(rng: np.random.Generator, crop: int, scale: Sequence[float]) -> 
         Lowest and highest scale, drawn uniformly: at 2 half the rows and columns are read, and the
         ground looks twice as large.
     """
-    return (
-        crop if scale[0] == scale[1] == 1 else max(round(crop / rng.uniform(scale[0], scale[1])), 1)
-    )
+    low, high = scale
+    return crop if low == high == 1 else max(round(crop / rng.uniform(low, high)), 1)
 
 
 def resized(

@@ -280,6 +280,12 @@ def _prepare(
     tell: Progress,
 ) -> Run:
     data = sets[0]
+    for other in sets[1:]:
+        if len(other.bands) != len(data.bands):
+            raise UserError(
+                f"{data.name} has {len(data.bands)} bands, its classmate {other.name} "
+                f"{len(other.bands)}; choose the same ones of both"
+            )
     statistics = measure(data)
     model = _untrained(settings, data, statistics, device)
     weights = class_weights(statistics.class_pixels, settings.class_power).to(device)
