@@ -32,14 +32,13 @@ by up to half a coarse pixel, so that no shift at all shifts the scores: windows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from geoseg.errors import UserError
 from geoseg.nets.again import computed_again
 from geoseg.nets.fresh import initialise
 from geoseg.nets.options import (
@@ -49,7 +48,7 @@ from geoseg.nets.options import (
     refuse_unless_whole,
 )
 
-__all__ = ["ClassmateNet", "DFCNet", "FCDenseNet", "load_baseline"]
+__all__ = ["ClassmateNet", "DFCNet", "FCDenseNet"]
 
 DENSENET_121 = (6, 12, 24, 16)  # Huang et al., table 1
 BOTTLENECK = 4  # a layer's inner channels by its new ones (Huang et al., section 3)
@@ -253,41 +252,6 @@ class DFCNet(_Classmates):
         """The fused features (B, width, h / 2, w / 2), rounded up."""
         features: Tensor = self.fusion(self.trunk(image, self.checkpointing))
         return features
-
-
-def load_baseline(net: ClassmateNet | DFCNet, baseline: Mapping[str, Tensor]) -> list[str]:
-    """Start a network of two tasks from the blocks of a trained baseline.
-
-    Parameters
-    ----------
-    net : ClassmateNet or DFCNet
-        Its blocks 2 to 8 are overwritten.
-    baseline : mapping of str to Tensor
-        The state of an `FCDenseNet` with the same bands, layers and growth.
-
-    Returns
-    -------
-    list of str
-        Names of the weights that the baseline has not, which stay as they were: block 9, the fusion
-        and the heads.
-
-    Raises
-    ------
-    UserError
-        When the baseline has other layers or channels, or is none.
-    """
-    own = net.state_dict()
-    found = {name: weight for name, weight in baseline.items() if name.startswith("trunk.")}
-    differing = [
-        name for name, weight in found.items() if name not in own or own[name].shape != weight.shape
-    ]
-    if differing or not found:
-        raise UserError(
-            f"{len(differing)} of {len(found)} weights of the trunk do not fit"
-            f"{f', first {differing[0]}' if differing else ''}; give the state of an FCDenseNet "
-            "with the same in_channels, enc_layers, growth and first three dec_layers"
-        )
-    return list(net.load_state_dict(found, strict=False).missing_keys)
 
 
 class Trunk(nn.Module):

@@ -6,20 +6,25 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
 from geoseg.errors import UserError
-from geoseg.recipes import unet, unet_lovasz
+from geoseg.recipes import dfcnet, fcn_buildings, unet, unet_lovasz
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, change, fit, read_dataset
 from geoseg.train.labels import FILE_NAME
+from geoseg.train.svm import fit_pixels
 
 __all__ = ["RECIPES", "Published", "Recipe", "find_recipe", "overview", "train_files"]
 
-RECIPES: dict[str, Recipe] = {each.RECIPE.name: each.RECIPE for each in (unet, unet_lovasz)}
+RECIPES: dict[str, Recipe] = {
+    each.RECIPE.name: each.RECIPE for each in (unet, unet_lovasz, dfcnet, fcn_buildings)
+}
+
+Read = Callable[[Path], Dataset]
 
 OWN = ("variant", "preset", "root", "classmate")
 """Settings that are not of the loop: what the recipe shall be, and where the data are."""
@@ -94,11 +99,16 @@ def train_files(
     rest = [each for each in settings if each.split("=", 1)[0] not in OWN]
     base = found.chosen(own.get("variant", ""), own.get("preset", "paper"))
     chosen = change(base, rest)
+    first, second = _read(found.read, Path(fspath(data)), own.get("root")), None
+    if "classmate" in own:
+        second = _read(found.read_classmate or found.read, Path(own["classmate"]), None)
+    if chosen.net == "svm" and second is None:
+        return fit_pixels(chosen, first, out, device=device, on_progress=on_progress)
     return fit(
         chosen,
-        _read(found, Path(fspath(data)), own.get("root")),
+        first,
         out,
-        classmate=_read(found, Path(own["classmate"]), None) if "classmate" in own else None,
+        classmate=second,
         resume=resume,
         device=device,
         on_progress=on_progress,
@@ -107,9 +117,9 @@ def train_files(
     )
 
 
-def _read(recipe: Recipe, path: Path, root: str | None) -> Dataset:
+def _read(read: Read | None, path: Path, root: str | None) -> Dataset:
     """The data set at a path: as it is described, or in the recipe's own layout."""
     described = path.is_file() or (path / FILE_NAME).is_file()
-    if recipe.read is None or described:
+    if read is None or described:
         return read_dataset(path, *([root] if root else []))
-    return recipe.read(path)
+    return read(path)

@@ -28,6 +28,8 @@ class Recipe:
         Of its first variant, as published.
     read : callable, optional
         Reads a folder in the published layout; None where a data set must be described.
+    read_classmate : callable, optional
+        The same for the second task of a network with two; None where it is laid out as the first.
     variants : sequence of mapping
         Changes by name, along one axis or several that combine freely; of each axis the first is
         meant when none is named.
@@ -42,6 +44,7 @@ class Recipe:
     about: str
     settings: Settings
     read: Callable[[Path], Dataset] | None = None
+    read_classmate: Callable[[Path], Dataset] | None = None
     variants: Sequence[Mapping[str, Changes]] = ()
     presets: Mapping[str, Changes] = field(default_factory=lambda: {"paper": {}})
     small: Mapping[str, Changes] = field(default_factory=dict)

@@ -7,6 +7,7 @@ needs numpy's, knows nothing of missing pixels, and scales saturation where the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "drop_bands",
     "jitter",
     "random_symmetries",
+    "refuse_range",
     "resized",
     "shift_hsv",
     "symmetry",
@@ -92,7 +94,7 @@ class Augmentation:
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name}={getattr(self, name)}: give a number from 0 to 1")
         for name in ("gamma", "scale"):
-            _refuse_range(name, getattr(self, name))
+            refuse_range(name, getattr(self, name))
 
     @property
     def shifts(self) -> tuple[float, float, float]:
@@ -105,7 +107,8 @@ class Augmentation:
         return any(self.shifts) or tuple(self.gamma) != (1, 1)
 
 
-def _refuse_range(name: str, stated: tuple[float, float]) -> None:
+def refuse_range(name: str, stated: Sequence[float]) -> None:
+    """Refuse what is no range of scales or gammas."""
     rising = len(stated) == 2 and stated[0] <= stated[1]
     if not rising or not 1 / FARTHEST <= stated[0] <= stated[1] <= FARTHEST:
         raise UserError(
@@ -228,7 +231,7 @@ def random_symmetries(
     return torch.stack(turned), torch.stack(followed)
 
 
-def window_size(rng: np.random.Generator, crop: int, scale: tuple[float, float]) -> int:
+def window_size(rng: np.random.Generator, crop: int, scale: Sequence[float]) -> int:
     """Draw how large a window is read, to be resized to a crop.
 
     Parameters
@@ -240,7 +243,8 @@ def window_size(rng: np.random.Generator, crop: int, scale: tuple[float, float])
         Lowest and highest scale, drawn uniformly: at 2 half the rows and columns are read, and the
         ground looks twice as large.
     """
-    return crop if scale[0] == scale[1] == 1 else max(round(crop / rng.uniform(*scale)), 1)
+    low, high = scale
+    return crop if low == high == 1 else max(round(crop / rng.uniform(low, high)), 1)
 
 
 def resized(

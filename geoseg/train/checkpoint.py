@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from geoseg.errors import UserError
 
-__all__ = ["State", "checkpoint_of", "restore", "save"]
+__all__ = ["State", "checkpoint_of", "refuse_to_replace", "restore", "save"]
 
 METADATA_KEY = "geoseg-training"
 
@@ -60,6 +60,25 @@ class State:
 def checkpoint_of(out: Path) -> Path:
     """Where the checkpoint of a model to be lies."""
     return out.with_name(f"{out.name}.checkpoint")
+
+
+def refuse_to_replace(out: Path, resume: bool) -> None:
+    """Refuse to train where a model is, or a run that did not finish and shall not go on.
+
+    Raises
+    ------
+    UserError
+    """
+    saved = checkpoint_of(out)
+    if out.exists():
+        raise UserError(f"{out} exists; name another model file or delete it")
+    if saved.exists() and not resume:
+        raise UserError(
+            f"{saved} is there from a run that did not finish; give --resume to go on from it, or "
+            "delete it to start over"
+        )
+    if not out.parent.is_dir():
+        raise UserError(f"there is no folder {out.parent}; make it first")
 
 
 def save(state: State, path: Path, facts: dict[str, Any]) -> None:

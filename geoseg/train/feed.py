@@ -69,6 +69,8 @@ class Feed:
         self._data = list(data)
         self._own = group.share_of(settings.batch, settings.accumulate)
         self.epoch = -(-_windows(settings, data[0]) // settings.batch)
+        scale = settings.augment.scale
+        self._scales = [scale, *[settings.classmate_scale or scale] * (len(data) - 1)]
         card = model.card
         self._levels = Levels(*(tuple(v / 255 for v in each) for each in (card.mean, card.std)))
 
@@ -85,9 +87,9 @@ class Feed:
         """Read the windows of a step."""
         settings, group = self._settings, self._group
         rng = np.random.default_rng((settings.seed, step))
-        size = window_size(rng, settings.crop, settings.augment.scale)
         found = []
-        for sampler in self._samplers:
+        for sampler, scale in zip(self._samplers, self._scales, strict=True):
+            size = window_size(rng, settings.crop, scale)
             drawn = sampler.draw(rng, step * settings.batch, settings.batch, size)[self._own]
             found.append(next(batches(drawn, len(drawn))))
         for batch, data in zip(found, self._data, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from geoseg.devices import find_devices
 from geoseg.errors import UserError
-from geoseg.metrics import ConfusionMatrix
 from geoseg.segmenter import Segmenter
 from geoseg.train import averaging, checkpoint
 from geoseg.train import report as scoring
@@ -99,7 +98,7 @@ def fit(
     """
     path = Path(fspath(out))
     saved = checkpoint.checkpoint_of(path)
-    _refuse_to_replace(path, saved, resume)
+    checkpoint.refuse_to_replace(path, resume)
     folder = None if report is None else Path(fspath(report))
     if folder is not None:
         refuse_other_report(folder, path, resume)
@@ -122,8 +121,9 @@ def fit(
             _take_average(run, state)
         if not group.leads:
             return run.model
-        matrices = _scored(run, state, device)
-        trained = _described(run, state, matrices)
+        trained = _with_history(run, state)
+        matrices = scoring.score_parts(trained, run.data, device)
+        trained = scoring.with_scores(trained, matrices)
         trained.save(path)
         if run.logbook:
             run.logbook.finish(trained, matrices, device)
@@ -304,23 +304,10 @@ def _go_on(run: Run, state: State, saved: Path) -> None:
         log.warning("going on from step %d with another %s", state.step, ", ".join(changed))
 
 
-def _scored(run: Run, state: State, device: str) -> dict[str, ConfusionMatrix]:
-    """The maps of scenes that were not learnt from, against their labels."""
-    model = Segmenter.from_card(state.net, run.model.card)
-    parts = {"validation": run.data.validation, "held_out": run.data.held_out}
-    return {
-        name: scoring.score_maps(model, scenes, device, run.data.unscored)
-        for name, scenes in parts.items()
-        if scenes
-    }
-
-
-def _described(run: Run, state: State, matrices: Mapping[str, ConfusionMatrix]) -> Segmenter:
-    """The trained model with its scores in the card."""
-    card = run.model.card
-    metrics = {name: scoring.scores(each, card.classes) for name, each in matrices.items()}
-    training = {**card.training, "history": state.history}
-    return Segmenter.from_card(state.net, replace(card, metrics=metrics, training=training))
+def _with_history(run: Run, state: State) -> Segmenter:
+    """The trained model, whose card tells how it was trained."""
+    training = {**run.model.card.training, "history": state.history}
+    return Segmenter.from_card(state.net, replace(run.model.card, training=training))
 
 
 def _diverged(state: State, saved: Path) -> str:
@@ -330,18 +317,6 @@ def _diverged(state: State, saved: Path) -> str:
         f"training diverged at step {state.step}: loss or gradient is no longer finite (learning "
         f"rate {rate:g}); {kept}; go on from it, or start over, with a lower lr"
     )
-
-
-def _refuse_to_replace(path: Path, saved: Path, resume: bool) -> None:
-    if path.exists():
-        raise UserError(f"{path} exists; name another model file or delete it")
-    if saved.exists() and not resume:
-        raise UserError(
-            f"{saved} is there from a run that did not finish; give --resume to go on from it, or "
-            "delete it to start over"
-        )
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent}; make it first")
 
 
 class _Clock:

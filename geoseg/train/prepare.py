@@ -24,7 +24,15 @@ from geoseg.train.processes import Group
 from geoseg.train.settings import Settings
 from geoseg.train.stated_loss import loss_of
 
-__all__ = ["Run", "begin", "optimiser_of", "prepare", "start_from"]
+__all__ = [
+    "Run",
+    "as_model",
+    "begin",
+    "normalisation",
+    "optimiser_of",
+    "prepare",
+    "start_from",
+]
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +95,12 @@ def prepare(settings: Settings, sets: Sequence[Dataset], group: Group) -> Run:
         When data, network and settings do not fit each other.
     """
     data = sets[0]
+    for other in sets[1:]:
+        if len(other.bands) != len(data.bands):
+            raise UserError(
+                f"{data.name} has {len(data.bands)} bands, its classmate {other.name} "
+                f"{len(other.bands)}; choose the same ones of both"
+            )
     statistics = measure(data)
     model = _untrained(settings, data, statistics, group.device)
     _refuse_crop(settings, model)
@@ -189,18 +203,29 @@ def _untrained(
     if settings.checkpointing:
         _compute_anew(net, settings.net)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1/4 faster on CPU
+    return as_model(settings, data, statistics, net.to(device), options)
+
+
+def as_model(
+    settings: Settings,
+    data: Dataset,
+    statistics: Statistics,
+    net: nn.Module,
+    options: Mapping[str, Any],
+) -> Segmenter:
+    """A network with the card that its settings and its data set give it."""
     counts = map(int, statistics.class_pixels)
-    bands = len(data.bands)
+    mean, std = normalisation(settings, statistics)
     model = Segmenter(
-        net.to(device),
+        net,
         name=data.name,
         description=data.description,
         architecture=settings.net,
         options=options,
         classes=data.classes,
         bands=data.bands,
-        mean=_a_band(settings.mean, bands) or statistics.mean,
-        std=_a_band(settings.std, bands) or statistics.std,
+        mean=mean,
+        std=std,
         value_range=statistics.value_range,
         gsd=data.gsd,
         licence=data.licence,
@@ -214,6 +239,15 @@ def _untrained(
         return model
     # What a network that looks at its whole window sees at work is as large as in training.
     return Segmenter.from_card(model.net, replace(model.card, window=settings.crop))
+
+
+def normalisation(
+    settings: Settings, statistics: Statistics
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of each band, as stated or else as measured."""
+    bands = len(statistics.mean)
+    mean, std = _a_band(settings.mean, bands), _a_band(settings.std, bands)
+    return mean or statistics.mean, std or statistics.std
 
 
 def _a_band(stated: Sequence[float], bands: int) -> Sequence[float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
@@ -15,9 +16,17 @@ from geoseg.loader import IGNORE, Scene, batches
 from geoseg.metrics import ConfusionMatrix
 from geoseg.prediction import predict
 from geoseg.segmenter import Segmenter
+from geoseg.train.dataset import Dataset
 from geoseg.windows import Box, Windows
 
-__all__ = ["markdown_table", "score_maps", "score_windows", "scores"]
+__all__ = [
+    "markdown_table",
+    "score_maps",
+    "score_parts",
+    "score_windows",
+    "scores",
+    "with_scores",
+]
 
 
 def score_maps(
@@ -54,6 +63,25 @@ def _indices(values: NDArray[np.uint8], card: Card) -> NDArray[np.uint8]:
     positions = np.full(np.iinfo(values.dtype).max + 1, IGNORE, np.uint8)
     positions[[each.value for each in card.classes]] = np.arange(len(card.classes))
     return positions[values]
+
+
+def score_parts(
+    model: Segmenter, data: Dataset, device: str = "auto"
+) -> dict[str, ConfusionMatrix]:
+    """The maps of scenes that were not learnt from, against their labels, by part."""
+    parts = {"validation": data.validation, "held_out": data.held_out}
+    return {
+        name: score_maps(model, scenes, device, data.unscored)
+        for name, scenes in parts.items()
+        if scenes
+    }
+
+
+def with_scores(model: Segmenter, matrices: Mapping[str, ConfusionMatrix]) -> Segmenter:
+    """A model whose card has the scores of each part."""
+    classes = model.card.classes
+    metrics = {name: scores(each, classes) for name, each in matrices.items()}
+    return Segmenter.from_card(model.net, replace(model.card, metrics=metrics))
 
 
 def score_windows(

@@ -11,7 +11,7 @@ import yaml
 
 from geoseg import nets
 from geoseg.errors import UserError
-from geoseg.train.augment import Augmentation
+from geoseg.train.augment import Augmentation, refuse_range
 from geoseg.train.schedules import Schedule, schedule_of
 from geoseg.train.stated_loss import loss_of
 
@@ -59,9 +59,12 @@ class Settings:
         A pixel of a class with a share s of the labels weighs ``s ** -class_power`` in the
         cross-entropy.
     augment : Augmentation
+    classmate_scale : tuple of float
+        The scale of `augment` for windows of the second data set, where another one fits it; empty
+        for the same.
     mean, std : tuple of float
-        What pixels are normalised by: one number for all bands, or one a band; empty for those of
-        the training pixels.
+        What pixels are normalised by: one number for all bands, or one a band; where either is
+        empty, that of the training pixels.
     precision : {"fp32", "bf16", "fp16"}
         Of the network's arithmetic; weights, losses and normalisation stay in float32.
     checkpointing : bool
@@ -99,6 +102,7 @@ class Settings:
     schedule_options: Mapping[str, Any] = field(default_factory=dict)
     class_power: float = 0.5  # between the accuracy of the map (0) and that of rare classes (1)
     augment: Augmentation = field(default_factory=lambda: Augmentation(gain=0.1, offset=0.1))
+    classmate_scale: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     precision: str = "fp32"
@@ -137,10 +141,10 @@ class Settings:
                 f"accumulate={self.accumulate}: a batch of {self.batch} windows has no such parts "
                 "of one size; set batch to a multiple"
             )
-        if bool(self.mean) != bool(self.std) or any(not each > 0 for each in self.std):
-            raise UserError(
-                f"mean={list(self.mean)}, std={list(self.std)}: give both or none, std above 0"
-            )
+        if any(not each > 0 for each in self.std):
+            raise UserError(f"std={list(self.std)}: give numbers above 0")
+        if self.classmate_scale:
+            refuse_range("classmate_scale", self.classmate_scale)
         schedule_of(self.schedule, self.schedule_options).snapshots(self.steps)
         loss_of(self.loss)
         known = _net_options(self.net)

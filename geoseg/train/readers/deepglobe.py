@@ -39,7 +39,7 @@ QUADRANT_GSD = 2448 / 2 * GSD / 512  # a quarter of an image, resized to 512 pix
 
 
 def deepglobe_land(
-    root: Path, *, unknown: Literal["class", "ignore"] = "class", train: int | None = None
+    root: Path, *, unknown: Literal["class", "ignore"] = "class", train: float | None = None
 ) -> Dataset:
     """Read DeepGlobe land cover.
 
@@ -53,10 +53,10 @@ def deepglobe_land(
         Whether what the masks leave black is class 0, as Rakhlin et al. (CVPR workshops 2018) train
         it, or ignored, as in the dense fusion classmate network (DFCNet, CVPR workshops 2018). It
         is never scored in the challenge.
-    train : int, optional
-        Images to learn from; the rest is held out. DFCNet took 600 of 803. By default four fifths,
-        and where regions are known seven tenths, with one tenth for validation; regions are never
-        parted.
+    train : float, optional
+        Images to learn from, or below 1 their share; the rest is held out. DFCNet took 600 of 803.
+        By default four fifths, and where regions are known seven tenths, with one tenth for
+        validation; regions are never parted.
 
     Returns
     -------
@@ -96,16 +96,16 @@ def _masks(unknown: str) -> LabelFiles:
     raise UserError(f"unknown is {unknown!r}; choose class or ignore")
 
 
-def deepglobe_roads(root: Path, *, train: int | None = None) -> Dataset:
+def deepglobe_roads(root: Path, *, train: float | None = None) -> Dataset:
     """Read DeepGlobe roads; masks are grey, and road where they are 128 or more.
 
     Parameters
     ----------
     root : Path
         As for `deepglobe_land`.
-    train : int, optional
-        Images to learn from; the rest is held out. The dense fusion classmate network (DFCNet, CVPR
-        workshops 2018) took 5000 of 6226. By default four fifths.
+    train : float, optional
+        Images to learn from, or below 1 their share; the rest is held out. The dense fusion
+        classmate network (DFCNet, CVPR workshops 2018) took 5000 of 6226. By default four fifths.
 
     Returns
     -------
@@ -136,13 +136,17 @@ def deepglobe_roads(root: Path, *, train: int | None = None) -> Dataset:
 
 
 def _ends(
-    train: int | None, names: Sequence[str], otherwise: tuple[float, ...]
+    train: float | None, names: Sequence[str], otherwise: tuple[float, ...]
 ) -> tuple[float, ...]:
     if train is None:
         return otherwise
     if not 0 < train <= len(names):
-        raise UserError(f"train is {train}; give 1 to {len(names)}, as many images there are")
-    return train / len(names), train / len(names), 1.0
+        raise UserError(
+            f"train is {train}; give 1 to {len(names)}, as many images there are, or a share below "
+            "1"
+        )
+    share = train / len(names) if train >= 1 else train
+    return share, share, 1.0
 
 
 def _pairs(root: Path) -> list[tuple[str, Path, Path]]:

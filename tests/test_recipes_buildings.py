@@ -1,0 +1,175 @@
+"""Buildings by a fully convolutional network, by patches and by pixels, as a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import geoseg
+from geoseg.errors import UserError
+from geoseg.metrics import ConfusionMatrix
+from geoseg.raster import open_raster
+from geoseg.recipes import find_recipe, train_files
+from geoseg.recipes.fcn_buildings import RECIPE
+from geoseg.train import Settings, changed
+from geoseg.train.readers import massachusetts_buildings
+from geoseg.train.svm import fit_pixels
+from tests.fixtures_published import building_labels, fake_massachusetts
+
+VARIANTS = ("fcn", "patch", "svm")
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake_massachusetts(tmp_path_factory.mktemp("massachusetts"), SIZE)
+
+
+@pytest.fixture(scope="module")
+def train(root: Path) -> Callable[[str], Path]:
+    """Trains a variant in the quick preset, once; gives the model's file."""
+
+    def trained(variant: str) -> Path:
+        path = root / f"{variant}.safetensors"
+        if not path.exists():
+            train_files("fcn-buildings", root, path, ["preset=quick", f"variant={variant}"])
+        return path
+
+    return trained
+
+
+# -- settings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variant", "net", "crop"), [("fcn", "maggiori_fcn", 80), ("patch", "patch_cnn", 64)]
+)
+def test_the_settings_are_those_of_the_paper(variant: str, net: str, crop: int) -> None:
+    settings = RECIPE.chosen(variant)
+    expected = {
+        "net": net,
+        "crop": crop,
+        "batch": 64,
+        "steps": 30_000,
+        "optimiser": "sgd",
+        "lr": 1e-4,
+        "momentum": 0.9,
+        "weight_decay": 2e-4,
+        "clip": 0.0,
+        "loss": "sigmoid_cross_entropy",
+        "schedule": "constant",
+        "sampler": "scene",
+        "class_power": 0.0,
+        "mean": (),
+        "std": (255.0,),
+    }
+    assert {name: getattr(settings, name) for name in expected} == expected
+    assert settings.augment.symmetries == "none"
+    assert settings.augment.scale == (1, 1)
+    assert (settings.augment.gain, settings.augment.offset) == (0, 0)
+
+
+def test_the_machine_is_fitted_to_a_thousand_pixels_of_each_class_as_shares_of_white() -> None:
+    settings = RECIPE.chosen("svm")
+    assert (settings.net, settings.batch, settings.mean, settings.std) == (
+        "svm", 1000, (0.0,), (255.0,),
+    )  # fmt: skip
+
+
+def test_the_fully_convolutional_network_is_meant_when_no_variant_is_named() -> None:
+    assert find_recipe("fcn-buildings").chosen() == RECIPE.chosen("fcn")
+
+
+def test_a_deviation_that_is_stated_leaves_the_mean_to_be_measured(
+    train: Callable[[str], Path], root: Path
+) -> None:
+    card = geoseg.load(train("fcn")).card
+    scenes = massachusetts_buildings(root).training
+    pixels = np.stack([scene.image.values for scene in scenes], 1).reshape(3, -1)
+    assert card.std == (255, 255, 255)
+    assert card.mean == pytest.approx(pixels.mean(1), rel=1e-6)
+    with pytest.raises(UserError, match=r"std=\[0.0\]: give numbers above 0"):
+        changed(Settings(), {"std": 0})
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def majority(root: Path) -> float:
+    matrix = ConfusionMatrix(2)
+    for number in range(2):
+        truth = building_labels("test", number, SIZE)
+        matrix.update(truth, np.zeros_like(truth))
+    return max(matrix.accuracy(), 1 - matrix.accuracy())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_beats_the_larger_class(
+    variant: str, train: Callable[[str], Path], root: Path
+) -> None:
+    found = geoseg.load(train(variant)).card.metrics["held_out"]
+    assert found["pixels"] == 2 * SIZE**2
+    assert found["overall_accuracy"] > majority(root) + 0.1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_model_file_finds_buildings(
+    variant: str, train: Callable[[str], Path], root: Path
+) -> None:
+    model = geoseg.load(train(variant))
+    image = open_raster(root / "test/sat/test_0.tiff").assign_attrs(long_name=model.card.bands)
+    found = geoseg.predict(image, model).values
+    assert (found == building_labels("test", 0, SIZE)).mean() > 0.7
+
+
+# -- the machine -----------------------------------------------------------------------------------
+
+
+def test_a_machine_says_what_it_was_fitted_to(train: Callable[[str], Path]) -> None:
+    model = geoseg.load(train("svm"))
+    card = model.card
+    assert (card.architecture, card.halo, card.stride) == ("svm", 0, 1)
+    assert card.training["settings"]["batch"] == 200
+    assert (card.mean, card.std) == ((0, 0, 0), (255, 255, 255))
+    assert card.options["vectors"] <= 400
+    assert {*card.metrics} == {"validation", "held_out"}
+
+
+def test_the_same_seed_fits_the_same_machine_and_progress_is_told(
+    train: Callable[[str], Path], root: Path, tmp_path: Path
+) -> None:
+    events: list[dict[str, Any]] = []
+    again = train_files(
+        "fcn-buildings",
+        root,
+        tmp_path / "svm.safetensors",
+        ["preset=quick", "variant=svm"],
+        on_progress=events.append,
+    )
+    assert again.digest == geoseg.load(train("svm")).digest
+    assert events == [
+        {"event": "start", "total": 1, "unit": "machine"},
+        {"event": "progress", "done": 1, "total": 1, "unit": "machine"},
+    ]
+
+
+def test_the_kernel_is_as_wide_as_stated(root: Path, tmp_path: Path) -> None:
+    settings = replace(RECIPE.chosen("svm", "quick"), options={"gamma": 7.5})
+    model = fit_pixels(settings, massachusetts_buildings(root), tmp_path / "svm.safetensors")
+    assert model.card.options["gamma"] == 7.5
+
+
+def test_a_machine_replaces_nothing_and_takes_no_number_of_vectors(
+    train: Callable[[str], Path], root: Path, tmp_path: Path
+) -> None:
+    settings = ["preset=quick", "variant=svm"]
+    with pytest.raises(UserError, match=r"svm.safetensors exists; name another"):
+        train_files("fcn-buildings", root, train("svm"), settings)
+    with pytest.raises(UserError, match=r"vectors=5: how many pixels support a machine follows"):
+        train_files("fcn-buildings", root, tmp_path / "svm", [*settings, "vectors=5"])
+    assert not list(tmp_path.iterdir())
