@@ -6,12 +6,12 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
 from geoseg.errors import UserError
-from geoseg.recipes import unet, unet_lovasz
+from geoseg.recipes import cam_landsat, deep_fusion, unet, unet_lovasz
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, change, fit, read_dataset
@@ -19,7 +19,9 @@ from geoseg.train.labels import FILE_NAME
 
 __all__ = ["RECIPES", "Published", "Recipe", "find_recipe", "train_files"]
 
-RECIPES: dict[str, Recipe] = {each.RECIPE.name: each.RECIPE for each in (unet, unet_lovasz)}
+RECIPES: dict[str, Recipe] = {
+    each.RECIPE.name: each.RECIPE for each in (unet, unet_lovasz, deep_fusion, cam_landsat)
+}
 
 OWN = ("variant", "preset", "root", "classmate")
 """Settings that are not of the loop: what the recipe shall be, and where the data are."""
@@ -75,22 +77,22 @@ def train_files(
     found = find_recipe(recipe)
     own = dict(each.split("=", 1) for each in settings if each.split("=", 1)[0] in OWN)
     rest = [each for each in settings if each.split("=", 1)[0] not in OWN]
-    base = found.chosen(own.get("variant", ""), own.get("preset", "paper"))
-    chosen = change(base, rest)
+    named = own.get("variant", ""), own.get("preset", "paper")
+    chosen, read = change(found.chosen(*named), rest), found.reader(*named)
     return fit(
         chosen,
-        _read(found, Path(fspath(data)), own.get("root")),
+        _read(read, Path(fspath(data)), own.get("root")),
         out,
-        classmate=_read(found, Path(own["classmate"]), None) if "classmate" in own else None,
+        classmate=_read(read, Path(own["classmate"]), None) if "classmate" in own else None,
         resume=resume,
         device=device,
         on_progress=on_progress,
     )
 
 
-def _read(recipe: Recipe, path: Path, root: str | None) -> Dataset:
+def _read(read: Callable[[Path], Dataset] | None, path: Path, root: str | None) -> Dataset:
     """The data set at a path: as it is described, or in the recipe's own layout."""
     described = path.is_file() or (path / FILE_NAME).is_file()
-    if recipe.read is None or described:
+    if read is None or described:
         return read_dataset(path, *([root] if root else []))
-    return recipe.read(path)
+    return read(path)

@@ -28,7 +28,7 @@ from geoseg.train.feed import Drawn, Feed
 from geoseg.train.losses import Loss, class_weights, over_heads
 from geoseg.train.processes import Group, joined
 from geoseg.train.settings import Settings
-from geoseg.train.stated_loss import loss_of
+from geoseg.train.stated_loss import image_labels, loss_of
 
 __all__ = ["fit"]
 
@@ -229,6 +229,13 @@ def _look_back(run: Run, state: State, losses: list[float]) -> dict[str, float]:
     )
     miou, accuracy = matrix.miou(), matrix.accuracy()
     state.history.append({**row, "miou": miou, "overall_accuracy": accuracy})
+    labels = image_labels(run.settings.loss)
+    if labels is not None:
+        images = report.score_images(
+            run.model, run.data.validation, run.settings.crop, run.settings.batch, labels
+        )
+        state.history[-1]["micro_f1"] = images.micro_f()
+        log.info("step %d: validation micro-F1 of images %.3f", state.step, images.micro_f())
     log.info("step %d: validation mIoU %.3f, overall accuracy %.3f", state.step, miou, accuracy)
     return {"miou": miou}
 
@@ -364,7 +371,8 @@ def _a_band(stated: Sequence[float], bands: int) -> Sequence[float]:
         return stated
     if len(stated) > 1:
         raise UserError(
-            f"mean and std have {len(stated)} numbers for {bands} bands; give one, or one a band"
+            f"mean and std have {len(stated)} numbers for {bands} bands; give one, or one a "
+            "band, or none: []"
         )
     return list(stated) * bands
 
@@ -430,6 +438,11 @@ def _described(run: Run, state: State, device: str) -> Segmenter:
         for name, scenes in parts.items()
         if scenes
     }
+    labels, crop, batch = image_labels(run.settings.loss), run.settings.crop, run.settings.batch
+    if labels is not None:
+        for name, found in metrics.items():
+            images = report.score_images(model, parts[name], crop, batch, labels)
+            found["of_images"] = report.image_scores(images, model.card.classes)
     return Segmenter.from_card(state.net, replace(model.card, metrics=metrics))
 
 
