@@ -47,7 +47,7 @@ def _normalised(*bands: str) -> dict[str, Any]:
 
 
 TOOLBOX = {"net": "early_fusion", "lr": 1e-3, "weight_decay": 1e-5}
-TINY = {"blocks": [1, 1, 1, 1], "width": 16}
+TINY = {"blocks": [1, 1, 1, 1], "width": 8}
 
 RECIPE = Recipe(
     name="deep-fusion",
@@ -87,9 +87,10 @@ RECIPE = Recipe(
         "recommended": {"lr": 1e-3, "schedule": "cosine", "symmetries": "all"},
         "quick": {
             "crop": 32,
-            "batch": 8,
-            "steps": 150,
-            "lr": 3e-3,
+            "batch": 16,
+            "steps": 100,
+            "lr": 5e-3,
+            "schedule": "cosine",
             "symmetries": "all",
             "validate_every": 1000,
         },

@@ -17,7 +17,7 @@ import xarray as xr
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
-from geoseg.raster import grid_of, open_raster, open_stack
+from geoseg.raster import grid_of, open_dataset, open_raster, open_stack
 from geoseg.train.dataset import Dataset
 from geoseg.train.decode import Codes, Palette, told
 from geoseg.train.spec import PARTS, Spec, Split, read_spec
@@ -84,14 +84,24 @@ def _pixels(images: Sequence[Path], numbers: Sequence[Any]) -> xr.DataArray:
     """The bands of an image; of several files, counted through from the first one's."""
     if len(images) == 1:
         return open_raster(images[0], bands=numbers)
-    stack = open_stack(images)
+    owners = [(path, band) for path in images for band in range(1, _bands(path) + 1)]
     for number in numbers:
-        if type(number) is not int or not 1 <= number <= len(stack):
+        if type(number) is not int or not 1 <= number <= len(owners):
             raise UserError(
                 f"{images[0].stem} has no band {number!r}: its {len(images)} files have "
-                f"{len(stack)} together; give numbers from 1 to {len(stack)}"
+                f"{len(owners)} together; give numbers from 1 to {len(owners)}"
             )
-    return stack.isel(band=[number - 1 for number in numbers])
+    wanted = [owners[number - 1] for number in numbers]
+    by_file = {path: [band for owner, band in wanted if owner == path] for path in images}
+    used = {path: bands for path, bands in by_file.items() if bands}
+    stacked = [(path, band) for path, bands in used.items() for band in bands]
+    stack = open_stack(list(used), bands=list(used.values()))
+    return stack.isel(band=[stacked.index(each) for each in wanted])
+
+
+def _bands(path: Path) -> int:
+    with open_dataset(fspath(path)) as dataset:
+        return int(dataset.count)
 
 
 def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[tuple[Path, ...], Path]]:

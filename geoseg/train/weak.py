@@ -3,7 +3,7 @@
 A classifier that was trained with ``multi_label`` becomes a segmenter without further training.
 With a method chosen, its maps are labels from which any network of full resolution learns::
 
-    maps = as_segmenter(classifier, method="cam", normalise="max", gate=True)
+    maps = as_segmenter(classifier, method="layercam")
     labelled = pseudo_dataset(maps, data, Labelling(size=50, labels=ImageLabels(min_fraction=0.05)))
     fit(Settings(), labelled, "segmenter.safetensors")
 """
