@@ -615,6 +615,22 @@ def model_export(model: str, dst: Path) -> None:
         console.message(f"wrote {dst}")
 
 
+@model.command("maps")
+@click.argument("model", metavar="CLASSIFIER")
+@click.argument("dst", type=click.Path(path_type=Path))
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as method=cam.")
+def model_maps(model: str, dst: Path, settings: tuple[str, ...]) -> None:
+    """Make a segmenter of a trained classifier of images: its class activation maps."""
+    from geoseg.exchange import refuse_existing_model
+    from geoseg.train.settings import as_pair
+    from geoseg.train.weak import as_segmenter
+
+    with running("none") as console:
+        refuse_existing_model(dst)
+        as_segmenter(geoseg.load(model), **dict(map(as_pair, settings))).save(dst)
+        console.message(f"wrote {dst}")
+
+
 @model.command("import")
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.argument("dst", type=click.Path(path_type=Path))

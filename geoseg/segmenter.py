@@ -27,7 +27,7 @@ from geoseg.pixels import rounded, standardise
 from geoseg.reach import Reach, measure_reach
 from geoseg.windows import grown, reflect
 
-__all__ = ["Segmenter", "load", "shipped_models"]
+__all__ = ["Segmenter", "load", "shipped_models", "told_reach"]
 
 keep_memory()  # whoever has a model is about to run it
 
@@ -85,7 +85,7 @@ class Segmenter:
             "options": {},
         } | facts
         if "halo" not in facts:
-            reach = _told_reach(net) or measure_reach(net, len(bands))
+            reach = told_reach(net) or measure_reach(net, len(bands))
             facts |= {"halo": reach.halo, "stride": reach.stride}
         if gsd is not None and facts.get("gsd_range") is None:
             facts["gsd_range"] = (0.8 * gsd, 1.25 * gsd)
@@ -286,7 +286,7 @@ class _WholeFloats:
 _whole_floats = _WholeFloats()
 
 
-def _told_reach(net: Any) -> Reach | None:
+def told_reach(net: Any) -> Reach | None:
     """What a network says of itself, if it does."""
     return Reach(net.halo, net.stride) if hasattr(net, "halo") else None
 

@@ -121,37 +121,41 @@ def fake_deepglobe_road(root: Path, n: int = 5, size: int = 64) -> Path:
 
 
 def fake_sen12ms(
-    root: Path, n: int = 2, scenes: Sequence[int] = (1, 2, 63), size: int = 64
+    root: Path,
+    n: int = 2,
+    scenes: Sequence[int] = (1, 2, 63),
+    size: int = 64,
+    codes: Sequence[int] = range(1, 18),
 ) -> Path:
     """Two seasons of some scenes with `n` patches each; scene 63 of spring is a test scene.
 
-    Radar of the first patch of all is missing. Lists of training and test are there.
+    Radar of the first patch of all is missing. Lists of training and test are there. Land cover is
+    of the IGBP codes given, and both sensors tell which.
     """
     lists: dict[str, list[str]] = {"train": [], "test": []}
     for season, prefix in SEASONS.items():
         for scene in scenes:
             for patch in range(n):
                 name = f"{prefix}_s2_{scene}_p{30 + patch}.tif"
-                _write_triple(root, name, len(lists["train"]) + len(lists["test"]), size)
+                number = len(lists["train"]) + len(lists["test"])
+                _write_triple(root, name, number, igbp_labels(number, max(size, 4 * 17), codes))
                 lists["test" if (season, scene) == ("spring", 63) else "train"].append(name)
     for part, names in lists.items():
         (root / f"{part}_list.txt").write_text("\n".join(names) + "\n")
     return root
 
 
-def igbp_labels(number: int, size: int) -> NDArray[np.uint8]:
+def igbp_labels(number: int, size: int, codes: Sequence[int] = range(1, 18)) -> NDArray[np.uint8]:
     """IGBP codes of the patch of a number in `fake_sen12ms`."""
-    return rectangles(np.random.default_rng((5, number)), range(1, 18), size)
+    return rectangles(np.random.default_rng((5, number)), codes, size)
 
 
-def _write_triple(root: Path, name: str, number: int, size: int) -> None:
-    rng = np.random.default_rng((6, number))
-    size = max(size, 4 * 17)
-    igbp = igbp_labels(number, size)
+def _write_triple(root: Path, name: str, number: int, igbp: NDArray[np.uint8]) -> None:
+    rng, size = np.random.default_rng((6, number)), len(igbp)
     where = UTM, from_origin(400_000 + 10 * size * number, 5_000_000, 10, 10)
     optical = 200 + 150 * igbp + 40 * np.arange(13)[:, None, None]
     optical = (optical + rng.integers(0, 60, (13, size, size))).astype(np.uint16)
-    radar = rng.uniform(-30, 5, (2, size, size)).astype(np.float32)
+    radar = (1.8 * igbp - 28 + rng.uniform(-2, 2, (2, size, size))).astype(np.float32)
     if number == 0:
         radar[:] = np.nan
     cover = np.stack([igbp, igbp, igbp, igbp]).astype(np.uint8)

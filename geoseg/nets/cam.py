@@ -90,8 +90,13 @@ class Classifier(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores (B, classes, h, w) of images (B, in_channels, h, w); coarser in training."""
-        scores: Tensor = self.head(self.features(image))
+        scores = self.pooled(image)
         return scores if self.training else self.enlarged(scores, image)
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """The map (B, classes, m, n) whose mean are the scores of the image."""
+        scores: Tensor = self.head(self.features(image))
+        return scores
 
     def enlarged(self, maps: Tensor, image: Tensor) -> Tensor:
         """Maps (B, K, m, n) at the rows and columns of the image they were made of."""
@@ -242,6 +247,8 @@ class CamNet(nn.Module):
         self.stride = self.base.stride
         self.method, self.bias, self.normalise, self.gate = method, bias, normalise, gate
         self.background, self.background_value = background, background_value
+        if gate or normalise == "max" or method == "gradcam++":
+            self.halo = None  # told, since to find it out by trying takes seconds
         if bias and method != "cam":
             raise UserError(f"bias with method {method!r}: only maps of method 'cam' have a bias")
         if background != "class":
@@ -250,13 +257,17 @@ class CamNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Scores (B, classes, h, w) of images (B, in_channels, h, w); coarser in training."""
         if self.training:
-            scores: Tensor = self.base(image)
-            return scores
+            return self.pooled(image)
         features = self.base.features(image)
         maps = self.base.enlarged(self._maps(features), image)
         if self.gate:
             maps = gated(maps, self.base.head(features).mean((2, 3)))
         return self._before_background(maps)
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """As `Classifier.pooled`, whatever the method."""
+        scores: Tensor = self.base.pooled(image)
+        return scores
 
     def _maps(self, features: Tensor) -> Tensor:
         """Maps (B, classes, m, n) at the rows and columns of the features."""

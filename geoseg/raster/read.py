@@ -258,13 +258,19 @@ def open_raster(
     return image
 
 
-def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
+def open_stack(
+    paths: Sequence[str | PathLike[str]],
+    *,
+    bands: Sequence[Sequence[str | int]] | None = None,
+) -> xr.DataArray:
     """Open bands of one scene that lie in separate files, aligned to the first file's grid.
 
     Parameters
     ----------
     paths : sequence of path-like
-        Each file gives all its bands; grids and coordinate systems may differ (bilinear).
+        Grids and coordinate systems may differ (bilinear).
+    bands : sequence of sequence, optional
+        Of each file, as for `open_raster`; by default each gives all its bands.
 
     Returns
     -------
@@ -277,7 +283,10 @@ def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
     UserError
         As `open_raster`; also when grids differ and a file does not say where it lies.
     """
-    images = [open_raster(path) for path in paths]
+    if bands is None:
+        images = [open_raster(path) for path in paths]
+    else:
+        images = [open_raster(path, bands=own) for path, own in zip(paths, bands, strict=True)]
     names = [fspath(path) for path in paths]
     with open_dataset(names[0]) as first:
         grid = grid_of_file(first)
@@ -285,8 +294,10 @@ def open_stack(paths: Sequence[str | PathLike[str]]) -> xr.DataArray:
     for name, image in zip(names, images, strict=True):
         with open_dataset(name) as dataset:
             warp = None if grid_of_file(dataset) == grid else _target(grid, dataset, name)
-        numbers = tuple(int(n) for n in image["band"].values)
-        sources.append(Source(name, version_of(name), numbers, True, warp))
+            numbers = tuple(int(n) for n in image["band"].values)
+            # An alpha band that was asked for as data masks nothing.
+            masked = not any(is_alpha(dataset, n) for n in numbers)
+        sources.append(Source(name, version_of(name), numbers, masked, warp))
         labels += _stack_names(image, name)
     count = range(1, len(labels) + 1)
     return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)

@@ -11,7 +11,14 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from geoseg.errors import UserError
-from geoseg.recipes import dfcnet, fcn_buildings, unet, unet_lovasz
+from geoseg.recipes import (
+    cam_landsat,
+    deep_fusion,
+    dfcnet,
+    fcn_buildings,
+    unet,
+    unet_lovasz,
+)
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, change, fit, read_dataset
@@ -21,7 +28,8 @@ from geoseg.train.svm import fit_pixels
 __all__ = ["RECIPES", "Published", "Recipe", "find_recipe", "overview", "train_files"]
 
 RECIPES: dict[str, Recipe] = {
-    each.RECIPE.name: each.RECIPE for each in (unet, unet_lovasz, dfcnet, fcn_buildings)
+    each.RECIPE.name: each.RECIPE
+    for each in (unet, unet_lovasz, dfcnet, deep_fusion, fcn_buildings, cam_landsat)
 }
 
 Read = Callable[[Path], Dataset]
@@ -97,11 +105,11 @@ def train_files(
     found = find_recipe(recipe)
     own = dict(each.split("=", 1) for each in settings if each.split("=", 1)[0] in OWN)
     rest = [each for each in settings if each.split("=", 1)[0] not in OWN]
-    base = found.chosen(own.get("variant", ""), own.get("preset", "paper"))
-    chosen = change(base, rest)
-    first, second = _read(found.read, Path(fspath(data)), own.get("root")), None
+    named = own.get("variant", ""), own.get("preset", "paper")
+    chosen, read = change(found.chosen(*named), rest), found.reader(*named)
+    first, second = _read(read, Path(fspath(data)), own.get("root")), None
     if "classmate" in own:
-        second = _read(found.read_classmate or found.read, Path(own["classmate"]), None)
+        second = _read(found.read_classmate or read, Path(own["classmate"]), None)
     if chosen.net == "svm" and second is None:
         return fit_pixels(chosen, first, out, device=device, on_progress=on_progress)
     return fit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,23 @@ class Recipe:
         meant when none is named.
     presets : mapping of str to mapping
         Changes by name; "paper" changes nothing.
-    small : mapping of str to mapping
-        By network, its options in the preset "quick".
+    small, better : mapping of str to mapping
+        By network, its options in the presets "quick" and "recommended".
+    reading : mapping of str to mapping
+        By name of a variant or preset, options of `read`.
     published : Published, optional
     """
 
     name: str
     about: str
     settings: Settings
-    read: Callable[[Path], Dataset] | None = None
+    read: Callable[..., Dataset] | None = None
     read_classmate: Callable[[Path], Dataset] | None = None
     variants: Sequence[Mapping[str, Changes]] = ()
     presets: Mapping[str, Changes] = field(default_factory=lambda: {"paper": {}})
     small: Mapping[str, Changes] = field(default_factory=dict)
+    better: Mapping[str, Changes] = field(default_factory=dict)
+    reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     published: Published | None = None
 
     def chosen(self, variant: str = "", preset: str = "paper") -> Settings:
@@ -65,25 +70,39 @@ class Recipe:
             When there is no such variant or preset.
         """
         settings = self.settings
-        for changes in self._changes_of([each for each in variant.split("+") if each]):
-            settings = changed(settings, changes)
+        for axis, name in zip(self.variants, self._named(variant), strict=True):
+            settings = changed(settings, axis[name])
         if preset not in self.presets:
             raise UserError(
                 f"recipe {self.name} has no preset {preset!r}; choose from "
                 f"{', '.join(self.presets)}"
             )
         settings = changed(settings, self.presets[preset])
-        if preset == "quick":
-            settings = changed(settings, self.small.get(settings.net, {}))
-        return settings
+        own = {"quick": self.small, "recommended": self.better}.get(preset, {})
+        return changed(settings, own.get(settings.net, {}))
 
-    def _changes_of(self, names: Sequence[str]) -> list[Changes]:
-        """The changes of the names, and of the first one of each axis that none is named of."""
-        rest, found = list(names), []
+    def reader(self, variant: str = "", preset: str = "paper") -> Callable[[Path], Dataset] | None:
+        """What reads a folder for a variant in a preset, with the bands that it learns from.
+
+        Raises
+        ------
+        UserError
+            As for `chosen`.
+        """
+        if self.read is None:
+            return None
+        options: dict[str, Any] = {}
+        for name in (*self._named(variant), preset):
+            options |= self.reading.get(name, {})
+        return partial(self.read, **options)
+
+    def _named(self, variant: str) -> list[str]:
+        """A name of each axis: the first one where the variant names none of it."""
+        rest, found = [each for each in variant.split("+") if each], []
         for axis in self.variants:
             own = [name for name in rest if name in axis]
             rest = [name for name in rest if name not in own[:1]]
-            found.append(axis[own[0] if own else next(iter(axis))])
+            found.append(own[0] if own else next(iter(axis)))
         if rest:
             axes = " + ".join(f"({' | '.join(axis)})" for axis in self.variants) or "none"
             raise UserError(f"recipe {self.name} has no variant {rest[0]!r}; choose from {axes}")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
-from geoseg.raster import grid_of, open_raster
+from geoseg.raster import grid_of, open_dataset, open_raster, open_stack
 from geoseg.train.dataset import Dataset
 from geoseg.train.decode import Codes, Palette, told
 from geoseg.train.spec import PARTS, Spec, Split, read_spec
@@ -69,32 +70,73 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
 def _open_scenes(folder: Path, spec: Spec) -> Iterator[tuple[Path, Scene]]:
     strange: Counter[str] = Counter()
     drawn = cache(read_polygons)  # a file of polygons may be that of all images
-    for image, labels in _pairs(folder, spec):
-        pixels = open_raster(image, bands=list(spec.bands.values()))
+    for images, labels in _pairs(folder, spec):
+        pixels = _pixels(images, list(spec.bands.values()))
         if isinstance(spec.meaning, Meaning):
-            yield image, Scene(pixels, drawn(labels, spec.meaning).on(pixels))
+            yield images[0], Scene(pixels, drawn(labels, spec.meaning).on(pixels))
         else:
-            yield image, Scene(pixels, _decoded(labels, pixels, spec.meaning, strange))
+            yield images[0], Scene(pixels, _decoded(labels, pixels, spec.meaning, strange))
     if strange:
         log.warning("labels of no class are ignored: %s", told(strange))
 
 
-def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[Path, Path]]:
-    images, labels = (
-        {path.stem: path for path in sorted(folder.glob(pattern))}
-        for pattern in (spec.images, spec.labels)
-    )
-    if not images:
-        raise UserError(f"no image matches {folder / spec.images}; check root and images")
-    if isinstance(spec.meaning, Meaning) and len(labels) == 1:
-        labels = dict.fromkeys(images, *labels.values())
-    alone = sorted(set(images) ^ set(labels))
+def _pixels(images: Sequence[Path], numbers: Sequence[Any]) -> xr.DataArray:
+    """The bands of an image; of several files, counted through from the first one's."""
+    if len(images) == 1:
+        return open_raster(images[0], bands=numbers)
+    owners = [(path, band) for path in images for band in range(1, _bands(path) + 1)]
+    for number in numbers:
+        if type(number) is not int or not 1 <= number <= len(owners):
+            raise UserError(
+                f"{images[0].stem} has no band {number!r}: its {len(images)} files have "
+                f"{len(owners)} together; give numbers from 1 to {len(owners)}"
+            )
+    wanted = [owners[number - 1] for number in numbers]
+    by_file = {path: [band for owner, band in wanted if owner == path] for path in images}
+    used = {path: bands for path, bands in by_file.items() if bands}
+    stacked = [(path, band) for path, bands in used.items() for band in bands]
+    stack = open_stack(list(used), bands=list(used.values()))
+    return stack.isel(band=[stacked.index(each) for each in wanted])
+
+
+def _bands(path: Path) -> int:
+    with open_dataset(fspath(path)) as dataset:
+        return int(dataset.count)
+
+
+def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[tuple[Path, ...], Path]]:
+    patterns = (*spec.images, spec.labels)
+    files = [sorted(folder.glob(pattern)) for pattern in patterns]
+    for pattern, found in zip(spec.images, files, strict=False):
+        if not found:
+            raise UserError(f"no image matches {folder / pattern}; check root and images")
+    if isinstance(spec.meaning, Meaning) and len(files[-1]) == 1:
+        images = _by_name(files[:-1], patterns[:-1])
+        named = [*images, dict.fromkeys(images[0], files[-1][0])]
+    else:
+        named = _by_name(files, patterns)
+    common = set(named[0]).intersection(*named)
+    alone = sorted(set(named[0]).union(*named) - common)
     if alone:
         raise UserError(
             f"{len(alone)} of the files in {folder} have no partner, first {alone[0]}; images and "
             "labels are paired by file name without ending"
         )
-    return ((path, labels[stem]) for stem, path in images.items())
+    *images, labels = named
+    return ((tuple(each[name] for each in images), labels[name]) for name in named[0])
+
+
+def _by_name(files: Sequence[Sequence[Path]], patterns: Sequence[str]) -> list[dict[str, Path]]:
+    """The files of each pattern by what they share: their names, or the beginnings of these."""
+    whole = [{path.stem: path for path in found} for found in files]
+    if all(each.keys() == whole[0].keys() for each in whole):
+        return whole
+    endings = [Path(pattern).stem.rpartition("*")[2] for pattern in patterns]
+    begun = [
+        {path.stem.removesuffix(ending): path for path in found}
+        for found, ending in zip(files, endings, strict=True)
+    ]
+    return begun if all(each.keys() == begun[0].keys() for each in begun) else whole
 
 
 def _decoded(

@@ -30,6 +30,7 @@ from geoseg.train.prepare import Run, begin, optimiser_of, prepare, start_from
 from geoseg.train.processes import joined
 from geoseg.train.published import Published
 from geoseg.train.settings import Settings
+from geoseg.train.stated_loss import image_labels
 
 __all__ = ["Progress", "fit"]
 
@@ -124,6 +125,7 @@ def fit(
         trained = _with_history(run, state)
         matrices = scoring.score_parts(trained, run.data, device)
         trained = scoring.with_scores(trained, matrices)
+        trained = scoring.with_image_scores(trained, run.data, settings)
         trained.save(path)
         if run.logbook:
             run.logbook.finish(trained, matrices, device)
@@ -245,6 +247,13 @@ def _look_back(run: Run, state: State) -> dict[str, float | None]:
     )
     found = scoring.scores(matrix, run.model.card.classes)
     row |= {name: found[name] for name in ("miou", "overall_accuracy")}
+    labels = image_labels(run.settings.loss)
+    if labels is not None:
+        images = scoring.score_images(
+            run.model, run.data.validation, run.settings.crop, run.settings.batch, labels
+        )
+        row["micro_f1"] = round(images.micro_f(), 4)
+        log.info("step %d: validation micro-F1 of images %.3f", state.step, images.micro_f())
     log.info(
         "step %d: validation mIoU %.3f, overall accuracy %.3f",
         state.step,

@@ -256,7 +256,8 @@ def _a_band(stated: Sequence[float], bands: int) -> Sequence[float]:
         return stated
     if len(stated) > 1:
         raise UserError(
-            f"mean and std have {len(stated)} numbers for {bands} bands; give one, or one a band"
+            f"mean and std have {len(stated)} numbers for {bands} bands; give one, or one a "
+            "band, or none: []"
         )
     return list(stated) * bands
 

@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from geoseg.card import Card
 from geoseg.classes import ClassInfo
 from geoseg.loader import IGNORE, Scene, batches
 from geoseg.metrics import ConfusionMatrix
+from geoseg.multilabel import MultiLabel
 from geoseg.prediction import predict
 from geoseg.segmenter import Segmenter
 from geoseg.train.dataset import Dataset
+from geoseg.train.losses import classes_in
+from geoseg.train.pooling import POOLINGS
+from geoseg.train.settings import Settings
+from geoseg.train.stated_loss import ImageLabels, image_labels
 from geoseg.windows import Box, Windows
 
 __all__ = [
+    "image_scores",
     "markdown_table",
+    "score_images",
     "score_maps",
     "score_parts",
     "score_windows",
     "scores",
+    "with_image_scores",
     "with_scores",
 ]
 
@@ -84,6 +94,25 @@ def with_scores(model: Segmenter, matrices: Mapping[str, ConfusionMatrix]) -> Se
     return Segmenter.from_card(model.net, replace(model.card, metrics=metrics))
 
 
+def with_image_scores(model: Segmenter, data: Dataset, settings: Settings) -> Segmenter:
+    """A model whose card tells as well how it labels windows, if it has learnt to."""
+    labels = image_labels(settings.loss)
+    if labels is None:
+        return model
+    parts = {"validation": data.validation, "held_out": data.held_out}
+    metrics = {
+        name: {
+            **found,
+            "of_images": image_scores(
+                score_images(model, parts[name], settings.crop, settings.batch, labels),
+                model.card.classes,
+            ),
+        }
+        for name, found in model.card.metrics.items()
+    }
+    return Segmenter.from_card(model.net, replace(model.card, metrics=metrics))
+
+
 def score_windows(
     model: Segmenter,
     scenes: Sequence[Scene],
@@ -124,6 +153,74 @@ def _without(found: NDArray[Any], unscored: Sequence[int]) -> NDArray[Any]:
     would go into the mean.
     """
     return np.where(np.isin(found, unscored), IGNORE, found)
+
+
+def score_images(
+    model: Segmenter, scenes: Sequence[Scene], size: int, batch: int, labels: ImageLabels
+) -> MultiLabel:
+    """Score which classes windows side by side are said to have: those of a pooled score above 0.
+
+    That is a probability of one half. Decisions are those of each window by itself, whatever is in
+    its batch.
+
+    Parameters
+    ----------
+    model : Segmenter
+    scenes : sequence of Scene
+        With labels.
+    size : int
+        Rows and columns of a window; the last one of a scene is moved back to end at its border.
+    batch : int
+        Windows run together.
+    labels : ImageLabels
+        Which classes windows have; windows without any label are left out.
+    """
+    found = MultiLabel(len(model.card.classes))
+    for each in batches(_grid(scenes, size), batch):
+        assert each.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
+        _, valid = model.normalise(each.pixels, each.nodata)
+        truth = each.labels.where(valid, IGNORE)
+        known = (truth != IGNORE).flatten(1).any(1).numpy()
+        present = classes_in(truth, found.classes, labels.min_pixels, labels.min_fraction)
+        pooled = POOLINGS[labels.pooling](_maps(model, each.pixels, each.nodata)).cpu().numpy()
+        found.update(present.numpy()[known], pooled[known] >= 0, pooled[known])
+    return found
+
+
+@torch.inference_mode()
+def _maps(model: Segmenter, pixels: Tensor, nodata: float | None) -> Tensor:
+    """What the loss of a network pools, which class activation maps are not."""
+    if not hasattr(model.net, "pooled"):
+        return model.logits(pixels, nodata)
+    values, _ = model.normalise(pixels.to(model.device), nodata)
+    maps: Tensor = cast(Any, model.net).pooled(values)
+    return maps
+
+
+def image_scores(found: MultiLabel, classes: Sequence[ClassInfo]) -> dict[str, Any]:
+    """Scores of images as plain numbers of four decimals, as a card keeps them.
+
+    Returns
+    -------
+    dict
+        ``images``, all that `MultiLabel.scores` gives, and by class name ``support`` (images that
+        have it), ``accuracy`` and ``f1``. A rare class that is never given has a high accuracy.
+    """
+    names = [each.name for each in classes]
+
+    def by_name(values: NDArray[Any]) -> dict[str, Any]:
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def rounded(values: NDArray[Any]) -> dict[str, Any]:
+        return {name: _rounded(value) for name, value in by_name(values).items()}
+
+    return {
+        "images": found.images(),
+        **{name: _rounded(value) for name, value in found.scores().items()},
+        "support": by_name(found.support()),
+        "accuracy": rounded(found.class_accuracy()),
+        "f1": rounded(found.class_f1()),
+    }
 
 
 def _grid(scenes: Sequence[Scene], size: int) -> Iterator[tuple[Scene, Box]]:

@@ -15,7 +15,7 @@ from geoseg.train.augment import Augmentation, refuse_range
 from geoseg.train.schedules import Schedule, schedule_of
 from geoseg.train.stated_loss import loss_of
 
-__all__ = ["Settings", "change", "changed"]
+__all__ = ["Settings", "as_pair", "change", "changed"]
 
 DATA_OPTIONS = ("in_channels", "classes")  # follow from the data set
 MAPPINGS = ("options", "schedule_options", "augment")  # whose own names are given
@@ -174,7 +174,7 @@ def change(settings: Settings, changes: Sequence[str]) -> Settings:
     UserError
         When a key is unknown or a value does not fit it.
     """
-    return changed(settings, dict(map(_pair, changes)))
+    return changed(settings, dict(map(as_pair, changes)))
 
 
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
@@ -221,7 +221,14 @@ def _net_options(net: str) -> list[str]:
     return [name for name in nets.options_of(net) if name not in DATA_OPTIONS]
 
 
-def _pair(change: str) -> tuple[str, Any]:
+def as_pair(change: str) -> tuple[str, Any]:
+    """Key and value of a change as the command line states it, ``key=value`` with YAML's values.
+
+    Raises
+    ------
+    UserError
+        When it is not written like that.
+    """
     key, equals, text = change.partition("=")
     if not equals:
         raise UserError(f"--set {change!r}: write it as key=value, e.g. steps=2000")

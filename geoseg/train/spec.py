@@ -22,6 +22,15 @@ For example::
 
 Codes that no class lists are ignored, and counted. What is in neither part is learnt from.
 
+Bands of a scene may lie in several files. They are stacked on the grid of the first one and
+counted through, and missing pixels become NaN::
+
+    images: [s2/*.tif, s1/*.tif]
+    bands: {red: 4, nir: 8, vv: 13, vh: 14}                  # of a first file with twelve bands
+
+Where names differ, files belong together by what comes before the ending that a pattern asks for:
+``*_optical.tif``, ``*_radar.tif`` and ``*_labels.tif`` do.
+
 Labels may be colour masks instead: classes then list ``colors``, and have the first one in maps::
 
     classes:
@@ -105,7 +114,7 @@ class Spec:
     description: str
     licence: str
     gsd: float | None
-    images: str
+    images: tuple[str, ...]
     labels: str
     bands: Mapping[str, int]
     classes: tuple[ClassInfo, ...]
@@ -189,7 +198,7 @@ def _as_spec(fields: Fields) -> Spec:
         licence=fields.take("licence", str, "other"),
         gsd=fields.take("gsd", float, None),
         root=fields.take("root", str, "."),
-        images=fields.take("images", str, "images/*"),
+        images=_as_patterns(fields.take("images", object, "images/*")),
         labels=fields.take("labels", str, "labels/*"),
         bands=fields.take("bands", dict),
         classes=as_classes(each for each, _, _ in classes),
@@ -198,6 +207,13 @@ def _as_spec(fields: Fields) -> Spec:
     )
     fields.finish()
     return spec
+
+
+def _as_patterns(stated: Any) -> tuple[str, ...]:
+    patterns = [stated] if isinstance(stated, str) else stated
+    if not isinstance(patterns, list) or not patterns or {*map(type, patterns)} != {str}:
+        raise UserError(f"images is {stated!r}; give a pattern, or a list of them to be stacked")
+    return tuple(patterns)
 
 
 Stated = tuple[ClassInfo, str, Any]

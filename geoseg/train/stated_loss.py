@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Any
@@ -27,7 +28,7 @@ from geoseg.train import losses
 from geoseg.train.losses import Loss
 from geoseg.train.pooling import POOLINGS, Pooling
 
-__all__ = ["LOSSES", "loss_of"]
+__all__ = ["LOSSES", "ImageLabels", "image_labels", "loss_of"]
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": losses.cross_entropy,
@@ -78,6 +79,40 @@ def loss_of(stated: str | Mapping[str, Any], weights: Tensor | None = None) -> L
         return torch.stack([weight * term(logits, labels) for weight, term in terms]).sum()
 
     return loss
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """Which classes a window has, and how scores of pixels become those of windows.
+
+    Parameters
+    ----------
+    pooling : str
+        Key of `geoseg.train.pooling.POOLINGS`.
+    min_pixels, min_fraction
+        As for `geoseg.train.losses.classes_in`.
+    """
+
+    pooling: str = "mean"
+    min_pixels: int = 1
+    min_fraction: float = 0.0
+
+
+def image_labels(stated: str | Mapping[str, Any]) -> ImageLabels | None:
+    """What a stated loss learns about windows as a whole; None where it learns from pixels only.
+
+    Parameters
+    ----------
+    stated : str or mapping
+        As for `loss_of`, which refuses what cannot be meant.
+    """
+    if isinstance(stated, str):
+        return ImageLabels() if stated == "multi_label" else None
+    if "multi_label" not in stated:
+        return None
+    own = stated["multi_label"]
+    options = own if isinstance(own, Mapping) else {}
+    return ImageLabels(**{key: value for key, value in options.items() if key != "weight"})
 
 
 def _term(name: Any, stated: Any, class_weights: Tensor | None) -> tuple[float, Loss]:
