@@ -23,7 +23,7 @@ from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.recipes import train_files
 from geoseg.train import Settings, fit
-from geoseg.train.checkpoint import checkpoint_of
+from geoseg.train.checkpoint import State, checkpoint_of, restore, save
 
 SWA = {"schedule": "decay_then_swa", "decay": 0.2, "cycles": 2}
 COLOURS = {"hue": 0.1, "saturation": 0.2, "value": 0.1, "gamma": [0.7, 1.5], "colour_chance": 0.5}
@@ -161,6 +161,23 @@ def test_a_checkpoint_that_lacks_a_fact_is_refused(tmp_path: Path, lost: str) ->
     save_file(load_file(saved), saved, {"geoseg-training": json.dumps(header)})
     with pytest.raises(UserError, match=rf"is damaged \('{lost}'\); delete it to start over"):
         fit(quick(), three_scenes(), path, resume=True)
+
+
+def test_the_scale_of_gradients_is_kept(tmp_path: Path) -> None:
+    states = []
+    for steps in (3, 0):
+        net = NETS["plain"](3, 2)
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
+        state = State(net, torch.optim.SGD(net.parameters(), 0.1), scaler)
+        for _ in range(steps):
+            scaler.scale(net(torch.ones(1, 3, 4, 4)).mean()).backward()
+            scaler.step(state.optimiser)
+            scaler.update()
+        states.append(state)
+    save(states[0], tmp_path / "c", {})
+    restore(states[1], tmp_path / "c")
+    assert states[1].scaler.state_dict() == states[0].scaler.state_dict()
+    assert states[1].scaler.get_scale() == 16.0
 
 
 def test_a_killed_command_goes_on_where_its_checkpoint_is(tmp_path: Path) -> None:

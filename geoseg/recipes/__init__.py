@@ -103,8 +103,9 @@ def train_files(
         When a setting, the data set or a path is not usable.
     """
     found = find_recipe(recipe)
-    own = dict(each.split("=", 1) for each in settings if each.split("=", 1)[0] in OWN)
-    rest = [each for each in settings if each.split("=", 1)[0] not in OWN]
+    pairs = [each.partition("=") for each in settings]
+    own = {key: value for key, equals, value in pairs if equals and key in OWN}
+    rest = [each for each in settings if each.partition("=")[0] not in own]
     named = own.get("variant", ""), own.get("preset", "paper")
     chosen, read = change(found.chosen(*named), rest), found.reader(*named)
     first, second = _read(read, Path(fspath(data)), own.get("root")), None

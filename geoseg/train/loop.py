@@ -40,7 +40,7 @@ Progress = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
 
 VALIDATED = 256  # rows and columns of validation windows at least: fewer of them are quicker
-
+GATHERED = 32  # batches that statistics are gathered from at least, for a few tell little
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -292,7 +292,7 @@ def _rehearse(run: Run, state: State) -> None:
 def _take_average(run: Run, state: State) -> None:
     """Give the network the averaged weights, and statistics gathered from an epoch's batches."""
     assert state.average is not None  # noqa: S101  (for the type checker)
-    epoch = range(min(run.feed.epoch, run.settings.steps))
+    epoch = range(min(max(run.feed.epoch, GATHERED), run.settings.steps))
     shown = (_shown(run, run.feed.draw(step))[0] for step in epoch)
     averaging.finish(state.average, state.net, shown)
 

@@ -1,0 +1,333 @@
+"""Recipes: axes that combine, presets, and the numbers of U-Net with Lovász-Softmax."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures_published import fake_deepglobe_land
+from toy_training import chequered, data_of
+
+from geoseg import nets
+from geoseg.errors import UserError
+from geoseg.loader import IGNORE
+from geoseg.metrics import ConfusionMatrix
+from geoseg.recipes import RECIPES, Recipe, train_files
+from geoseg.recipes.unet_lovasz import RECIPE
+from geoseg.train import Augmentation, Settings, changed
+from geoseg.train.readers import deepglobe_land
+from geoseg.train.readers.coarse import coarser
+from geoseg.train.report import scores
+from geoseg.train.schedules import SCHEDULES
+
+TWO_AXES = Recipe(
+    name="both",
+    about="For these tests.",
+    settings=Settings(steps=7),
+    variants=(
+        {"small": {"widths": [4, 8]}, "other": {"net": "unet_resnet34"}},
+        {"calm": {}, "steep": {"lr": 0.5, "clip": 2}},
+    ),
+    presets={"paper": {}, "quick": {"steps": 3, "lr": 0.25}},
+    small={"unet_resnet34": {"widths": [4, 4, 4, 4]}},
+)
+
+
+# -- recipes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variant", "preset", "expected"),
+    [
+        ("", "paper", {"widths": [4, 8]}),
+        ("steep", "paper", {"widths": [4, 8], "lr": 0.5, "clip": 2.0}),
+        ("other", "paper", {"net": "unet_resnet34"}),
+        ("steep+other", "paper", {"net": "unet_resnet34", "lr": 0.5, "clip": 2.0}),
+        ("other+steep", "paper", {"net": "unet_resnet34", "lr": 0.5, "clip": 2.0}),
+        ("small", "quick", {"widths": [4, 8], "steps": 3, "lr": 0.25}),
+        (
+            "other+steep",
+            "quick",
+            {"net": "unet_resnet34", "widths": [4] * 4, "steps": 3, "lr": 0.25, "clip": 2.0},
+        ),
+    ],
+)
+def test_names_of_several_axes_combine_and_presets_come_last(
+    variant: str, preset: str, expected: dict[str, Any]
+) -> None:
+    assert TWO_AXES.chosen(variant, preset) == changed(Settings(steps=7), expected)
+
+
+@pytest.mark.parametrize("variant", ["wide", "small+wide", "small+other"])
+def test_names_of_no_axis_and_two_of_one_are_refused(variant: str) -> None:
+    last = variant.split("+")[-1]
+    with pytest.raises(
+        UserError,
+        match=rf"recipe both has no variant '{last}'; choose .*\(small \| other\) \+ \(calm \| st",
+    ):
+        TWO_AXES.chosen(variant)
+
+
+def test_unknown_presets_are_refused() -> None:
+    with pytest.raises(UserError, match=r"recipe both has no preset 'fast'; choose from paper, qu"):
+        TWO_AXES.chosen(preset="fast")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_variant_of_every_recipe_is_settings_in_every_preset(name: str) -> None:
+    recipe = RECIPES[name]
+    for preset in recipe.presets:
+        for axis in recipe.variants or [{"": {}}]:
+            for variant in axis:
+                assert recipe.chosen(variant, preset).steps > 0
+    assert recipe.chosen() == recipe.chosen(preset="paper")
+
+
+@pytest.mark.parametrize("text", ["variant", "preset", "root", "classmate"])
+def test_what_is_no_pair_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=rf"--set '{text}': write it as key=value"):
+        train_files("unet", tmp_path, tmp_path / "model", [text])
+
+
+# -- settings by name ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"gain": 1, "gamma": ["0.5", 2]}, {"gain": 1.0, "gamma": (0.5, 2.0)}),
+        ({"symmetries": "flips", "scale": [1, 2]}, {"symmetries": "flips", "scale": (1.0, 2.0)}),
+    ],
+)
+def test_augmentation_is_changed_by_its_own_names(
+    values: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    found = changed(Settings(augment=Augmentation(hue=0.1)), values)
+    assert found == Settings(augment=Augmentation(hue=0.1, **expected))
+
+
+def test_options_of_a_schedule_are_kept_with_it_and_dropped_with_another_one() -> None:
+    first = changed(Settings(), {"schedule": "decay_then_swa", "cycles": 3, "low": "1e-3"})
+    assert first.schedule_options == {"cycles": 3, "low": 1e-3}
+    assert changed(first, {"cycles": 4}).schedule_options == {"cycles": 4, "low": 1e-3}
+    assert changed(first, {"schedule": "cyclic"}).schedule_options == {}
+    assert changed(first, {"schedule": "cyclic", "low": 0.5}).schedule_options == {"low": 0.5}
+
+
+def test_options_of_a_network_are_kept_with_it_and_dropped_with_another_one() -> None:
+    first = changed(Settings(), {"widths": [4, 8], "skip": "cat"})
+    assert changed(first, {"widths": [4, 4]}).options == {"widths": [4, 4], "skip": "cat"}
+    assert changed(first, {"net": "unet", "lr": 1}).options == first.options
+    assert changed(first, {"net": "svm"}).options == {}
+    assert changed(first, {"net": "svm", "vectors": 9}).options == {"vectors": 9}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"options": {}}, r"there is no setting 'options'; choose from net, start"),
+        ({"augment": {}}, r"there is no setting 'augment'"),
+        ({"schedule_options": {}}, r"there is no setting 'schedule_options'"),
+        ({"classes": 3}, r"there is no setting 'classes'"),
+        ({"cycles": 3}, r"there is no setting 'cycles'"),
+        ({"schedule": "cyclic", "cycles": 2.5}, r"cycles=2.5: give a whole number"),
+        ({"schedule": "cyclic", "low": "deep"}, r"low=deep: give a number"),
+        ({"schedule": "cyclic", "low": 2}, r"low=2.0: give a number above 0, at most 1"),
+        ({"schedule": "cyclic", "steps": 3}, r"10 cycles in 3 steps"),
+        ({"net": 3}, r"net=3: give a name"),
+        ({"start": 3}, r"start=3: give a name"),
+        ({"checkpointing": 1}, r"checkpointing=1: give true or false"),
+        ({"batch": "two"}, r"batch=two: give a whole number"),
+        ({"mean": ["x"]}, r"mean=x: give a number"),
+        ({"mean": 1, "std": 0}, r"std"),
+        ({"gamma": 2}, r"gamma=\[2.0\]: give the lowest and the highest"),
+        ({"symmetries": "some"}, r"symmetries=some: choose from none, flips, all"),
+        ({"optimiser": "lion"}, r"optimiser=lion: choose from adamw, adam, sgd"),
+        ({"sampler": "best"}, r"sampler=best: choose from uniform, scene, equibatch"),
+        ({"precision": "int8"}, r"precision=int8: choose from fp32, bf16, fp16"),
+        ({"loss": "focal"}, r"there is no loss 'focal'"),
+        ({"loss": {"lovasz": {"best": 1}}}, r"loss lovasz has no option best"),
+        ({"rehearse": -1}, r"rehearse=-1: give a number of 0 or more"),
+        ({"min_pixels": 0}, r"min_pixels=0: give a whole number of 1 or more"),
+        ({"accumulate": 3}, r"accumulate=3: a batch of 8 windows has no such parts of one size"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        changed(Settings(), values)
+
+
+def test_no_two_kinds_of_settings_share_a_name() -> None:
+    own = {each.name for each in fields(Settings)}
+    views = {each.name for each in fields(Augmentation)}
+    paces = {each.name for kind in SCHEDULES.values() for each in fields(kind)}  # type: ignore[arg-type]
+    for name in nets.REGISTRY.keys() - {"svm"}:  # whose weights are not learnt in steps
+        options = set(nets.options_of(name))
+        assert not options & (own | views | paces), name
+    assert not own & views
+    assert not (own | views) & paces
+
+
+# -- U-Net with Lovász-Softmax ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("net", "unet"),
+        ("crop", 288),
+        ("batch", 8),
+        ("steps", 160 * (642 // 8)),
+        ("optimiser", "adam"),
+        ("lr", 1e-3),
+        ("weight_decay", 0.0),
+        ("clip", 0.0),
+        ("class_power", 0.0),
+        ("mean", (127.5,)),
+        ("std", (127.5,)),
+        ("schedule", "decay_then_swa"),
+        ("sampler", "equibatch"),
+        ("min_pixels", 1000),
+        ("loss", {"cross_entropy": 0.5, "lovasz": {"weight": 0.5, "unscored": 0}}),
+        ("accumulate", 1),
+        ("precision", "fp32"),
+    ],
+)
+def test_settings_are_those_of_the_paper(name: str, value: object) -> None:
+    assert getattr(RECIPE.chosen(), name) == value
+
+
+def test_colours_change_as_in_the_code_of_the_first_author() -> None:
+    expected = {
+        "symmetries": "all",
+        "hue": 10 / 180,
+        "saturation": 20 / 255,
+        "value": 10 / 255,
+        "gamma": (0.8, 1.5),
+        "colour_chance": 0.9,
+        "gain": 0.0,
+        "offset": 0.0,
+        "drop_band": 0.0,
+        "scale": (1.0, 1.0),
+    }
+    assert asdict(RECIPE.chosen().augment) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (0, 1e-3),
+        (80 * 100 - 1, 1e-4),  # the last step of epoch 100
+        (80 * 106 - 1, 1e-5),  # of epoch 106: the end of the first cycle
+        (80 * 109 - 1, 5.5e-5),  # the middle of the second one
+        (80 * 160 - 1, 1e-5),
+    ],
+)
+def test_the_rate_goes_down_in_100_epochs_and_then_in_10_cycles_of_6(
+    step: int, rate: float
+) -> None:
+    settings = RECIPE.chosen()
+    assert settings.lr * settings.rates.factor(step, settings.steps) == pytest.approx(rate)
+
+
+def test_weights_are_averaged_over_the_ends_of_the_cycles() -> None:
+    settings = RECIPE.chosen()
+    expected = tuple(80 * epoch for epoch in range(106, 161, 6))
+    assert settings.rates.snapshots(settings.steps) == expected
+
+
+@pytest.mark.parametrize(
+    ("variant", "net", "loss", "sampler"),
+    [
+        ("m46", "unet", "lovasz", "equibatch"),
+        ("resnet34", "unet_resnet34", "lovasz", "equibatch"),
+        ("inception+jaccard", "unet_inception_resnet_v2", "jaccard_pixel", "equibatch"),
+        ("jaccard-region+uniform", "unet", "jaccard_region", "scene"),
+    ],
+)
+def test_variants_are_those_of_the_tables(variant: str, net: str, loss: str, sampler: str) -> None:
+    found = RECIPE.chosen(variant)
+    assert (found.net, found.sampler) == (net, sampler)
+    assert isinstance(found.loss, dict)
+    assert loss in found.loss
+
+
+def test_what_is_recommended_keeps_the_loss_that_is_named_and_its_length() -> None:
+    for variant in ("", "jaccard", "resnet34+jaccard-region"):
+        paper, found = RECIPE.chosen(variant), RECIPE.chosen(variant, "recommended")
+        assert (found.loss, found.steps) == (paper.loss, paper.steps)
+        assert (paper.clip, found.clip) == (0.0, 1.0)
+
+
+def test_a_recut_that_is_coarser_already_is_not_halved(tmp_path: Path) -> None:
+    folder = fake_deepglobe_land(tmp_path / "data", n=4, size=64)
+    names = sorted(path.stem.removesuffix("_sat") for path in folder.glob("**/*_sat.jpg"))
+    table = folder.parent / f"{folder.name}.csv"
+    rows = [f"{name},{number}" for number, name in enumerate(names)]
+    table.write_text("\n".join(["id,region", *rows]), encoding="utf-8")
+    assert RECIPE.read is not None
+    assert RECIPE.read(folder).gsd == pytest.approx(1.195, abs=1e-3)
+    assert {scene.shape for scene in RECIPE.read(folder).training} == {(64, 64)}
+
+
+@pytest.mark.parametrize("encoder", ["m46", "resnet34", "inception"])
+def test_a_quick_run_beats_the_majority_class(tmp_path: Path, encoder: str) -> None:
+    folder = fake_deepglobe_land(tmp_path / "data", n=6, size=128)
+    changes = [f"variant={encoder}", "preset=quick"]
+    model = train_files("unet-lovasz", folder, tmp_path / "model", changes, device="cpu")
+    assert RECIPE.read is not None
+    truth = RECIPE.read(folder).held_out[0].labels.values
+    truth = np.where(truth == 0, IGNORE, truth)  # unknown is not scored
+    majority = ConfusionMatrix(7)
+    majority.update(truth, np.full(truth.shape, np.bincount(truth[truth != IGNORE]).argmax()))
+    found, floor = model.card.metrics["held_out"], scores(majority, model.card.classes)
+    assert found["pixels"] == floor["pixels"]
+    assert found["miou"] > 2 * floor["miou"]
+    assert found["overall_accuracy"] > floor["overall_accuracy"]
+    assert (model.card.mean, model.card.std) == ((127.5,) * 3, (127.5,) * 3)
+
+
+# -- seen from farther away ------------------------------------------------------------------------
+
+TAPS = {1: 1 / 8, 0: 3 / 8, -1: 3 / 8, -2: 1 / 8}
+
+
+def test_images_are_halved_as_for_prediction_and_labels_to_middles(tmp_path: Path) -> None:
+    folder = fake_deepglobe_land(tmp_path, n=3)
+    assert RECIPE.read is not None
+    whole, halved = deepglobe_land(folder), RECIPE.read(folder)
+    assert (whole.gsd, halved.gsd) == (0.5, 1.0)
+    for fine, coarse in zip(whole.training, halved.training, strict=True):
+        pixels = fine.image.values.astype(float)
+        for axis in (1, 2):  # weights fall linearly from the middle of a pixel to its neighbours'
+            four = [np.roll(pixels, shift, axis).take(range(0, 64, 2), axis) for shift in TAPS]
+            pixels = sum(weight * each for weight, each in zip(TAPS.values(), four, strict=True))
+        assert coarse.image.dtype == np.uint8
+        inner = np.s_[:, 1:-1, 1:-1]
+        assert np.abs(coarse.image.values[inner] - pixels[inner]).max() <= 0.5 + 1e-4
+        np.testing.assert_array_equal(coarse.labels.values, fine.labels.values[1::2, 1::2])
+        box = slice(5, 20), slice(11, 13)
+        np.testing.assert_array_equal(coarse.read(box), coarse.image.values[:, *box])
+        np.testing.assert_array_equal(coarse.read_labels(box), coarse.labels.values[box])
+
+
+def test_scenes_that_cannot_be_divided_keep_their_far_ends() -> None:
+    found = coarser(data_of(chequered(0, (48, 40))), 7).training[0]
+    assert found.shape == found.labels.shape
+    whole = found.read_labels((slice(0, found.shape[0]), slice(0, found.shape[1])))
+    assert (whole < 3).all()
+
+
+def test_pixels_that_are_missing_do_not_count_in_a_mean() -> None:
+    scene = chequered(0)
+    pixels = scene.image.astype("float32")
+    pixels[:, :3, :2] = -1.0
+    data = data_of(type(scene)(pixels.rio.write_nodata(-1.0), scene.labels))
+    found = coarser(data, 2).training[0].image.values
+    assert np.isnan(found[:, 0, 0]).all()
+    there = np.where(pixels.values == -1.0, np.nan, pixels.values)[:, 1:5, :3]
+    assert (np.nanmin(there, (1, 2)) <= found[:, 1, 0]).all()
+    assert (found[:, 1, 0] <= np.nanmax(there, (1, 2))).all()
