@@ -179,3 +179,29 @@ def test_batches_are_read_once_for_all_that_is_done_with_them(
     monkeypatch.setattr(feed, "batches", counted)
     shown(feed_of(quick()), 0)
     assert sizes == [(BASE.batch, BASE.batch)]
+
+
+def test_regions_take_turns_and_are_asked_for() -> None:
+    data = replace(three_scenes(), regions=("east", "west", "west"))
+    of = feed_of(quick(sampler="stratified", batch=4), data)
+    east = data.training[0].image.values
+    for step in range(3):
+        windows = of.draw(step).batches[0].pixels.numpy()
+        from_east = [_is_cut_from(east, window) for window in windows]
+        assert from_east == [True, False, True, False]
+    with pytest.raises(UserError, match=r"which region a scene lies in, as sampler=stratified"):
+        feed_of(quick(sampler="stratified"), three_scenes())
+
+
+def _is_cut_from(image: np.ndarray, window: np.ndarray) -> bool:
+    views = np.lib.stride_tricks.sliding_window_view(image, window.shape[1:], (1, 2))
+    return bool((views == window[:, None, None]).all((0, 3, 4)).any())
+
+
+def test_no_window_is_drawn_for_the_sake_of_a_class_that_does_not_count() -> None:
+    data = replace(three_scenes(), unscored=(0,))
+    settings = quick(sampler="equibatch-scored", min_pixels=1, batch=4)
+    samplers = feed_of(settings, data)._samplers
+    assert [each.classes for each in samplers] == [(1, 2)]
+    whole = feed_of(replace(settings, sampler="equibatch"), data)._samplers
+    assert [each.classes for each in whole] == [(0, 1, 2)]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import geoseg
@@ -22,6 +23,7 @@ from geoseg.nets.unet import UNet
 from geoseg.nets.unet_resnet import UNetResNet34, load_torchvision
 from geoseg.reach import Reach, measure_reach
 from geoseg.segmenter import Segmenter
+from geoseg.train.prepare import start_from
 
 BANDS, CLASSES = 3, 4
 NARROW = {"widths": [4, 4, 6, 6], "blocks": [1, 2, 1, 1]}
@@ -455,3 +457,27 @@ def test_options_that_make_no_network_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         kind(**({"in_channels": 3, "classes": 2} | options))
+
+
+def test_training_starts_from_a_file_of_torchvision_weights(tmp_path: Path) -> None:
+    state = torchvision_state([4, 4, 6, 6], [1, 1, 1, 1])
+    save_file(state, tmp_path / "resnet34.safetensors")
+    options = {"widths": (4, 4, 6, 6), "blocks": (1, 1, 1, 1), "variant": "torchvision"}
+    one, other = (UNetResNet34(3, 2, **options) for _ in range(2))
+    load_torchvision(one, state)
+    start_from(other, str(tmp_path / "resnet34.safetensors"))
+    encoder = [name for name in one.state_dict() if name.startswith(("stem", "stages"))]
+    assert len(encoder) > 20
+    for name in encoder:
+        assert torch.equal(one.state_dict()[name], other.state_dict()[name])
+
+
+def test_plain_weights_fit_by_name_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    options = {"widths": (4, 4, 6, 6), "blocks": (1, 1, 1, 1)}
+    one, other = (UNetResNet34(3, 2, **options) for _ in range(2))
+    save_file(one.state_dict(), tmp_path / "plain.safetensors")
+    start_from(other, str(tmp_path / "plain.safetensors"))
+    assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
+    (tmp_path / "resnet34.pth").write_bytes(b"\x80\x02 not what it should be")
+    with pytest.raises(UserError, match=r"resnet34\.pth is no \.safetensors file or is damaged"):
+        start_from(other, str(tmp_path / "resnet34.pth"))

@@ -50,6 +50,8 @@ class Dataset:
         Under which the model may be passed on.
     unscored : tuple of int
         Labels that are learnt, but whose pixels no score counts.
+    regions : tuple of str
+        The region that each scene of `training` lies in; empty where none are known.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Dataset:
     gsd: float | None = None
     licence: str = "other"
     unscored: tuple[int, ...] = ()
+    regions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.training:

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from geoseg.errors import UserError
-from geoseg.loader import IGNORE, Batch, Scene, batches
+from geoseg.loader import IGNORE, Batch, batches
 from geoseg.segmenter import Segmenter
 from geoseg.train.augment import Levels, augment, resized, window_size
 from geoseg.train.dataset import Dataset
 from geoseg.train.processes import Group
-from geoseg.train.sampling import Equibatch, Sampler, Uniform, UniformScene
+from geoseg.train.sampling import Equibatch, Sampler, Stratified, Uniform, UniformScene
 from geoseg.train.settings import Settings
 
 __all__ = ["Drawn", "Feed"]
@@ -125,14 +125,25 @@ class Feed:
 
 
 def _sampler(settings: Settings, data: Dataset) -> Sampler:
-    make: dict[str, Callable[[Sequence[Scene]], Sampler]] = {
-        "uniform": Uniform,
-        "scene": lambda scenes: UniformScene(scenes, settings.seed),
-        "equibatch": lambda scenes: Equibatch(
-            scenes, range(len(data.classes)), settings.seed, settings.min_pixels
-        ),
+    scenes, every = data.training, range(len(data.classes))
+    scored = [label for label in every if label not in data.unscored]
+    make: dict[str, Callable[[], Sampler]] = {
+        "uniform": lambda: Uniform(scenes),
+        "scene": lambda: UniformScene(scenes, settings.seed),
+        "stratified": lambda: Stratified(scenes, _regions(data)),
+        "equibatch": lambda: Equibatch(scenes, every, settings.seed, settings.min_pixels),
+        "equibatch-scored": lambda: Equibatch(scenes, scored, settings.seed, settings.min_pixels),
     }
-    return make[settings.sampler](data.training)
+    return make[settings.sampler]()
+
+
+def _regions(data: Dataset) -> Sequence[str]:
+    if not data.regions:
+        raise UserError(
+            f"{data.name} does not say which region a scene lies in, as sampler=stratified needs; "
+            "choose another sampler"
+        )
+    return data.regions
 
 
 def _windows(settings: Settings, data: Dataset) -> int:

@@ -6,14 +6,17 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from geoseg import nets
 from geoseg.errors import UserError
-from geoseg.segmenter import Segmenter, load
+from geoseg.nets.unet_resnet import UNetResNet34, load_torchvision
+from geoseg.segmenter import METADATA_KEY, Segmenter, load
 from geoseg.train import averaging
 from geoseg.train.checkpoint import State
 from geoseg.train.dataset import Dataset, Statistics, measure
@@ -35,6 +38,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+TORCHVISION = "layer1.0.conv1.weight"  # a name that torchvision's residual networks have
 
 
 @dataclass(frozen=True)
@@ -134,14 +139,27 @@ def optimiser_of(
 
 
 def start_from(net: nn.Module, path: str) -> None:
-    """Give a network the weights of a model file that have the same names and shapes.
+    """Give a network the weights of a file that have the same names and shapes.
+
+    Parameters
+    ----------
+    net : Module
+    path : str
+        A model file, the name of a shipped model, or plain weights: a ``.safetensors`` file without
+        a card, whose names are those of the network, or torchvision's for a ResNet-34 encoder in
+        one of torchvision's variants (see `geoseg.nets.unet_resnet.load_torchvision`).
 
     Raises
     ------
     UserError
-        When there is no such model, or none of its weights fit.
+        When there is no such file, or none of its weights fit.
     """
-    own, given = net.state_dict(), load(path).net.state_dict()
+    plain = _plain_weights(path)
+    if plain is not None and isinstance(net, UNetResNet34) and TORCHVISION in plain:
+        load_torchvision(net, plain)
+        log.info("the encoder has the weights of %s", path)
+        return
+    own, given = net.state_dict(), load(path).net.state_dict() if plain is None else plain
     fitting = {
         name: tensor
         for name, tensor in given.items()
@@ -159,6 +177,22 @@ def start_from(net: nn.Module, path: str) -> None:
             path,
             differing[0],
         )
+
+
+def _plain_weights(path: str) -> dict[str, Tensor] | None:
+    """Weights of a file that says nothing else; None for model files, which have a card."""
+    if not Path(path).is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            if METADATA_KEY in (file.metadata() or {}):
+                return None
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(
+            f"start={path} is no .safetensors file or is damaged ({error}); convert the weights, "
+            "e.g. with safetensors.torch.save_file"
+        ) from error
 
 
 def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weights: Tensor) -> Loss:

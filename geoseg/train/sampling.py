@@ -10,6 +10,7 @@ since random resizing reads windows of another size at every step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -201,8 +202,13 @@ def _turn(number: int, count: int, seed: int, *of: int) -> int:
     memory. These are the spawn key and not the seed itself, lest it be the stream of some step.
     """
     turn, place = divmod(number, count)
-    own = np.random.SeedSequence(seed, spawn_key=(*of, turn))
-    return int(np.random.default_rng(own).permutation(count)[place])
+    return int(_order(count, seed, (*of, turn))[place])
+
+
+@lru_cache(maxsize=64)  # the round of each of so many classes: it is made once, not for each window
+def _order(count: int, seed: int, of: tuple[int, ...]) -> NDArray[np.int64]:
+    own = np.random.SeedSequence(seed, spawn_key=of)
+    return np.random.default_rng(own).permutation(count)
 
 
 def _places(scene: Scene, size: int) -> Windows:

@@ -20,7 +20,7 @@ __all__ = ["Settings", "as_pair", "change", "changed"]
 DATA_OPTIONS = ("in_channels", "classes")  # follow from the data set
 MAPPINGS = ("options", "schedule_options", "augment")  # whose own names are given
 OPTIMISERS = ("adamw", "adam", "sgd")
-SAMPLERS = ("uniform", "scene", "equibatch")
+SAMPLERS = ("uniform", "scene", "stratified", "equibatch", "equibatch-scored")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -35,7 +35,8 @@ class Settings:
     options : mapping
         Options of the network other than bands and classes.
     start : str
-        A model file whose weights the network starts with, as far as it has them; empty for none.
+        A file whose weights the network starts with, as far as it has them, see
+        `geoseg.train.prepare.start_from`; empty for none.
     loss : str or mapping
         See `geoseg.train.stated_loss`.
     crop, batch, steps : int
@@ -45,8 +46,9 @@ class Settings:
         into memory. Gradients are the mean of those of the parts, which is that of the batch where
         a loss is a mean over pixels and parts have as many labelled ones; batch statistics are
         those of a part.
-    sampler : {"uniform", "scene", "equibatch"}
-        See `geoseg.train.sampling`.
+    sampler : {"uniform", "scene", "stratified", "equibatch", "equibatch-scored"}
+        See `geoseg.train.sampling`; the last one shows no window for the sake of a class that no
+        score counts.
     min_pixels : int
         Pixels of a class that a scene needs to be shown for its sake, in "equibatch".
     lr, optimiser, momentum, weight_decay, clip

@@ -83,7 +83,11 @@ def deepglobe_land(
         bands=RGB_BANDS,
         gsd=GSD if regions is None else QUADRANT_GSD,
         unscored=(0,) if unknown == "class" else (),
-        **shared_out(_masks(unknown).scenes(pairs), in_parts(groups, _ends(train, names, ends))),
+        **shared_out(
+            _masks(unknown).scenes(pairs),
+            in_parts(groups, _ends(train, names, ends)),
+            () if regions is None else groups,
+        ),
     )
 
 

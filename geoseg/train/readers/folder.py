@@ -28,6 +28,9 @@ PART_OF = {name: part for part, names in PART_NAMES.items() for name in names}
 
 Pair = tuple[str, Path, Path]
 
+Listed = tuple[list[Pair], list[str], list[str]]
+"""Pairs, the part of each, and the region of each where regions are known."""
+
 
 def folder(root: Path) -> Dataset:
     """Read a folder of ``images/`` and ``labels/`` of the same names, or a table of files.
@@ -55,7 +58,7 @@ def folder(root: Path) -> Dataset:
         When files are missing or do not fit each other, or the table cannot be understood.
     """
     root = Path(root)
-    pairs, parts = _table(root) or _halves(root)
+    pairs, parts, regions = _table(root) or _halves(root)
     first = open_raster(pairs[0][1])
     classes, decode = _classes(root, [labels for _, _, labels in pairs])
     named = [name or f"band {i + 1}" for i, name in enumerate(first.attrs.get("long_name", ()))]
@@ -64,7 +67,7 @@ def folder(root: Path) -> Dataset:
         description="",
         classes=classes,
         bands=tuple(named),
-        **shared_out(_scenes(pairs, decode), parts),
+        **shared_out(_scenes(pairs, decode), parts, regions),
     )
 
 
@@ -72,13 +75,13 @@ def _scenes(pairs: Sequence[Pair], decode: Codes | Palette) -> list[Scene]:
     return LabelFiles(decode).scenes(pairs)
 
 
-def _halves(root: Path) -> tuple[list[Pair], list[str]]:
+def _halves(root: Path) -> Listed:
     pairs = paired(by_stem(root / "images"), by_stem(root / "labels"), root)
-    return pairs, ["training"] * len(pairs)
+    return pairs, ["training"] * len(pairs), []
 
 
-def _table(root: Path) -> tuple[list[Pair], list[str]] | None:
-    """Pairs and parts of the table, where there is one."""
+def _table(root: Path) -> Listed | None:
+    """What the table lists, where there is one."""
     for path in sorted(root.glob("*.csv")):
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -87,16 +90,16 @@ def _table(root: Path) -> tuple[list[Pair], list[str]] | None:
     return None
 
 
-def _of_rows(rows: Sequence[dict[str, str]], path: Path) -> tuple[list[Pair], list[str]]:
+def _of_rows(rows: Sequence[dict[str, str]], path: Path) -> Listed:
     if not rows:
         raise UserError(f"{path} lists nothing; add rows of image and label")
     files = path.parent
     pairs = [(row["image"], files / row["image"], files / row["label"]) for row in rows]
+    regions = [row["region"] for row in rows] if "region" in rows[0] else []
     if "split" in rows[0]:
-        return pairs, [_part(row["split"], path) for row in rows]
-    if "region" in rows[0]:
-        return pairs, in_parts([row["region"] for row in rows], SEVEN_TENTHS)
-    return pairs, ["training"] * len(pairs)
+        return pairs, [_part(row["split"], path) for row in rows], regions
+    parts = in_parts(regions, SEVEN_TENTHS) if regions else ["training"] * len(pairs)
+    return pairs, parts, regions
 
 
 def _part(name: str, path: Path) -> str:

@@ -102,7 +102,7 @@ def landsat_cdl(root: Path, *, more: bool = False, block: int = 500) -> Dataset:
         classes=CLASSES,
         bands=BANDS,
         gsd=30.0,
-        **shared_out(scenes, in_parts(places, NINE_TENTHS)),
+        **shared_out(scenes, in_parts(places, NINE_TENTHS), places),
     )
 
 

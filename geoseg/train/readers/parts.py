@@ -55,9 +55,10 @@ class Parts(TypedDict):
     training: list[Scene]
     validation: list[Scene]
     held_out: list[Scene]
+    regions: tuple[str, ...]
 
 
-def shared_out(scenes: Sequence[Scene], parts: Sequence[str]) -> Parts:
+def shared_out(scenes: Sequence[Scene], parts: Sequence[str], regions: Sequence[str] = ()) -> Parts:
     """Scenes by part, as `Dataset` takes them.
 
     Parameters
@@ -65,9 +66,17 @@ def shared_out(scenes: Sequence[Scene], parts: Sequence[str]) -> Parts:
     scenes : sequence of Scene
     parts : sequence of str
         One of `PARTS` for each.
+    regions : sequence of str, optional
+        Where each lies.
     """
     pairs = list(zip(scenes, parts, strict=True))
     training, validation, held_out = (
         [scene for scene, own in pairs if own == part] for part in PARTS
     )
-    return {"training": training, "validation": validation, "held_out": held_out}
+    learnt = zip(regions, parts, strict=True) if regions else ()
+    return {
+        "training": training,
+        "validation": validation,
+        "held_out": held_out,
+        "regions": tuple(region for region, own in learnt if own == PARTS[0]),
+    }
