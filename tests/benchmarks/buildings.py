@@ -1,11 +1,12 @@
 """Models of buildings side by side: how good, how visible their seams, how fast, and a picture.
 
-    python tests/benchmarks/buildings.py OUT NAME=MODEL ... [--data DIR] [--only SET ...]
+    python tests/benchmarks/buildings.py OUT NAME=MODEL ... --data DIR [--only SET ...]
 
 Models are files, or names, of any models of red, green and blue with two classes, the second of
 which is building. A network for patches is measured twice: over the whole image at once, and patch
 by patch, as E. Maggiori et al. (IGARSS 2016) ran it. OUT gets a picture of each set, as their
-figure 4, and the description of the Massachusetts tile, whose western part is there to learn from::
+figure 4, and the description of the Massachusetts tile, whose western part is there to learn from
+(also when no model is named yet)::
 
     geoseg train fcn-buildings --data OUT/massachusetts.yaml --out OUT/fcn.safetensors
 
@@ -78,8 +79,8 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("models", nargs="*", metavar="NAME=MODEL")
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -91,6 +92,8 @@ def main() -> None:
     }
     for name in options.only:
         scenes = SETS[name](options.data, options.out)
+        if not models:
+            continue  # what there is to learn from is described now
         found = {each: measure(m, scenes, options.device) for each, m in models.items()}
         print(f"\n{name}: {len(scenes)} images\n\n{table(found, scenes)}", flush=True)
         draw(scenes, found, options.out / f"{name}.png")
