@@ -571,9 +571,11 @@ def train(
             report=folder,
         )
         if leads():
-            outputs = {"model": str(out), "report": str(folder)}
+            outputs, page = {"model": str(out)}, folder / "index.html"
+            if page.is_file():  # what is fitted at once has no curves to show
+                outputs["report"] = str(folder)
             console.event({"event": "done", "outputs": outputs})
-            console.message(f"wrote {out} and {folder / 'index.html'}")
+            console.message(f"wrote {out}" + (f" and {page}" if page.is_file() else ""))
 
 
 @main.group()

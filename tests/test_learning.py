@@ -32,7 +32,7 @@ from geoseg.train import Settings, fit, loop, report
 from geoseg.train.prepare import begin, prepare
 from geoseg.train.processes import Group
 from geoseg.train.schedules import Poly
-from geoseg.train.stated_loss import LOSSES
+from geoseg.train.stated_loss import LOSSES, loss_of
 
 DENSE = {"enc_layers": [1, 2, 1, 1], "dec_layers": [1, 2, 1], "growth": 4}
 FUSION = {"sensors": [2, 1], "blocks": [1, 1, 1, 1], "width": 4}
@@ -419,3 +419,35 @@ def test_scenes_of_one_pixel_type_are_shown_together(tmp_path: Path) -> None:
     other = fit(quick(steps=1), data_of(*floats), tmp_path / "other")
     for name, tensor in weights(whole).items():
         torch.testing.assert_close(tensor, weights(other)[name])
+
+
+def test_colours_of_other_pixels_than_those_of_8_bits_are_not_changed(tmp_path: Path) -> None:
+    data = three_scenes()
+    dark = [Scene(each.image.astype("uint16") * 16, each.labels) for each in data.training]
+    deep = replace(data, training=dark, validation=(), held_out=())
+    with pytest.raises(UserError, match=r"of 8 bits, but these are .*; set hue=0, saturation=0"):
+        fit(quick(hue=0.1), deep, tmp_path / "model")
+    fit(quick(steps=1), deep, tmp_path / "model")
+
+
+def test_a_run_that_has_gone_further_is_not_cut_short(tmp_path: Path) -> None:
+    def stop(event: dict[str, Any]) -> None:
+        if event.get("done") == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(quick(), three_scenes(), tmp_path / "model", on_progress=stop)
+    with pytest.raises(UserError, match=r"has gone \d steps already; set steps to more than that"):
+        fit(quick(steps=1), three_scenes(), tmp_path / "model", resume=True)
+
+
+def test_the_class_that_a_data_set_does_not_count_is_left_out_of_a_loss_that_asks() -> None:
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(32).reshape(2, 4, 4) % 3
+    asked = {"lovasz": {"unscored": "data"}}
+    for unscored in (0, 2):
+        found = loss_of(asked, None, (unscored,))(logits, labels)
+        assert found == loss_of({"lovasz": {"unscored": unscored}})(logits, labels)
+    assert loss_of(asked)(logits, labels) == loss_of("lovasz")(logits, labels)
+    with pytest.raises(UserError, match=r"classes \[0, 1\] of the data set do not count"):
+        loss_of(asked, None, (0, 1))

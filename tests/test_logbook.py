@@ -405,7 +405,9 @@ def test_the_report_lies_beside_the_model_unless_it_is_named(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipes, "read_dataset", lambda path: data)
-    words = ["train", "unet", "--data", str(tmp_path), "--progress", "json"]
+    described = tmp_path / "dataset.yaml"
+    described.touch()
+    words = ["train", "unet", "--data", str(described), "--progress", "json"]
     words += [part for each in QUICK for part in ("--set", each)]
     for more, folder in (
         (["--out", str(tmp_path / "a.b.safetensors")], tmp_path / "a.b-report"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fixtures_published import fake_deepglobe_land
 from toy_training import chequered, data_of
 
@@ -146,7 +147,7 @@ def test_options_of_a_network_are_kept_with_it_and_dropped_with_another_one() ->
         ({"gamma": 2}, r"gamma=\[2.0\]: give the lowest and the highest"),
         ({"symmetries": "some"}, r"symmetries=some: choose from none, flips, all"),
         ({"optimiser": "lion"}, r"optimiser=lion: choose from adamw, adam, sgd"),
-        ({"sampler": "best"}, r"sampler=best: choose from uniform, scene, equibatch"),
+        ({"sampler": "best"}, r"sampler=best: choose from uniform, scene, stratified, equibatch"),
         ({"precision": "int8"}, r"precision=int8: choose from fp32, bf16, fp16"),
         ({"loss": "focal"}, r"there is no loss 'focal'"),
         ({"loss": {"lovasz": {"best": 1}}}, r"loss lovasz has no option best"),
@@ -191,7 +192,7 @@ def test_no_two_kinds_of_settings_share_a_name() -> None:
         ("schedule", "decay_then_swa"),
         ("sampler", "equibatch"),
         ("min_pixels", 1000),
-        ("loss", {"cross_entropy": 0.5, "lovasz": {"weight": 0.5, "unscored": 0}}),
+        ("loss", {"cross_entropy": 0.5, "lovasz": {"weight": 0.5, "unscored": "data"}}),
         ("accumulate", 1),
         ("precision", "fp32"),
     ],
@@ -331,3 +332,36 @@ def test_pixels_that_are_missing_do_not_count_in_a_mean() -> None:
     there = np.where(pixels.values == -1.0, np.nan, pixels.values)[:, 1:5, :3]
     assert (np.nanmin(there, (1, 2)) <= found[:, 1, 0]).all()
     assert (found[:, 1, 0] <= np.nanmax(there, (1, 2))).all()
+
+
+# -- every recipe, as it is ------------------------------------------------------------------------
+
+
+def _variants(recipe: Recipe) -> list[str]:
+    """Every name of every axis, beside the first ones of the other axes."""
+    return [name for axis in recipe.variants for name in axis] or [""]
+
+
+EVERY = [
+    (name, variant, preset)
+    for name, recipe in RECIPES.items()
+    for variant in _variants(recipe)
+    for preset in recipe.presets
+]
+
+
+@pytest.mark.parametrize(("name", "variant", "preset"), EVERY)
+def test_a_network_takes_the_windows_of_its_recipe(name: str, variant: str, preset: str) -> None:
+    settings = RECIPES[name].chosen(variant, preset)
+    options = {} if settings.net == "svm" else settings.options
+    bands = sum({**nets.options_of(settings.net), **options}.get("sensors", (3,)))
+    with torch.device("meta"):
+        net = nets.build(settings.net, in_channels=bands, classes=5, **options).train()
+        scores = net(torch.empty(2, bands, settings.crop, settings.crop))
+    heads = sum(getattr(net, "heads", (5,)))
+    assert scores.shape[:2] == (2, heads)
+    if not (hasattr(net, "margin") or hasattr(net, "pooled")):
+        assert scores.shape[2:] == (settings.crop, settings.crop)
+    assert settings.rates.snapshots(settings.steps) == tuple(
+        sorted(settings.rates.snapshots(settings.steps))
+    )

@@ -355,3 +355,38 @@ def test_pixels_are_read_once_into_memory(folder: Path) -> None:
     for path in folder.glob("images/*.tif"):
         path.unlink()
     assert columns_of(data.training) == set(range(80))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gsd": -1}, r"gsd is -1; give the metres"),
+        ({"gsd": float("nan")}, r"gsd is nan; give the metres"),
+        ({"bands": {}}, r"bands is \{\}; name each"),
+        ({"bands": {1: 2}}, r"bands is \{1: 2\}; name each"),
+        ({"images": ""}, r"the pattern '' is none below root; give e.g. images"),
+        ({"images": "/data/*.tif"}, r"the pattern '/data/\*.tif' is none below root"),
+        ({"labels": "/data/*.tif"}, r"the pattern '/data/\*.tif' is none below root"),
+        ({"unscored": ["sea"]}, r"unscored lists 'sea', but the classes are land, water"),
+        ({"split": {"by": "name", "pattern": "("}}, r"the pattern '\(' is no regular expression"),
+    ],
+)
+def test_fields_that_cannot_be_meant_are_refused(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        read_dataset(describe(folder, **changes))
+
+
+def test_classes_that_do_not_count_are_named(folder: Path) -> None:
+    assert read_dataset(describe(folder, unscored=["water"])).unscored == (1,)
+
+
+def test_scenes_with_different_missing_values_do_not_share_batches() -> None:
+    labels = xr.DataArray(np.zeros((2, 2), np.uint8), dims=("y", "x"))
+    plain = xr.DataArray(np.ones((1, 2, 2), np.float32), dims=("band", "y", "x"))
+    nan, zero = (plain.rio.write_nodata(value) for value in (np.nan, 0.0))
+    both = [Scene(plain, labels), Scene(nan, labels)]  # NaN is missing anyway
+    Dataset("towns", "", as_classes(["a", "b"]), ("only",), both, both)
+    with pytest.raises(UserError, match=r"towns: scenes have different no-data values \(0, none\)"):
+        Dataset("towns", "", as_classes(["a", "b"]), ("only",), [*both, Scene(zero, labels)])

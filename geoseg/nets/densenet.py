@@ -200,7 +200,7 @@ class DFCNet(_Classmates):
     """`ClassmateNet` whose heads see all blocks, fused; scores at half of the resolution.
 
     21 288 008 parameters for 3 bands, 6 and 2 classes. Training starts from the weights of a
-    trained `FCDenseNet` (`load_baseline`).
+    trained `FCDenseNet` (``--set start=``).
 
     Parameters
     ----------

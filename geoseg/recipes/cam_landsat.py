@@ -62,7 +62,7 @@ RECIPE = Recipe(
         {
             "resnet50": {},
             "baseline": {"net": "cam_baseline", "steps": STEPS[16]},
-            "ucam": {"net": "unet", "crop": 48},  # which its four halvings divide
+            "ucam": {"net": "unet", "crop": 64},  # which its five halvings divide
         },
         {
             "cam": {},

@@ -83,6 +83,9 @@ class Dataset:
                     f"named ({', '.join(self.bands)}); choose the same ones in every scene"
                 )
 
+        for part in (self.training, self.validation, self.held_out):
+            _refuse_mixed(self.name, part)
+
     def in_memory(self, holders: int = 1) -> Dataset:
         """The same data set with its pixels read, if there are not too many of them.
 
@@ -98,6 +101,21 @@ class Dataset:
             self,
             training=[scene.load() for scene in self.training],
             validation=[scene.load() for scene in self.validation],
+        )
+
+
+def _refuse_mixed(name: str, scenes: Sequence[Scene]) -> None:
+    """Refuse scenes whose missing pixels have different values: a batch knows one."""
+    # NaN is missing whether it is stated or not.
+    values = {
+        None if each.nodata is None or each.nodata != each.nodata else each.nodata
+        for each in scenes
+    }
+    if len(values) > 1:
+        stated = ", ".join(sorted("none" if each is None else f"{each:g}" for each in values))
+        raise UserError(
+            f"{name}: scenes have different no-data values ({stated}); give all the same one, e.g. "
+            "gdal_edit.py -a_nodata 0, or -unsetnodata"
         )
 
 

@@ -61,6 +61,9 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
         bands=tuple(spec.bands),
         gsd=spec.gsd,
         licence=spec.licence,
+        unscored=tuple(
+            index for index, each in enumerate(spec.classes) if each.name in spec.unscored
+        ),
         training=scenes["training"],
         validation=scenes["validation"],
         held_out=scenes["held_out"],

@@ -38,6 +38,7 @@ HISTORY = {
     "loss": "loss",
     "miou": "validation_miou",
     "overall_accuracy": "validation_overall_accuracy",
+    "micro_f1": "validation_micro_f1",
 }
 """Columns of history.csv by the names that a row has for them."""
 

@@ -303,6 +303,11 @@ def _go_on(run: Run, state: State, saved: Path) -> None:
         raise UserError(
             f"{saved} was trained on other bands, classes or pixels; delete it to start over"
         )
+    if state.step > run.settings.steps:
+        raise UserError(
+            f"{saved} has gone {state.step} steps already; set steps to more than that, or delete "
+            "it to start over"
+        )
     changed = [k for k, v in now["settings"].items() if before["settings"].get(k) != v]
     if "optimiser" in changed:
         raise UserError(

@@ -111,6 +111,7 @@ def prepare(settings: Settings, sets: Sequence[Dataset], group: Group) -> Run:
     _refuse_crop(settings, model)
     weights = class_weights(statistics.class_pixels, settings.class_power).to(group.device)
     loss = _loss_of(settings, model.net, sets, weights)
+    _refuse_colours(settings, statistics)
     return Run(settings, data, model, loss, Feed(settings, sets, model, group), group)
 
 
@@ -201,7 +202,7 @@ def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weight
     Each of several data sets has a head of its own. With one, all heads learn from it, as the
     branches of a late fusion do.
     """
-    own = loss_of(settings.loss, weights)
+    own = loss_of(settings.loss, weights, sets[0].unscored)
     classes = [len(each.classes) for each in sets]
     heads: Sequence[int] = getattr(net, "heads", (classes[0],))
     if len(sets) > 1:
@@ -210,7 +211,9 @@ def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weight
                 f"network {settings.net!r} has heads of {list(heads)} classes, the data sets have "
                 f"{classes}; choose a network with a head for each, e.g. classmatenet"
             )
-        return over_heads([own, *(loss_of(settings.loss) for _ in sets[1:])], heads)
+        return over_heads(
+            [own, *(loss_of(settings.loss, None, each.unscored) for each in sets[1:])], heads
+        )
     if any(head != classes[0] for head in heads):
         raise UserError(
             f"network {settings.net!r} has a second head of {heads[-1]} classes; name the data set "
@@ -305,12 +308,27 @@ def _compute_anew(net: nn.Module, name: str) -> None:
 
 
 def _refuse_crop(settings: Settings, model: Segmenter) -> None:
-    """Refuse windows that a network does not give back in their size; without padding none are."""
+    """Refuse windows that a network does not give back in their size, where it has to.
+
+    Without padding none are, and where labels are those of whole windows it does not matter.
+    """
     stride = model.card.stride
-    if settings.crop % stride and not hasattr(model.net, "margin"):
+    free = hasattr(model.net, "margin") or hasattr(model.net, "pooled")
+    if settings.crop % stride and not free:
         raise UserError(
             f"crop={settings.crop}: network {settings.net!r} takes multiples of {stride}; set it "
             f"to {-(-settings.crop // stride) * stride}"
+        )
+
+
+def _refuse_colours(settings: Settings, statistics: Statistics) -> None:
+    """Refuse changes of colour, which know black as 0 and white as 255, of other pixels."""
+    low = min(span[0] for span in statistics.value_range)
+    high = max(span[1] for span in statistics.value_range)
+    if settings.augment.recolours and not 0 <= low <= high <= 255:
+        raise UserError(
+            f"hue, saturation, value and gamma change pixels of 8 bits, but these are {low:g} to "
+            f"{high:g}; set hue=0, saturation=0, value=0 and gamma=[1,1]"
         )
 
 

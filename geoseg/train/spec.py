@@ -13,6 +13,7 @@ For example::
     classes:
       - {name: forest, color: "#1b5e34", codes: [70]}        # codes of the label rasters
       - {name: field, value: 50, codes: [50, 51]}            # value in the map; counted from 0
+    unscored: [clouds]             # classes that are learnt, but that no score counts; optional
     split:                         # by place; optional
       by: x                        # x or y of pixel centres, in map units, or name
       pattern: '_(\d+)$'           # with `by: name`: the number of a file, its first group
@@ -52,8 +53,10 @@ what lies outside is ignored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +124,7 @@ class Spec:
     meaning: Codes | Palette | Meaning
     split: Split | None
     root: str
+    unscored: tuple[str, ...] = ()
 
 
 def read_spec(file: Path) -> Spec:
@@ -204,9 +208,30 @@ def _as_spec(fields: Fields) -> Spec:
         classes=as_classes(each for each, _, _ in classes),
         meaning=_as_meaning(classes, fields),
         split=None if split is None else _as_split(Fields(split, "split")),
+        unscored=tuple(fields.take("unscored", list, [])),
     )
     fields.finish()
+    _refuse_senseless(spec)
     return spec
+
+
+def _refuse_senseless(spec: Spec) -> None:
+    if spec.gsd is not None and not 0 < spec.gsd < inf:
+        raise UserError(
+            f"gsd is {spec.gsd:g}; give the metres that a pixel is wide, or leave it out"
+        )
+    if not spec.bands or not all(isinstance(name, str) for name in spec.bands):
+        raise UserError(f"bands is {dict(spec.bands)}; name each, as in {{red: 1, green: 2}}")
+    for pattern in (*spec.images, spec.labels):
+        if not pattern or Path(pattern).is_absolute():
+            raise UserError(
+                f"the pattern {pattern!r} is none below root; give e.g. images/*.tif, and the "
+                "folder as root"
+            )
+    names = [each.name for each in spec.classes]
+    for name in spec.unscored:
+        if name not in names:
+            raise UserError(f"unscored lists {name!r}, but the classes are {', '.join(names)}")
 
 
 def _as_patterns(stated: Any) -> tuple[str, ...]:
@@ -316,6 +341,12 @@ def _as_split(fields: Fields) -> Split:
         margin=fields.take("margin", float, 0.0),
     )
     fields.finish()
+    try:
+        re.compile(split.pattern)
+    except re.error as error:
+        raise UserError(
+            f"split: the pattern {split.pattern!r} is no regular expression ({error})"
+        ) from error
     if split.by not in ("x", "y", "name"):
         raise UserError(f"split: by is {split.by!r}; choose x, y or name")
     if split.margin < 0:

@@ -8,13 +8,13 @@ For example::
 
     loss:
       cross_entropy: 0.5
-      lovasz: {weight: 0.5, unscored: 0}     # class 0 is learnt, and not scored
+      lovasz: {weight: 0.5, unscored: 0}     # class 0 is learnt, and not scored; or: data
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -30,6 +30,8 @@ from geoseg.train.pooling import POOLINGS, Pooling
 
 __all__ = ["LOSSES", "ImageLabels", "image_labels", "loss_of"]
 
+DATA = "data"  # the class that the data set says does not count
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": losses.cross_entropy,
     "sigmoid_cross_entropy": losses.sigmoid_cross_entropy,
@@ -41,7 +43,11 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def loss_of(stated: str | Mapping[str, Any], weights: Tensor | None = None) -> Loss:
+def loss_of(
+    stated: str | Mapping[str, Any],
+    weights: Tensor | None = None,
+    unscored: Sequence[int] = (),
+) -> Loss:
     """The loss that a recipe states.
 
     Parameters
@@ -51,6 +57,8 @@ def loss_of(stated: str | Mapping[str, Any], weights: Tensor | None = None) -> L
         in which the ``weight`` is 1 unless it is given. Values are those of YAML or JSON.
     weights : Tensor, shape (K,), optional
         What a pixel of each class weighs in the cross-entropy.
+    unscored : sequence of int
+        Classes of the data set that no score counts: what the option ``unscored: data`` stands for.
 
     Returns
     -------
@@ -73,7 +81,7 @@ def loss_of(stated: str | Mapping[str, Any], weights: Tensor | None = None) -> L
         raise UserError(
             f"loss={stated}: give a name, or names with weights, of {', '.join(LOSSES)}"
         )
-    terms = [_term(name, options, weights) for name, options in named.items()]
+    terms = [_term(name, options, weights, unscored) for name, options in named.items()]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         return torch.stack([weight * term(logits, labels) for weight, term in terms]).sum()
@@ -115,7 +123,9 @@ def image_labels(stated: str | Mapping[str, Any]) -> ImageLabels | None:
     return ImageLabels(**{key: value for key, value in options.items() if key != "weight"})
 
 
-def _term(name: Any, stated: Any, class_weights: Tensor | None) -> tuple[float, Loss]:
+def _term(
+    name: Any, stated: Any, class_weights: Tensor | None, unscored: Sequence[int]
+) -> tuple[float, Loss]:
     if name not in LOSSES:
         raise UserError(f"there is no loss {name!r}; choose from {', '.join(LOSSES)}")
     given = {"weight": 1, **stated} if isinstance(stated, Mapping) else {"weight": stated}
@@ -126,9 +136,21 @@ def _term(name: Any, stated: Any, class_weights: Tensor | None) -> tuple[float, 
         raise UserError(f"loss {name} has no option {unknown[0]}; choose from {', '.join(known)}")
     options = {key: _checked(name, key, value) for key, value in given.items()}
     weight = options.pop("weight")
+    if options.get("unscored") == DATA:
+        options["unscored"] = _the_one(unscored)
     if name == "cross_entropy":
         options["weights"] = class_weights
     return weight, partial(LOSSES[name], **options)
+
+
+def _the_one(unscored: Sequence[int]) -> int | None:
+    """The class that does not count, if there is one."""
+    if len(unscored) > 1:
+        raise UserError(
+            f"classes {list(unscored)} of the data set do not count, and a loss leaves out one at "
+            "most; make them one class"
+        )
+    return unscored[0] if unscored else None
 
 
 def _checked(loss: str, option: str, value: Any) -> Any:
@@ -164,6 +186,10 @@ def _count(value: Any, least: int) -> int | None:
     return value if whole and least <= value else None
 
 
+def _unscored(value: Any) -> int | str | None:
+    return DATA if value == DATA else _count(value, 0)
+
+
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -182,7 +208,7 @@ def _pooling(value: Any) -> Pooling | None:
 # How each option is read, None for what it cannot be, and what it can be.
 _OPTIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "weight": (_positive, "a number above 0"),
-    "unscored": (partial(_count, least=0), "the number of a class, from 0"),
+    "unscored": (_unscored, "the number of a class, from 0, or data"),
     "per_image": (_flag, "true or false"),
     "only_present": (_flag, "true or false"),
     "classes": (_classes, "present, all, or a list of numbers of classes"),
