@@ -523,12 +523,13 @@ def evaluate(
 
 
 @main.command()
-def recipes() -> None:
-    """List the recipes of `geoseg train`, with their variants and presets."""
-    from geoseg.recipes import overview
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the recipes of `geoseg train`, or tell all about the one of a NAME."""
+    from geoseg.recipes import describe, overview
 
     with running("none") as console:
-        console.result(overview())
+        console.result(overview() if name is None else describe(name))
 
 
 @main.command()

@@ -16,7 +16,7 @@ class MultiLabel:
 
     Nothing but whole numbers is kept, so that scores are the same to the last bit however images
     were grouped. Scores follow Tsoumakas et al. (Mining Multi-label Data, Data Mining and Knowledge
-    Discovery Handbook 2010). The mean Jaccard index, `overall_accuracy`, is what Pooser and Li
+    Discovery Handbook 2010). The mean Jaccard index, `sample_jaccard`, is what Pooser and Li
     (Deep Fusion Networks for Land Cover Classification) print as OA, `average_accuracy` what they
     print as AA and `class_accuracy` as CWA.
 
@@ -136,7 +136,7 @@ class MultiLabel:
         """Images counted."""
         return int(self.overlaps.sum())
 
-    def overall_accuracy(self) -> float:
+    def sample_jaccard(self) -> float:
         """Mean over images of the Jaccard index of true and given classes; 1 if there are none."""
         both, either = np.indices(self.overlaps.shape)
         return self._mean_over_images(np.where(either > 0, both / np.maximum(either, 1), 1))
@@ -221,7 +221,7 @@ class MultiLabel:
     def scores(self) -> dict[str, float]:
         """All scores of the whole set by name; those of ranking only where there were scores."""
         found = {
-            "overall_accuracy": self.overall_accuracy(),
+            "sample_jaccard": self.sample_jaccard(),
             "subset_accuracy": self.subset_accuracy(),
             "average_accuracy": self.average_accuracy(),
             "majority_accuracy": self.majority_accuracy(),

@@ -147,12 +147,19 @@ def zoom_for(
     Raises
     ------
     UserError
-        When the image's pixels are more than 8 times larger or smaller than the network's.
+        When the image's pixels are more than 8 times larger or smaller than the network's, or are
+        to be brought to a size and the image does not say which they have.
     """
     if isinstance(gsd, str) and gsd not in ("auto", "native"):
         raise UserError(f"gsd {gsd!r} must be auto, native or metres, e.g. 10")
     wanted = card.gsd if isinstance(gsd, str) else gsd
     size = pixel_size(grid_of(image))
+    if size is None and not isinstance(gsd, str):
+        raise UserError(
+            f"the image does not say how large its pixels are, which bringing them to {gsd:g} m "
+            "needs; give it a transform and a coordinate system, or take them as they are: --gsd "
+            "native"
+        )
     if gsd == "native" or wanted is None or size is None:
         return 1.0, 1.0
     if not 0 < wanted < float("inf"):

@@ -39,7 +39,7 @@ def counted(truth: np.ndarray, decided: np.ndarray, scores: np.ndarray | None) -
 def test_the_worked_example_of_three_images_and_four_classes() -> None:
     found = counted(TRUTH, GIVEN, None)
     expected = {
-        "overall_accuracy": 0.666667,
+        "sample_jaccard": 0.666667,
         "subset_accuracy": 0.333333,
         "average_accuracy": 0.833333,
         "micro_f1": 0.8,
@@ -64,9 +64,7 @@ def test_scores_are_those_of_scikit_learn(seed: int) -> None:
     found = counted(truth, decided, scores)
     per_class = {"average": None, "zero_division": np.nan}
     expected = {
-        "overall_accuracy": metrics.jaccard_score(
-            truth, decided, average="samples", zero_division=1
-        ),
+        "sample_jaccard": metrics.jaccard_score(truth, decided, average="samples", zero_division=1),
         "subset_accuracy": metrics.accuracy_score(truth, decided),
         "average_accuracy": metrics.accuracy_score(truth.ravel(), decided.ravel()),
         "majority_accuracy": np.maximum(truth.mean(0), 1 - truth.mean(0)).mean(),

@@ -459,3 +459,12 @@ def test_a_pixel_size_that_no_resampling_can_bridge_is_refused() -> None:
     with pytest.raises(UserError, match=r"pixels of 0.5 x 0.5 m are more than 8 times off"):
         geoseg.predict(image, model)
     assert geoseg.predict(image, model, gsd="native").shape == (20, 20)
+
+
+def test_a_pixel_size_cannot_be_asked_of_an_image_that_tells_none() -> None:
+    model = segmenter_of(TwoLayers(), gsd=10.0)
+    image = xr.DataArray(np.ones((3, 8, 8), np.uint8), dims=("band", "y", "x"))
+    image = image.assign_attrs(long_name=model.card.bands)
+    with pytest.raises(UserError, match=r"does not say how large its pixels are, which bringing"):
+        geoseg.predict(image, model, gsd=2.0)
+    assert geoseg.predict(image, model).shape == (8, 8)

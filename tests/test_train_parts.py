@@ -143,3 +143,17 @@ def test_the_help_of_training_says_where_recipes_are_listed() -> None:
     told = CliRunner().invoke(main, ["train", "--help"]).output
     assert "`geoseg recipes`" in " ".join(told.split())
     assert "--report" in told
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_tells_where_it_is_from(name: str) -> None:
+    done = CliRunner().invoke(main, ["recipes", name])
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) >= 1
+    assert "Parameters" not in done.stdout
+
+
+def test_an_unknown_recipe_is_told_nothing_of() -> None:
+    done = CliRunner().invoke(main, ["recipes", "vgg"])
+    assert done.exit_code == 2
+    assert "no recipe 'vgg'; choose from unet" in done.stderr

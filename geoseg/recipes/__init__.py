@@ -25,12 +25,14 @@ from geoseg.train import Dataset, Progress, change, fit, read_dataset
 from geoseg.train.labels import FILE_NAME
 from geoseg.train.svm import fit_pixels
 
-__all__ = ["RECIPES", "Published", "Recipe", "find_recipe", "overview", "train_files"]
+__all__ = ["RECIPES", "Published", "Recipe", "describe", "find_recipe", "overview", "train_files"]
 
-RECIPES: dict[str, Recipe] = {
-    each.RECIPE.name: each.RECIPE
+MODULES = {
+    each.RECIPE.name: each
     for each in (unet, unet_lovasz, dfcnet, deep_fusion, fcn_buildings, cam_landsat)
 }
+
+RECIPES: dict[str, Recipe] = {name: module.RECIPE for name, module in MODULES.items()}
 
 Read = Callable[[Path], Dataset]
 
@@ -51,6 +53,18 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
+def describe(name: str) -> str:
+    """What a recipe is, where it is from, what was chosen, and how its maps are made.
+
+    Raises
+    ------
+    UserError
+        When there is none of that name.
+    """
+    find_recipe(name)
+    return (MODULES[name].__doc__ or "").strip()
+
+
 def overview() -> str:
     """Every recipe with its variants and presets, for the terminal."""
     lines: list[str] = []
@@ -63,6 +77,7 @@ def overview() -> str:
         "",
         "Of the words between bars the first is meant where none is named. Name others as in",
         "    geoseg train RECIPE --data DATA --out MODEL --set variant=A+B --set preset=quick",
+        "geoseg recipes NAME tells all about one.",
     ]
     return "\n".join(lines)
 

@@ -103,7 +103,10 @@ def fit(
     folder = None if report is None else Path(fspath(report))
     if folder is not None:
         refuse_other_report(folder, path, resume)
-    with joined(find_devices(device)[0]) as group, _own_randomness(settings.seed):
+    with (
+        joined(find_devices(device)[0]) as group,
+        _own_randomness(settings.seed, group.device),
+    ):
         sets = [each.in_memory(group.size) for each in (data, classmate) if each is not None]
         run = prepare(settings, sets, group)
         state = begin(run)
@@ -363,9 +366,9 @@ class _Clock:
 
 
 @contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Seed torch, and leave the caller's generators as they were."""
-    with torch.random.fork_rng():
+def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch, and leave the caller's generators as they were: no other GPU is touched."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
