@@ -23,7 +23,7 @@ from geoseg.loader import IGNORE, Scene
 from geoseg.metrics import ConfusionMatrix
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, read_dataset
-from geoseg.train.report import markdown_table, score_maps, scores
+from geoseg.train.scoring import markdown_table, score_maps, scores
 
 PIXELS = 200_000  # drawn evenly from the labelled training pixels: some minutes on two cores
 TREES = 100

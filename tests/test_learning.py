@@ -28,7 +28,7 @@ from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.segmenter import Segmenter
-from geoseg.train import Settings, fit, loop, report
+from geoseg.train import Settings, fit, loop, scoring
 from geoseg.train.prepare import begin, prepare
 from geoseg.train.processes import Group
 from geoseg.train.schedules import Poly
@@ -266,7 +266,7 @@ def test_validation_is_scored_by_windows_as_a_user_would_see_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net: str
 ) -> None:
     states: list[bool] = []
-    scored = report.score_windows
+    scored = scoring.score_windows
 
     def watched(model: Segmenter, *args: Any) -> Any:
         states.append(model.net.training)
@@ -275,7 +275,7 @@ def test_validation_is_scored_by_windows_as_a_user_would_see_them(
         assert matrix.counts.sum() == 48 * 40
         return matrix
 
-    monkeypatch.setattr(report, "score_windows", watched)
+    monkeypatch.setattr(scoring, "score_windows", watched)
     told: list[dict[str, Any]] = []
     settings = quick(net, validate_every=2)
     model = fit(settings, three_scenes(), tmp_path / "model", on_progress=told.append)
@@ -316,8 +316,8 @@ def test_a_class_that_is_found_where_it_does_not_count_leaves_the_mean_alone() -
         net.last.bias[2] = 99.0  # finds nothing else
     model = Segmenter(net, classes=data.classes, bands=data.bands, mean=[0] * 3, std=[255] * 3)
     for matrix in (
-        report.score_windows(model, data.training[:1], 48, 4, unscored=[2]),
-        report.score_maps(model, data.training[:1], "cpu", unscored=[2]),
+        scoring.score_windows(model, data.training[:1], 48, 4, unscored=[2]),
+        scoring.score_maps(model, data.training[:1], "cpu", unscored=[2]),
     ):
         assert matrix.counts[:2, 3].sum() == (truth != 2).sum()
         assert matrix.miou() == 0.0

@@ -25,7 +25,7 @@ from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.reach import Reach, measure_reach
-from geoseg.train import Augmentation, Dataset, Published, Settings, fit, logbook, loop, report
+from geoseg.train import Augmentation, Dataset, Published, Settings, fit, logbook, loop, scoring
 from geoseg.train.checkpoint import checkpoint_of
 from geoseg.train.events import Events
 from geoseg.train.feed import Feed
@@ -184,7 +184,7 @@ def test_scores_of_classes_are_those_of_the_held_out_map(
     data: Dataset, finished: tuple[Segmenter, Path]
 ) -> None:
     model, folder = finished
-    matrix = report.score_maps(model, data.held_out, "cpu")
+    matrix = scoring.score_maps(model, data.held_out, "cpu")
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == ["land", "water", "town"]

@@ -21,8 +21,8 @@ from geoseg.recipes.unet_lovasz import RECIPE
 from geoseg.train import Augmentation, Settings, changed
 from geoseg.train.readers import deepglobe_land
 from geoseg.train.readers.coarse import coarser
-from geoseg.train.report import scores
 from geoseg.train.schedules import SCHEDULES
+from geoseg.train.scoring import scores
 
 TWO_AXES = Recipe(
     name="both",
@@ -365,3 +365,10 @@ def test_a_network_takes_the_windows_of_its_recipe(name: str, variant: str, pres
     assert settings.rates.snapshots(settings.steps) == tuple(
         sorted(settings.rates.snapshots(settings.steps))
     )
+
+
+def test_a_root_is_refused_where_nothing_describes_the_data(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"root=/ is for data sets that a YAML file describes, and"):
+        train_files("unet", tmp_path, tmp_path / "model", ["root=/"])
+    with pytest.raises(UserError, match=r"there is no .*none.yaml; describe the data set there"):
+        train_files("unet", tmp_path / "none.yaml", tmp_path / "model")

@@ -205,6 +205,10 @@ def test_the_command_writes_maps_of_a_classifier(files: dict[str, Path], tmp_pat
     options = geoseg.load(out).card.options
     assert (options["method"], options["normalise"], options["gate"]) == ("layercam", "max", True)
     assert CliRunner().invoke(main, arguments).exit_code == 2  # it is there
+    elsewhere = [*arguments[:3], str(tmp_path / "other.safetensors"), "--set", "classifier=1"]
+    refused = CliRunner().invoke(main, elsewhere)
+    assert refused.exit_code == 2
+    assert "network 'cam' has no option classifier" in refused.stderr
 
 
 def test_the_commonest_class_is_the_best_map_of_one_class() -> None:

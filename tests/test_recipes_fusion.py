@@ -18,7 +18,7 @@ from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.recipes import RECIPES, train_files
 from geoseg.segmenter import Segmenter
-from geoseg.train import read_dataset, report
+from geoseg.train import read_dataset, scoring
 from geoseg.train.readers import sen12ms
 from geoseg.train.readers.sen12ms import STATISTICS
 from geoseg.train.stated_loss import ImageLabels, image_labels
@@ -165,9 +165,9 @@ def test_fused_scores_do_not_depend_on_how_images_were_batched(
 ) -> None:
     model = train("late", root, trained, tmp_path)
     scenes = sen12ms(root).held_out
-    one = report.score_images(model, scenes, 32, 1, LABELS)
+    one = scoring.score_images(model, scenes, 32, 1, LABELS)
     for batch in (2, 7, 25, 100):
-        many = report.score_images(model, scenes, 32, batch, LABELS)
+        many = scoring.score_images(model, scenes, 32, batch, LABELS)
         for name, counts in vars(one).items():
             np.testing.assert_array_equal(getattr(many, name), counts)
 
@@ -195,7 +195,7 @@ def test_late_fusion_averages_both_sensors_of_the_same_image(
             shares = np.bincount(scene.read_labels(box).ravel(), minlength=10) / 32**2
             for which in range(10):
                 tables[which, int(shares[which] >= 0.1), int(probable[which])] += 1
-    found = report.score_images(model, sen12ms(root).held_out, 32, 5, LABELS)
+    found = scoring.score_images(model, sen12ms(root).held_out, 32, 5, LABELS)
     np.testing.assert_array_equal(found.tables, tables)
 
 
@@ -207,7 +207,7 @@ def test_windows_without_labels_are_not_scored(
     assert scene.labels is not None
     labels = scene.labels.copy()
     labels[:32] = 255
-    half = report.score_images(model, [Scene(scene.image, labels)], 32, 4, LABELS)
+    half = scoring.score_images(model, [Scene(scene.image, labels)], 32, 4, LABELS)
     assert half.images() == 6
 
 

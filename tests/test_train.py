@@ -25,7 +25,7 @@ from geoseg.loader import IGNORE, Scene
 from geoseg.metrics import ConfusionMatrix
 from geoseg.reach import Reach, measure_reach
 from geoseg.recipes import train_files
-from geoseg.train import Augmentation, Dataset, Settings, feed, fit, loop, report
+from geoseg.train import Augmentation, Dataset, Settings, feed, fit, loop, scoring
 from geoseg.train.checkpoint import State, checkpoint_of, restore, save
 from geoseg.train.losses import cross_entropy
 from geoseg.train.stated_loss import LOSSES
@@ -141,7 +141,7 @@ def test_scores_are_those_of_the_map_that_a_user_gets(data: Dataset, tmp_path: P
     labels = geoseg.predict(scene.image.assign_attrs(long_name=("vv", "vh")), model).values
     matrix = ConfusionMatrix(3)
     matrix.update(scene.labels.values, (labels - 3) // 10)
-    assert model.card.metrics["held_out"] == report.scores(matrix, model.card.classes)
+    assert model.card.metrics["held_out"] == scoring.scores(matrix, model.card.classes)
 
 
 def test_missing_pixels_stay_missing_and_teach_nothing(
@@ -410,9 +410,9 @@ def test_validation_scores_go_to_the_log(
 def test_scores_are_laid_side_by_side() -> None:
     matrix = ConfusionMatrix(3)
     matrix.update([0, 0, 1, 1], [0, 0, 1, 0])
-    column = report.scores(matrix, as_classes(["land", "water", "town"]))
+    column = scoring.scores(matrix, as_classes(["land", "water", "town"]))
     assert column["iou"] == {"land": 0.6667, "water": 0.5, "town": None}
-    assert report.markdown_table({"model": column}).splitlines() == [
+    assert scoring.markdown_table({"model": column}).splitlines() == [
         "|  | model |",
         "| --- | ---: |",
         "| mIoU | 0.583 |",

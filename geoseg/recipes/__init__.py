@@ -143,7 +143,12 @@ def train_files(
 
 def _read(read: Read | None, path: Path, root: str | None) -> Dataset:
     """The data set at a path: as it is described, or in the recipe's own layout."""
-    described = path.is_file() or (path / FILE_NAME).is_file()
+    described = not path.is_dir() or (path / FILE_NAME).is_file()
     if read is None or described:
         return read_dataset(path, *([root] if root else []))
+    if root:
+        raise UserError(
+            f"root={root} is for data sets that a YAML file describes, and {path} is a folder "
+            "without one; leave it out"
+        )
     return read(path)

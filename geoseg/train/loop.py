@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from geoseg.devices import find_devices
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
-from geoseg.train import averaging, checkpoint
-from geoseg.train import report as scoring
+from geoseg.train import averaging, checkpoint, scoring
 from geoseg.train.account import Account
 from geoseg.train.checkpoint import State
 from geoseg.train.dataset import Dataset

@@ -37,7 +37,7 @@ from geoseg.segmenter import Segmenter
 from geoseg.train.checkpoint import refuse_to_replace
 from geoseg.train.dataset import Dataset, measure
 from geoseg.train.prepare import as_model, normalisation
-from geoseg.train.report import score_parts, with_scores
+from geoseg.train.scoring import score_parts, with_scores
 from geoseg.train.settings import Settings
 from geoseg.windows import tiles
 

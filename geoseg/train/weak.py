@@ -26,7 +26,7 @@ from geoseg.metrics import ConfusionMatrix
 from geoseg.nets.cam import max_normalised
 from geoseg.reach import measure_reach
 from geoseg.segmenter import Segmenter, told_reach
-from geoseg.train import report
+from geoseg.train import scoring
 from geoseg.train.dataset import Dataset
 from geoseg.train.losses import classes_in
 from geoseg.train.pseudo import (
@@ -58,7 +58,7 @@ maximum, Grad-CAM's maps are those of "cam"."""
 PLAIN = {"method": "cam", "bias": False, "normalise": "none", "gate": False}
 
 
-def as_segmenter(classifier: Segmenter, **options: Any) -> Segmenter:
+def as_segmenter(classifier: Segmenter, /, **options: Any) -> Segmenter:
     """A trained classifier as a segmenter, with the same weights and maps of another kind.
 
     Parameters
@@ -155,7 +155,7 @@ def compare_maps(
     for name, options in WAYS.items():
         net = _with_maps(classifier, {**PLAIN, **options})
         maps = Segmenter.from_card(net, classifier.card)
-        found[name] = report.score_windows(maps, scenes, size, batch)
+        found[name] = scoring.score_windows(maps, scenes, size, batch)
     return found
 
 

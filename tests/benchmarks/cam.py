@@ -17,7 +17,7 @@ from pathlib import Path
 from geoseg.metrics import ConfusionMatrix
 from geoseg.recipes import RECIPES
 from geoseg.segmenter import Segmenter
-from geoseg.train import Dataset, Settings, changed, fit, report
+from geoseg.train import Dataset, Settings, changed, fit, scoring
 from geoseg.train.readers import landsat_cdl
 from geoseg.train.stated_loss import ImageLabels, image_labels
 from geoseg.train.weak import (
@@ -90,7 +90,7 @@ def print_segmenters(data: dict[str, Dataset], options: argparse.Namespace, fold
         name: fit(settings, each, folder / f"{name}.safetensors").card.metrics["held_out"]
         for name, each in data.items()
     }
-    print(report.markdown_table(columns))
+    print(scoring.markdown_table(columns))
 
 
 if __name__ == "__main__":
