@@ -20,16 +20,14 @@ from geoseg.resample import Resampling, resampled
 from geoseg.segmenter import Segmenter
 from geoseg.windows import grown
 
-__all__ = ["Turns", "Views", "viewed"]
+__all__ = ["TURNS", "Turns", "Views", "viewed"]
 
 Turns = Literal["flips", "d4"]
 """Ways to lay a window: mirrored, or mirrored and transposed."""
 
 SAME = Fraction(1)  # scale
-LEAST, MOST = (
-    Fraction(1, 4),
-    Fraction(4),
-)  # scales; beyond, nothing looks like what a net has learnt
+# Scales; beyond, nothing looks like what a net has learnt.
+LEAST, MOST = Fraction(1, 4), Fraction(4)
 FINEST = 20  # denominator of a scale: windows are multiples of it, so a large one makes huge ones
 KEPT = 8  # models with views, as many as pools of models
 

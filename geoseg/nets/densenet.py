@@ -275,9 +275,8 @@ class Trunk(nn.Module):
         refuse_depths("enc_layers", enc_layers, 4)
         refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels)
         refuse_unless_whole(MOST_GROWTH, growth=growth)
-        fine = (
-            2 * growth
-        )  # "2k convolutions of size 7 x 7 with stride 2" (Huang et al., section 4.2)
+        # "2k convolutions of size 7 x 7 with stride 2" (Huang et al., section 4.2).
+        fine = 2 * growth
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, fine, 7, stride=2, padding=3, bias=False),
             nn.BatchNorm2d(fine),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
 from geoseg.nets.cam import CamResNet50, max_normalised
-from geoseg.train.augment import SYMMETRIES, symmetry
+from geoseg.views import TURNS
 
 __all__ = ["averaged_maps", "fused_layer_cam", "pseudo_labels", "refined"]
 
@@ -59,11 +59,11 @@ def averaged_maps(net: nn.Module, windows: Tensor, scales: Sequence[float] = SCA
         )
     total: Tensor | float = 0.0
     with torch.no_grad():
-        for scale, which in product(scales, SYMMETRIES["all"]):
-            view = symmetry(_scaled(windows, scale, int(getattr(net, "stride", 1))), which)
-            maps = symmetry(net(view), _inverse(which))
+        for scale, turn in product(scales, TURNS["d4"]):
+            view = turn.apply(_scaled(windows, scale, int(getattr(net, "stride", 1))))
+            maps = turn.undo(net(view))
             total = total + _resized(maps, (windows.shape[2], windows.shape[3]))
-        return torch.as_tensor(total / (len(scales) * len(SYMMETRIES["all"])))
+        return torch.as_tensor(total / (len(scales) * len(TURNS["d4"])))
 
 
 def refined(maps: Tensor, windows: Tensor, iterations: int = ITERATIONS) -> Tensor:
@@ -189,11 +189,6 @@ def _resized(images: Tensor, shape: tuple[int, int]) -> Tensor:
     if images.shape[2:] == shape:
         return images
     return F.interpolate(images, shape, mode="bilinear", align_corners=False)
-
-
-def _inverse(which: int) -> int:
-    """The symmetry that undoes another: the opposite turn, or the same reflection."""
-    return -which % 4 if which < 4 else which
 
 
 def _likeness(windows: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ end on a step and not beside it. Its fields are its options: numbers, which JSON
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -27,9 +28,10 @@ __all__ = [
 ]
 
 
-class Schedule:
+class Schedule(ABC):
     """Factors of the highest learning rate."""
 
+    @abstractmethod
     def factor(self, step: int, steps: int) -> float:
         """Factor of a step.
 
@@ -40,7 +42,6 @@ class Schedule:
         steps : int
             Steps of the whole run.
         """
-        raise NotImplementedError
 
     def snapshots(self, steps: int) -> tuple[int, ...]:
         """After how many steps weights are taken into the average; none where nothing cycles."""
