@@ -15,7 +15,7 @@ from toys import segmenter_of
 from geoseg import nets
 from geoseg.card import card_from_json, card_to_json
 from geoseg.errors import UserError
-from geoseg.nets.smp import build_smp
+from geoseg.nets.smp import constructor_of
 from geoseg.segmenter import load
 from geoseg.train.settings import Settings, change
 
@@ -125,13 +125,13 @@ def test_other_names_are_refused_with_those_that_there_are(
     calls: list[Any], name: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        build_smp(name, **OPTIONS)
+        constructor_of(name)(**OPTIONS)
     assert calls == []
 
 
 def test_an_encoder_that_does_not_fit_is_refused_with_the_reason(calls: list[Any]) -> None:
     with pytest.raises(UserError, match=r"cannot be built \(Encoder .* not supported for Linknet"):
-        build_smp("smp:linknet/mit_b0", **OPTIONS)
+        constructor_of("smp:linknet/mit_b0")(**OPTIONS)
 
 
 @pytest.mark.parametrize("option", ["in_channels", "classes"])

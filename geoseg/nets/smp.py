@@ -15,37 +15,11 @@ from torch import nn
 from geoseg.errors import UserError
 from geoseg.nets.options import MOST_CHANNELS, refuse_unless_whole
 
-__all__ = ["PREFIX", "build_smp", "constructor_of"]
+__all__ = ["PREFIX", "constructor_of"]
 
 PREFIX = "smp:"
 # What takes no window of 64 pixels (PAN needs 128), or none of the library's own encoders.
 UNFIT = {"pan", "dpt"}
-
-
-def build_smp(name: str, in_channels: int, classes: int) -> nn.Module:
-    """Build a network of the library with fresh weights.
-
-    Parameters
-    ----------
-    name : str
-        ``smp:ARCHITECTURE/ENCODER``.
-    in_channels : int
-        Bands of the image, C.
-    classes : int
-        Classes to tell apart, K.
-
-    Returns
-    -------
-    Module
-        The library's own, with the names of its weights. Its attribute `stride` is that of the
-        encoder.
-
-    Raises
-    ------
-    UserError
-        When the library is not installed, has no such network, or cannot build it.
-    """
-    return constructor_of(name)(in_channels=in_channels, classes=classes)
 
 
 def constructor_of(name: str) -> Callable[..., nn.Module]:
@@ -55,6 +29,12 @@ def constructor_of(name: str) -> Callable[..., nn.Module]:
     ----------
     name : str
         ``smp:ARCHITECTURE/ENCODER``.
+
+    Returns
+    -------
+    callable
+        Gives the library's own network with fresh weights and the names that it has for them; its
+        attribute `stride` is that of the encoder. A UserError says where it cannot be built.
 
     Raises
     ------
