@@ -88,7 +88,7 @@ def test_weights_go_from_one_network_to_another(net: nn.Module) -> None:
 def test_a_shift_by_the_stride_shifts_the_scores_or_the_network_says_that_none_does(
     net: nn.Module,
 ) -> None:
-    reach = measure_reach(net, BANDS)
+    reach = measure_reach(nn.Sequential(net), BANDS)  # which tells nothing of what is in it
     assert reach.stride == net.stride
     if reach.halo is None:
         assert net.halo is None  # windows are blended, and the map is not that of the whole image
@@ -119,7 +119,7 @@ def test_unet_has_the_published_number_of_parameters() -> None:
 @pytest.mark.parametrize("widths", [(4, 4), (4, 4, 4, 4)])
 def test_every_width_of_the_unet_is_one_halving(widths: tuple[int, ...]) -> None:
     net = nets.build("unet", in_channels=1, classes=2, widths=widths)
-    assert net.stride == measure_reach(net, bands=1).stride == 2 ** len(widths)
+    assert net.stride == measure_reach(nn.Sequential(net), bands=1).stride == 2 ** len(widths)
 
 
 @pytest.mark.parametrize(

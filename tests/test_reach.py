@@ -44,6 +44,24 @@ def test_pooling_by_four_gives_a_stride_of_four() -> None:
     assert 8 <= reach.halo <= 16
 
 
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        pytest.param(4, 4, id="true"),
+        pytest.param(8, 8, id="a multiple, which is as exact"),
+        pytest.param(2, 4, id="too small"),
+        pytest.param(3, 4, id="none of the steps"),
+        pytest.param((4, 4), 4, id="a pair, as of a convolution"),
+    ],
+)
+def test_a_stride_that_a_network_tells_is_tried_first_and_only_believed_when_it_holds(
+    told: object, found: int
+) -> None:
+    net = Hourglass()
+    net.stride = told  # type: ignore[assignment]
+    assert measure_reach(net, 3) == Reach(measure_reach(Hourglass(), 3).halo, found)
+
+
 def test_a_mean_over_the_window_has_no_halo() -> None:
     assert measure_reach(Pooled(), 3) == Reach(None, 1)
 

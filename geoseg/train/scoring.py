@@ -36,6 +36,7 @@ __all__ = [
     "scores",
     "with_image_scores",
     "with_scores",
+    "without",
 ]
 
 
@@ -64,7 +65,7 @@ def score_maps(
         found = _indices(predict(image, model, gsd="native", device=device).values, card)
         truth = scene.read_labels((slice(0, scene.shape[0]), slice(0, scene.shape[1])))
         left_out = (found == IGNORE) | np.isin(truth, unscored)
-        matrix.update(np.where(left_out, IGNORE, truth), _without(found, unscored))
+        matrix.update(np.where(left_out, IGNORE, truth), without(found, unscored))
     return matrix
 
 
@@ -142,15 +143,27 @@ def score_windows(
         scores = model.logits(found.pixels, found.nodata)
         truth = found.labels.where(valid, IGNORE).numpy()
         truth = np.where(np.isin(truth, unscored), IGNORE, truth)
-        matrix.update(truth, _without(scores.argmax(1).cpu().numpy(), unscored))
+        matrix.update(truth, without(scores.argmax(1).cpu().numpy(), unscored))
     return matrix
 
 
-def _without(found: NDArray[Any], unscored: Sequence[int]) -> NDArray[Any]:
+def without(found: NDArray[Any], unscored: Sequence[int]) -> NDArray[Any]:
     """What was found without classes that do not count: they are misses of the true class alone.
 
     As a class of its own such a one would have false alarms and nothing to find, and its IoU of 0
     would go into the mean.
+
+    Parameters
+    ----------
+    found : ndarray of int
+        Class indices, any shape.
+    unscored : sequence of int
+        Indices that do not count.
+
+    Returns
+    -------
+    ndarray
+        The same with `IGNORE` in their place.
     """
     return np.where(np.isin(found, unscored), IGNORE, found)
 
