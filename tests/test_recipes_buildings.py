@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,8 @@ from geoseg.metrics import ConfusionMatrix
 from geoseg.raster import open_raster
 from geoseg.recipes import find_recipe, train_files
 from geoseg.recipes.fcn_buildings import RECIPE
-from geoseg.train import Settings, changed
+from geoseg.train import Settings, change, changed, fit
 from geoseg.train.readers import massachusetts_buildings
-from geoseg.train.svm import fit_pixels
 from tests.fixtures_published import building_labels, fake_massachusetts
 
 VARIANTS = ("fcn", "patch", "svm")
@@ -160,8 +160,40 @@ def test_the_same_seed_fits_the_same_machine_and_progress_is_told(
 
 def test_the_kernel_is_as_wide_as_stated(root: Path, tmp_path: Path) -> None:
     settings = replace(RECIPE.chosen("svm", "quick"), options={"gamma": 7.5})
-    model = fit_pixels(settings, massachusetts_buildings(root), tmp_path / "svm.safetensors")
+    model = fit(settings, massachusetts_buildings(root), tmp_path / "svm.safetensors")
     assert model.card.options["gamma"] == 7.5
+    assert change(RECIPE.chosen("svm"), ["gamma=7.5"]).options == settings.options
+
+
+def test_a_machine_has_a_report_without_steps(root: Path, tmp_path: Path) -> None:
+    settings, report = RECIPE.chosen("svm", "quick"), tmp_path / "report"
+    data = massachusetts_buildings(root)
+    model = fit(settings, data, tmp_path / "svm.safetensors", report=report)
+    page = (report / "index.html").read_text()
+    names = {each.name for each in report.iterdir()}
+    assert {"samples.png", "confusion.png", "scores.csv", "run.json"} <= names
+    assert not names & {"history.csv", "curves.png", "first_batch.png"}
+    assert not any(name in page for name in ("history.csv", "curves.png", "first_batch.png"))
+    assert "Network svm with" in page
+    assert " steps, finished" not in page
+    told = json.loads((report / "run.json").read_text())
+    assert told["finished"]
+    assert told["metrics"] == model.card.metrics
+    with pytest.raises(UserError, match=r"report is the report of the model svm.safetensors"):
+        fit(settings, data, tmp_path / "other.safetensors", report=report)
+
+
+def test_a_machine_is_fitted_by_one_process_and_has_one_task(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, out = RECIPE.chosen("svm", "quick"), tmp_path / "svm.safetensors"
+    data = massachusetts_buildings(root)
+    with pytest.raises(UserError, match=r"network 'svm' has one head, and .* leave classmate out"):
+        fit(settings, data, out, classmate=data)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"torchrun started 2 processes, but .* without torchrun"):
+        fit(settings, data, out)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_machine_replaces_nothing_and_takes_no_number_of_vectors(

@@ -23,7 +23,6 @@ from geoseg.recipes.recipe import Published, Recipe
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, change, fit, read_dataset
 from geoseg.train.labels import FILE_NAME
-from geoseg.train.svm import fit_pixels
 
 __all__ = ["RECIPES", "Published", "Recipe", "describe", "find_recipe", "overview", "train_files"]
 
@@ -126,8 +125,6 @@ def train_files(
     first, second = _read(read, Path(fspath(data)), own.get("root")), None
     if "classmate" in own:
         second = _read(found.read_classmate or read, Path(own["classmate"]), None)
-    if chosen.net == "svm" and second is None:
-        return fit_pixels(chosen, first, out, device=device, on_progress=on_progress)
     return fit(
         chosen,
         first,

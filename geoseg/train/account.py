@@ -10,12 +10,13 @@ from typing import Any
 from geoseg import page
 from geoseg.card import Card
 from geoseg.metrics import ConfusionMatrix
+from geoseg.segmenter import Segmenter
 from geoseg.train.dataset import Dataset
 from geoseg.train.pictures import told_bands
 from geoseg.train.published import Published
 from geoseg.train.settings import Settings
 
-__all__ = ["Account", "page_of"]
+__all__ = ["Account", "account_of", "page_of"]
 
 PARTS = {"held_out": "held-out", "validation": "validation"}
 """Scored scenes in words; those first that a run knows least about."""
@@ -26,6 +27,9 @@ METRICS = {
     "pixels": "pixels",
 }
 """Scores of a card in words; others are told by their own names."""
+
+OF_IMAGES = {"micro_f1": "micro-F1 of images", "average_accuracy": "decisions about images"}
+"""Scores that come first where images are what is classified, in words."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class Account:
         """Name of the scored part that the run knew least about; empty where there is none."""
         return next((part for part in PARTS if part in (self.matrices or {})), "")
 
+    @property
+    def stepwise(self) -> bool:
+        """Whether the network learns step by step; a support vector machine is fitted at once."""
+        return self.settings.net != "svm"
+
     def facts(self) -> dict[str, Any]:
         """What the run is, for JSON."""
         card = self.card
@@ -89,22 +98,31 @@ class Account:
         }
 
 
+def account_of(
+    settings: Settings, data: Dataset, model: Segmenter, published: Published | None
+) -> Account:
+    """The account of a run before its first step."""
+    parameters = sum(each.numel() for each in model.net.parameters())
+    return Account(settings, data, model.card, parameters, str(model.device), published)
+
+
 def page_of(run: Account) -> str:
     """The page, in HTML; pictures and tables that it names lie beside it."""
     state = "under way, or stopped" if run.matrices is None else "finished"
+    steps = f"{run.step:,} of {run.settings.steps:,} steps, {state}. " if run.stepwise else ""
     return page.page(
         f"Training of {run.data.name}",
         [
             page.paragraph(
-                f"{run.step:,} of {run.settings.steps:,} steps, {state}. Network "
-                f"{run.settings.net} with {run.parameters:,} parameters, on {run.device}."
+                f"{steps}Network {run.settings.net} with {run.parameters:,} parameters, on "
+                f"{run.device}."
             ),
             page.numbers(_headline(run)),
             page.section("How it went", _curves(run)),
             page.section("Scores", _scores(run)),
             page.section("Beside the paper", _comparison(run)),
             page.section("Samples", _samples(run)),
-            page.section("The first batch", [_first_batch(run)]),
+            page.section("The first batch", _first_batch(run)),
             page.section("Data", _told_data(run)),
             page.section("Settings", _told_settings(run)),
             page.section("Files", [page.bullets(_files(run))]),
@@ -116,7 +134,13 @@ def _headline(run: Account) -> list[tuple[str, str]]:
     """The numbers that matter most at this point."""
     if run.matrices and run.decisive:
         matrix, part = run.matrices[run.decisive], PARTS[run.decisive]
+        of_images = run.card.metrics[run.decisive].get("of_images", {})
         return [
+            *(
+                (f"{word}, {part}", page.number(of_images[key]))
+                for key, word in OF_IMAGES.items()
+                if key in of_images
+            ),
             (f"mIoU, {part}", page.number(matrix.miou())),
             (f"overall accuracy, {part}", page.number(matrix.accuracy())),
             ("pixels scored", page.number(int(matrix.support().sum()))),
@@ -129,6 +153,8 @@ def _headline(run: Account) -> list[tuple[str, str]]:
 
 
 def _curves(run: Account) -> list[str]:
+    if not run.stepwise:
+        return []
     if not run.history:
         return [page.paragraph("Nothing to show yet.")]
     note = "Loss: mean over the steps since the point before."
@@ -220,12 +246,14 @@ def _samples(run: Account) -> list[str]:
     return [page.figure("samples.png", note)]
 
 
-def _first_batch(run: Account) -> str:
+def _first_batch(run: Account) -> list[str]:
+    if not run.stepwise:
+        return []
     note = (
         "Windows as the network learns from them at its first step, changed at random, beside "
         f"their labels; the image shows {told_bands(run.card.bands)}."
     )
-    return page.figure("first_batch.png", note)
+    return [page.figure("first_batch.png", note)]
 
 
 def _told_data(run: Account) -> list[str]:
@@ -298,9 +326,10 @@ def _worded(value: Any) -> str:
 
 
 def _files(run: Account) -> list[tuple[str, str]]:
+    history = [("history.csv", "loss, learning rate and validation scores by step")]
     scores = [("scores.csv", "scores of each class")] if run.decisive else []
     return [
-        ("history.csv", "loss, learning rate and validation scores by step"),
+        *(history if run.stepwise else []),
         *scores,
         ("run.json", "settings, data, network and scores"),
     ]

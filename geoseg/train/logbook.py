@@ -100,10 +100,8 @@ class Logbook:
     def __init__(self, folder: Path, out: Path, account: Account) -> None:
         self._folder, self._out, self._account = folder, out, account
 
-    def begin(
-        self, step: int, history: Sequence[Mapping[str, Any]], values: Tensor, labels: Tensor
-    ) -> None:
-        """Show what the first step learns from, before it does.
+    def begin(self, step: int, history: Sequence[Mapping[str, Any]]) -> None:
+        """Make the folder, and the page of a run that is under way.
 
         Parameters
         ----------
@@ -111,22 +109,29 @@ class Logbook:
             Steps done so far, in a run that goes on.
         history : sequence of mapping
             Rows so far, with ``step`` and ``loss``, some with ``miou`` and ``overall_accuracy``.
-        values : Tensor of float32, shape (B, C, h, w)
-            Normalised.
-        labels : Tensor of int64, shape (B, h, w)
         """
-        card = self._account.card
         told = [*history, *self._told_before(step)]  # the latter are of the same steps and finer
         rows = {int(row["step"]): {**_known(row), "step": int(row["step"])} for row in told}
         self._account = replace(self._account, step=step, history=[rows[n] for n in sorted(rows)])
         self._losses: list[float] = []
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write_facts()
-        with self._whole("first_batch.png") as path:
-            draw_batch(values, labels, card.bands, card.classes, path)
         self._events = Events(self._folder, step)
         self._write_history()
         self.show()
+
+    def show_batch(self, values: Tensor, labels: Tensor) -> None:
+        """Show what the first step learns from, before it does.
+
+        Parameters
+        ----------
+        values : Tensor of float32, shape (B, C, h, w)
+            Normalised.
+        labels : Tensor of int64, shape (B, h, w)
+        """
+        card = self._account.card
+        with self._whole("first_batch.png") as path:
+            draw_batch(values, labels, card.bands, card.classes, path)
 
     def _told_before(self, step: int) -> list[dict[str, float]]:
         """Rows of an earlier part of the run, up to where it goes on."""
@@ -204,6 +209,8 @@ class Logbook:
 
     def _write_history(self) -> None:
         history = self._account.history
+        if not self._account.stepwise:
+            return
         rows = [{HISTORY[name]: value for name, value in row.items()} for row in history]
         self._write_rows("history.csv", list(HISTORY.values()), rows)
 

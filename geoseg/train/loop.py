@@ -20,16 +20,17 @@ from geoseg.devices import find_devices
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
 from geoseg.train import averaging, checkpoint, scoring
-from geoseg.train.account import Account
+from geoseg.train.account import account_of
 from geoseg.train.checkpoint import State
 from geoseg.train.dataset import Dataset
 from geoseg.train.feed import Drawn
 from geoseg.train.logbook import Logbook, refuse_other_report
 from geoseg.train.prepare import Run, begin, optimiser_of, prepare, start_from
-from geoseg.train.processes import joined
+from geoseg.train.processes import joined, refuse_several
 from geoseg.train.published import Published
 from geoseg.train.settings import Settings
 from geoseg.train.stated_loss import image_labels
+from geoseg.train.svm import fit_pixels
 
 __all__ = ["Progress", "fit"]
 
@@ -102,6 +103,13 @@ def fit(
     folder = None if report is None else Path(fspath(report))
     if folder is not None:
         refuse_other_report(folder, path, resume)
+    if settings.net == "svm":
+        if classmate is not None:
+            raise UserError(
+                f"network 'svm' has one head, and {classmate.name} is a second task; leave "
+                "classmate out"
+            )
+        return _fit_machine(settings, data, path, folder, device, on_progress or _nobody, published)
     with (
         joined(find_devices(device)[0]) as group,
         _own_randomness(settings.seed, group.device),
@@ -113,8 +121,9 @@ def fit(
         if resumed:
             _go_on(run, state, saved)
         if folder is not None and group.leads:
-            logbook = Logbook(folder, path, _account(run, published))
-            logbook.begin(state.step, state.history, *_first_batch(run))
+            logbook = Logbook(folder, path, account_of(settings, data, run.model, published))
+            logbook.begin(state.step, state.history)
+            logbook.show_batch(*_first_batch(run))
             run = replace(run, logbook=logbook)
         if not resumed:
             _begin_anew(run, state)
@@ -124,21 +133,45 @@ def fit(
             _take_average(run, state)
         if not group.leads:
             return run.model
-        trained = _with_history(run, state)
-        matrices = scoring.score_parts(trained, run.data, device)
-        trained = scoring.with_scores(trained, matrices)
-        trained = scoring.with_image_scores(trained, run.data, settings)
-        trained.save(path)
-        if run.logbook:
-            run.logbook.finish(trained, matrices, device)
+        trained = _finish(_with_history(run, state), settings, data, path, run.logbook, device)
         saved.unlink(missing_ok=True)
     return trained
 
 
-def _account(run: Run, published: Published | None) -> Account:
-    parameters = sum(each.numel() for each in run.model.net.parameters())
-    device = str(run.group.device)
-    return Account(run.settings, run.data, run.model.card, parameters, device, published)
+def _fit_machine(
+    settings: Settings,
+    data: Dataset,
+    path: Path,
+    folder: Path | None,
+    device: str,
+    tell: Progress,
+    published: Published | None,
+) -> Segmenter:
+    """The same for a support vector machine, which takes no steps."""
+    refuse_several("a support vector machine is fitted at once")
+    model, logbook = fit_pixels(settings, data, tell), None
+    if folder is not None:
+        logbook = Logbook(folder, path, account_of(settings, data, model, published))
+        logbook.begin(0, [])
+    return _finish(model, settings, data, path, logbook, device)
+
+
+def _finish(
+    model: Segmenter,
+    settings: Settings,
+    data: Dataset,
+    path: Path,
+    logbook: Logbook | None,
+    device: str,
+) -> Segmenter:
+    """Score the model, write it and tell of it."""
+    matrices = scoring.score_parts(model, data, device)
+    trained = scoring.with_scores(model, matrices)
+    trained = scoring.with_image_scores(trained, data, settings)
+    trained.save(path)
+    if logbook:
+        logbook.finish(trained, matrices, device)
+    return trained
 
 
 def _first_batch(run: Run) -> tuple[Tensor, Tensor]:

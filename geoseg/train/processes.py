@@ -29,7 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from geoseg.errors import UserError
 
-__all__ = ["Group", "joined", "leads"]
+__all__ = ["Group", "joined", "leads", "refuse_several"]
 
 PATIENCE = timedelta(days=1)  # while the first process scores, the others wait
 
@@ -124,6 +124,20 @@ def joined(device: torch.device) -> Iterator[Group]:
             yield Group(distributed.get_rank(), distributed.get_world_size(), own)
     finally:
         distributed.destroy_process_group()
+
+
+def refuse_several(because: str) -> None:
+    """Refuse several processes where one does the work.
+
+    Raises
+    ------
+    UserError
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, but {because}; start it "
+            "without torchrun"
+        )
 
 
 def leads() -> bool:

@@ -187,7 +187,9 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     settings : Settings
     values : mapping
         By name: of a setting, of a field of `Augmentation`, or an option of the schedule or of the
-        network. With another network or schedule, options of the one before are dropped.
+        network. With another network or schedule, options of the one before are dropped. A name
+        that the network and the augmentation share, as "gamma" of the kernel of a support vector
+        machine and of images, is the network's.
 
     Raises
     ------
@@ -199,11 +201,11 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     net, schedule = own.get("net", settings.net), own.get("schedule", settings.schedule)
     kept = settings.options if net == settings.net else {}
     paced = settings.schedule_options if schedule == settings.schedule else {}
-    augment = replace(settings.augment, **_taken(rest, settings.augment))
+    known = _net_options(net)
+    augment = replace(settings.augment, **_taken(rest, settings.augment, but=known))
     of_schedule = asdict(schedule_of(schedule))  # type: ignore[call-overload]
     named = [key for key in of_schedule if key in rest]
     paced = {**paced, **{key: _typed(key, rest.pop(key), of_schedule[key]) for key in named}}
-    known = _net_options(net)
     unknown = sorted(set(rest) - set(known))
     if unknown:
         own_names = [each.name for each in fields(settings) if each.name not in MAPPINGS]

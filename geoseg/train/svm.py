@@ -1,8 +1,8 @@
 """Fit a support vector machine to single pixels: the baseline that ignores the surroundings.
 
 E. Maggiori et al. (IGARSS 2016) draw 1000 random training pixels of each class and take a Gaussian
-kernel. Of its parameters they tell nothing. `fit_pixels` does the same from a data set to a model
-file; in parts it is::
+kernel. Of its parameters they tell nothing. `fit_pixels` does the same with a data set; in parts it
+is::
 
     pixels, labels = draw_pixels(data.training, classes=2, per_class=1000, rng=default_rng(0))
     net = fit_svm(pixels / 255, labels)
@@ -20,8 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,10 +32,8 @@ from geoseg.nets.scores import count_maps
 from geoseg.nets.svm import RBFSVM
 from geoseg.progress import Emit
 from geoseg.segmenter import Segmenter
-from geoseg.train.checkpoint import refuse_to_replace
 from geoseg.train.dataset import Dataset, measure
 from geoseg.train.prepare import as_model, normalisation
-from geoseg.train.scoring import score_parts, with_scores
 from geoseg.train.settings import Settings
 from geoseg.windows import tiles
 
@@ -46,15 +42,8 @@ __all__ = ["draw_pixels", "facts_of", "fit_pixels", "fit_svm"]
 SIDE = 1024  # pixels read at a time
 
 
-def fit_pixels(
-    settings: Settings,
-    data: Dataset,
-    out: str | PathLike[str],
-    *,
-    device: str = "auto",
-    on_progress: Emit | None = None,
-) -> Segmenter:
-    """Fit a machine to pixels of a data set and write it as a model file, as `fit` does networks.
+def fit_pixels(settings: Settings, data: Dataset, on_progress: Emit) -> Segmenter:
+    """Fit a machine to pixels of a data set, as `geoseg.train.fit` does.
 
     Parameters
     ----------
@@ -63,42 +52,33 @@ def fit_pixels(
         `mean` and `std`; `gamma` among its `options` is that of the kernel. What is about descents
         along gradients has no meaning.
     data : Dataset
-    out : path-like
-        The model file.
-    device : str
-        As for `geoseg.predict`, when the held-out scenes are scored.
-    on_progress : callable, optional
+    on_progress : callable
         Called with a dict at the start and once the machine is fitted.
 
     Returns
     -------
     Segmenter
-        As `geoseg.train.fit`.
+        Without scores.
 
     Raises
     ------
     UserError
-        When `out` is in the way, scikit-learn is missing or a class has no training pixel.
+        When scikit-learn is missing or a class has no training pixel.
     """
-    path, tell = Path(fspath(out)), on_progress or (lambda event: None)
-    refuse_to_replace(path, resume=False)
     if "vectors" in settings.options:
         raise UserError(
             f"vectors={settings.options['vectors']}: how many pixels support a machine follows "
             "from them; leave it out"
         )
     event = {"total": 1, "unit": "machine"}
-    tell({"event": "start", **event})
+    on_progress({"event": "start", **event})
     statistics, rng = measure(data), np.random.default_rng(settings.seed)
     pixels, labels = draw_pixels(data.training, len(data.classes), settings.batch, rng)
     mean, std = (np.array(each) for each in normalisation(settings, statistics))
     net = fit_svm((pixels - mean) / std, labels, gamma=settings.options.get("gamma"))
-    tell({"event": "progress", "done": 1, **event})
+    on_progress({"event": "progress", "done": 1, **event})
     options = {"in_channels": len(data.bands), "classes": len(data.classes), **facts_of(net)}
-    model = as_model(settings, data, statistics, net, options)
-    model = with_scores(model, score_parts(model, data, device))
-    model.save(path)
-    return model
+    return as_model(settings, data, statistics, net, options)
 
 
 def fit_svm(
