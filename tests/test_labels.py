@@ -211,7 +211,10 @@ def test_masks_are_read_by_the_colours_of_their_classes(
     expected[9, 9] = IGNORE
     scene = data.training[0]
     np.testing.assert_array_equal(scene.read_labels(whole(scene)), expected)
-    assert caplog.messages == ["labels of no class are ignored: #ff1403 (1 pixels)"]
+    path = masked / "labels" / "a.tif"
+    assert caplog.messages == [
+        f"labels of no class are ignored wherever they are, first in {path}: #ff1403 (1 pixels)"
+    ]
 
 
 def test_a_mask_of_one_band_has_no_colours(masked: Path) -> None:
@@ -221,7 +224,7 @@ def test_a_mask_of_one_band_has_no_colours(masked: Path) -> None:
         np.ones((1, 10, 12), np.uint8),
         (UTM, from_origin(0, 100, 10, 10)),
     )
-    with pytest.raises(UserError, match=r"a.tif has 1 bands .* labels have 3 on the image's own"):
+    with pytest.raises(UserError, match=r"a.tif has 1 bands .* labels have 3 of the image's size"):
         read_dataset(masked)
 
 

@@ -174,7 +174,7 @@ def test_the_scale_of_gradients_is_kept(tmp_path: Path) -> None:
             scaler.step(state.optimiser)
             scaler.update()
         states.append(state)
-    save(states[0], tmp_path / "c", {})
+    save(states[0], tmp_path / "c", {"settings": {}, "data": {}})
     restore(states[1], tmp_path / "c")
     assert states[1].scaler.state_dict() == states[0].scaler.state_dict()
     assert states[1].scaler.get_scale() == 16.0

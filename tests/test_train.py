@@ -300,8 +300,9 @@ def stepped(seed: int, steps: int) -> State:
 def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:
     state, fresh = stepped(0, 3), stepped(1, 0)
     state.history.append({"step": 2, "miou": 0.5})
-    save(state, tmp_path / "c", {"name": "x"})
-    assert restore(fresh, tmp_path / "c") == {"name": "x"}
+    facts = {"settings": {"lr": 0.1}, "data": {"name": "x"}}
+    save(state, tmp_path / "c", facts)
+    assert restore(fresh, tmp_path / "c") == facts
     assert (fresh.step, fresh.history) == (3, state.history)
     assert list(tmp_path.iterdir()) == [tmp_path / "c"]
     for one, other in zip(state.net.parameters(), fresh.net.parameters(), strict=True):
@@ -318,11 +319,12 @@ def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:
         lambda path: path.write_bytes(b"pickle"),
         lambda path: save_file(load_file(path), path),  # without its header
         lambda path: save_file(load_file(path), path, {"geoseg-training": "{"}),
+        lambda path: save(stepped(0, 1), path, {"settings": {}}),  # of what data it does not say
     ],
 )
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     path = tmp_path / "c"
-    save(stepped(0, 1), path, {})
+    save(stepped(0, 1), path, {"settings": {}, "data": {}})
     harm(path)
     with pytest.raises(UserError, match=r"does not fit this run or is damaged .*; delete it"):
         restore(stepped(0, 0), path)

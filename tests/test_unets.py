@@ -20,7 +20,7 @@ from geoseg.errors import UserError
 from geoseg.nets.fold import fold_batch_norms
 from geoseg.nets.inception import Block, UNetInceptionResNetV2
 from geoseg.nets.unet import UNet
-from geoseg.nets.unet_resnet import UNetResNet34, load_torchvision
+from geoseg.nets.unet_resnet import UNetResNet34
 from geoseg.reach import Reach, measure_reach
 from geoseg.segmenter import Segmenter
 from geoseg.train.prepare import start_from
@@ -369,7 +369,7 @@ def test_torchvision_weights_give_the_features_of_torchvision(
     state = torchvision_state(widths, blocks)
     net = UNetResNet34(3, 2, widths=widths, blocks=blocks, variant=variant).eval()
     before = copy.deepcopy(net.decoder.state_dict())
-    load_torchvision(net, state)
+    net.load_torchvision(state)
     image = torch.randn(2, 3, 64, 96)
     features, _ = decoded(net, image)
     torch.testing.assert_close(features, torchvision_features(image, state, act))
@@ -381,7 +381,7 @@ def test_the_whole_of_resnet_34_has_a_place() -> None:
     state = torchvision_state(widths, blocks)
     assert len(state) == 218  # entries of torchvision's file
     net = UNetResNet34(3, 7, variant="torchvision")
-    load_torchvision(net, state)
+    net.load_torchvision(state)
     own = net.state_dict()
     assert torch.equal(own["stages.3.2.residual.3.weight"], state["layer4.2.conv2.weight"])
     assert torch.equal(own["stages.1.0.shortcut.1.bias"], state["layer2.0.downsample.1.bias"])
@@ -392,7 +392,7 @@ def test_bands_that_are_all_alike_are_the_grey_image(bands: int) -> None:
     torch.manual_seed(0)
     state = torchvision_state([4] * 4, [1] * 4)
     net = UNetResNet34(bands, 2, widths=[4] * 4, blocks=[1] * 4, variant="torchvision").eval()
-    load_torchvision(net, state)
+    net.load_torchvision(state)
     grey = torch.randn(1, 1, 64, 64)
     features, _ = decoded(net, grey.expand(-1, bands, -1, -1))
     expected = torchvision_features(grey.expand(-1, 3, -1, -1), state, F.relu)
@@ -403,7 +403,7 @@ def test_old_files_without_counts_of_batches_are_taken() -> None:
     state = torchvision_state([4] * 4, [1] * 4)
     old = {name: each for name, each in state.items() if "num_batches" not in name}
     net = UNetResNet34(3, 2, widths=[4] * 4, blocks=[1] * 4, variant="torchvision")
-    load_torchvision(net, old)
+    net.load_torchvision(old)
     assert torch.equal(net.stem[1].running_mean, state["bn1.running_mean"])
 
 
@@ -427,7 +427,7 @@ def test_weights_of_another_network_are_refused(
     small = {"widths": [4] * 4, "blocks": [1] * 4, "variant": "torchvision"}
     net = UNetResNet34(3, 2, **(small | options))
     with pytest.raises(UserError, match=message):
-        load_torchvision(net, torchvision_state([4] * 4, [1] * 4) | change)
+        net.load_torchvision(torchvision_state([4] * 4, [1] * 4) | change)
 
 
 # Options.
@@ -464,7 +464,7 @@ def test_training_starts_from_a_file_of_torchvision_weights(tmp_path: Path) -> N
     save_file(state, tmp_path / "resnet34.safetensors")
     options = {"widths": (4, 4, 6, 6), "blocks": (1, 1, 1, 1), "variant": "torchvision"}
     one, other = (UNetResNet34(3, 2, **options) for _ in range(2))
-    load_torchvision(one, state)
+    one.load_torchvision(state)
     start_from(other, str(tmp_path / "resnet34.safetensors"))
     encoder = [name for name in one.state_dict() if name.startswith(("stem", "stages"))]
     assert len(encoder) > 20

@@ -34,7 +34,7 @@ from geoseg.nets.decoder import SKIPS, Decoder, head, refuse_widths
 from geoseg.nets.fresh import initialise
 from geoseg.nets.options import refuse_depths, refuse_unknown
 
-__all__ = ["UNetResNet34", "load_torchvision"]
+__all__ = ["UNetResNet34"]
 
 VARIANTS = ("paper", "torchvision_elu", "torchvision")
 STAGES = 4
@@ -110,6 +110,47 @@ class UNetResNet34(nn.Module):
         logits: Tensor = self.head(self.decoder(features, (*kept[-2::-1], None, None)))
         return logits
 
+    def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
+        """Start the encoder from the weights of torchvision's ResNet-34; the decoder stays.
+
+        Where the network does not see three bands, each band's kernels of the first convolution
+        become the sum of the three stored ones over the number of bands: whatever the bands are and
+        in which order, an image whose bands are all alike gives the features of the grey image it
+        shows. Three bands are taken as red, green and blue, and should be normalised as the weights
+        want it. The network must be of the variant "torchvision" or "torchvision_elu".
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            By torchvision's names (``layer1.0.conv1.weight``). The classifier ``fc`` is not used.
+            Counts of batches (``num_batches_tracked``), which old files lack, may be missing.
+
+        Raises
+        ------
+        UserError
+            When the network is of another variant, or names or shapes of the weights are others.
+        """
+        if self.variant == "paper":
+            raise UserError(
+                "the variant 'paper' has other layers than torchvision's weights are for; build "
+                "the network with variant 'torchvision' or 'torchvision_elu'"
+            )
+        own = self.state_dict()
+        names = {name: theirs for name in own if (theirs := _torchvision_name(name))}
+        _refuse_other_names(set(names.values()), set(state))
+        found = {name: state[theirs] for name, theirs in names.items() if theirs in state}
+        for name, weights in found.items():
+            expected = tuple(own[name].shape)
+            if name == FIRST:
+                expected = (expected[0], RGB, *expected[2:])
+            if tuple(weights.shape) != expected:
+                raise UserError(
+                    f"{names[name]} has the shape {tuple(weights.shape)} where the network needs "
+                    f"{expected}; build the network with the widths and blocks of the weights"
+                )
+        found[FIRST] = _for_bands(found[FIRST], own[FIRST].shape[1])
+        self.load_state_dict(own | found)
+
 
 class Unit(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut, activated after their sum."""
@@ -169,50 +210,6 @@ def _normalised(inputs: int, width: int, kernel: int, stride: int) -> tuple[nn.M
 
 def _activation(variant: str) -> nn.Module:
     return nn.ReLU() if variant == "torchvision" else nn.ELU()
-
-
-def load_torchvision(net: UNetResNet34, state: Mapping[str, Tensor]) -> None:
-    """Start an encoder from the weights of torchvision's ResNet-34, in place.
-
-    Where the network does not see three bands, each band's kernels of the first convolution become
-    the sum of the three stored ones over the number of bands: whatever the bands are and in which
-    order, an image whose bands are all alike gives the features of the grey image it shows. Three
-    bands are taken as red, green and blue, and should be normalised as the weights want it.
-
-    Parameters
-    ----------
-    net : UNetResNet34
-        Of the variant "torchvision" or "torchvision_elu", of any number of bands. Its decoder is
-        left as it is.
-    state : mapping of str to Tensor
-        By torchvision's names (``layer1.0.conv1.weight``). The classifier ``fc`` is not used.
-        Counts of batches (``num_batches_tracked``), which old files lack, may be missing.
-
-    Raises
-    ------
-    UserError
-        When the network is of another variant, or names or shapes of the weights are others.
-    """
-    if net.variant == "paper":
-        raise UserError(
-            "the variant 'paper' has other layers than torchvision's weights are for; build the "
-            "network with variant 'torchvision' or 'torchvision_elu'"
-        )
-    own = net.state_dict()
-    names = {name: theirs for name in own if (theirs := _torchvision_name(name))}
-    _refuse_other_names(set(names.values()), set(state))
-    found = {name: state[theirs] for name, theirs in names.items() if theirs in state}
-    for name, weights in found.items():
-        expected = tuple(own[name].shape)
-        if name == FIRST:
-            expected = (expected[0], RGB, *expected[2:])
-        if tuple(weights.shape) != expected:
-            raise UserError(
-                f"{names[name]} has the shape {tuple(weights.shape)} where the network needs "
-                f"{expected}; build the network with the widths and blocks of the weights"
-            )
-    found[FIRST] = _for_bands(found[FIRST], own[FIRST].shape[1])
-    net.load_state_dict(own | found)
 
 
 def _torchvision_name(name: str) -> str | None:

@@ -125,7 +125,7 @@ def restore(state: State, path: Path) -> dict[str, Any]:
             state.average.load_state_dict(_below("average", tensors))
         _restore_optimiser(state.optimiser, _below("optimiser", tensors))
         _restore_rest(state, header)
-        facts: dict[str, Any] = header["facts"]
+        facts = {part: header["facts"][part] for part in ("settings", "data")}
     except (SafetensorError, OSError, LookupError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path} does not fit this run or is damaged ({str(error).splitlines()[0]}); delete "

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from os import PathLike, fspath
@@ -17,9 +15,10 @@ import xarray as xr
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
-from geoseg.raster import grid_of, open_dataset, open_raster, open_stack
+from geoseg.raster import open_dataset, open_raster, open_stack
 from geoseg.train.dataset import Dataset
-from geoseg.train.decode import Codes, Palette, told
+from geoseg.train.decode import Codes, Palette
+from geoseg.train.readers.files import LabelFiles
 from geoseg.train.spec import PARTS, Spec, Split, read_spec
 from geoseg.train.vectors import Meaning, read_polygons
 
@@ -27,8 +26,6 @@ __all__ = ["FILE_NAME", "read_dataset"]
 
 FILE_NAME = "dataset.yaml"
 """The file that is looked for when a folder is given."""
-
-log = logging.getLogger(__name__)
 
 
 def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = None) -> Dataset:
@@ -71,16 +68,18 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
 
 
 def _open_scenes(folder: Path, spec: Spec) -> Iterator[tuple[Path, Scene]]:
-    strange: Counter[str] = Counter()
-    drawn = cache(read_polygons)  # a file of polygons may be that of all images
+    labelled = _labeller(spec.meaning)
     for images, labels in _pairs(folder, spec):
         pixels = _pixels(images, list(spec.bands.values()))
-        if isinstance(spec.meaning, Meaning):
-            yield images[0], Scene(pixels, drawn(labels, spec.meaning).on(pixels))
-        else:
-            yield images[0], Scene(pixels, _decoded(labels, pixels, spec.meaning, strange))
-    if strange:
-        log.warning("labels of no class are ignored: %s", told(strange))
+        yield images[0], labelled(pixels, labels)
+
+
+def _labeller(meaning: Meaning | Codes | Palette) -> Callable[[xr.DataArray, Path], Scene]:
+    """What joins an image with its file of labels."""
+    if not isinstance(meaning, Meaning):
+        return LabelFiles(meaning).scene
+    drawn = cache(read_polygons)  # a file of polygons may be that of all images
+    return lambda pixels, labels: Scene(pixels, drawn(labels, meaning).on(pixels))
 
 
 def _pixels(images: Sequence[Path], numbers: Sequence[Any]) -> xr.DataArray:
@@ -140,22 +139,6 @@ def _by_name(files: Sequence[Sequence[Path]], patterns: Sequence[str]) -> list[d
         for found, ending in zip(files, endings, strict=True)
     ]
     return begun if all(each.keys() == begun[0].keys() for each in begun) else whole
-
-
-def _decoded(
-    path: Path, image: xr.DataArray, decode: Codes | Palette, strange: Counter[str]
-) -> xr.DataArray:
-    """Class indices of a label raster; marks of no class are `IGNORE` and added up."""
-    marks = open_raster(path)
-    bands = 3 if isinstance(decode, Palette) else 1
-    if len(marks) != bands or grid_of(marks) != grid_of(image):
-        raise UserError(
-            f"{path} has {len(marks)} bands on a grid of {marks.shape[1:]} pixels, {image.name} "
-            f"is on one of {image.shape[1:]}; labels have {bands} on the image's own grid"
-        )
-    indices, others = decode(marks.values)
-    strange.update(others)
-    return marks[0].copy(data=indices)
 
 
 def _cut(scene: Scene, stem: str, split: Split | None) -> Iterator[tuple[str, Scene]]:

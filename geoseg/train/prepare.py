@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from geoseg import nets
 from geoseg.errors import UserError
-from geoseg.nets.unet_resnet import UNetResNet34, load_torchvision
 from geoseg.segmenter import METADATA_KEY, Segmenter, load
 from geoseg.train import averaging
 from geoseg.train.checkpoint import State
@@ -148,7 +147,7 @@ def start_from(net: nn.Module, path: str) -> None:
     path : str
         A model file, the name of a shipped model, or plain weights: a ``.safetensors`` file without
         a card, whose names are those of the network, or torchvision's for a ResNet-34 encoder in
-        one of torchvision's variants (see `geoseg.nets.unet_resnet.load_torchvision`).
+        one of torchvision's variants (see `UNetResNet34.load_torchvision`).
 
     Raises
     ------
@@ -156,8 +155,8 @@ def start_from(net: nn.Module, path: str) -> None:
         When there is no such file, or none of its weights fit.
     """
     plain = _plain_weights(path)
-    if plain is not None and isinstance(net, UNetResNet34) and TORCHVISION in plain:
-        load_torchvision(net, plain)
+    if plain is not None and TORCHVISION in plain and hasattr(net, "load_torchvision"):
+        cast(Any, net).load_torchvision(plain)
         log.info("the encoder has the weights of %s", path)
         return
     own, given = net.state_dict(), load(path).net.state_dict() if plain is None else plain

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
+from geoseg.train.reservoir import Reservoir
 from geoseg.windows import Box, Windows, tiles
 
 __all__ = ["Equibatch", "Sample", "Sampler", "Stratified", "Uniform", "UniformScene"]
@@ -229,31 +230,14 @@ def _around(pixel: int, length: int, size: int, rng: np.random.Generator) -> sli
 def _find_classes(
     scene: Scene, classes: Sequence[int], rng: np.random.Generator
 ) -> dict[int, tuple[int, NDArray[np.int64]]]:
-    """How many pixels a scene has of each class, and where some of them are.
-
-    Places count row by row. They are all there are, or `KEPT` that are any as likely as others: of
-    numbers drawn for all pixels, those with the lowest.
-    """
+    """How many pixels a scene has of each class, and where `KEPT` of them are, row by row."""
     if scene.labels is None:
         raise UserError("a scene has no labels; give Scene(image, labels)")
-    counts = dict.fromkeys(classes, 0)
-    lots = dict.fromkeys(classes, np.empty(0))
-    places = dict.fromkeys(classes, np.empty(0, np.int64))
+    places = {label: Reservoir(KEPT) for label in classes}
     for rows, columns in tiles(scene.shape, (SIDE, SIDE)):
         labels = scene.labels[rows, columns].values
         width = labels.shape[1]
-        for label in classes:
+        for label, some in places.items():
             row, column = np.divmod(np.flatnonzero(labels == label), width)
-            counts[label] += row.size
-            where = (row + rows.start) * scene.shape[1] + column + columns.start
-            drawn = np.concatenate([lots[label], rng.random(row.size)])
-            lowest = _lowest(drawn)
-            lots[label] = drawn[lowest]
-            places[label] = np.concatenate([places[label], where])[lowest]
-    return {label: (counts[label], places[label]) for label in classes}
-
-
-def _lowest(lots: NDArray[np.float64]) -> NDArray[np.intp]:
-    if lots.size <= KEPT:
-        return np.arange(lots.size)
-    return np.argpartition(lots, KEPT)[:KEPT]
+            some.add((row + rows.start) * scene.shape[1] + column + columns.start, rng)
+    return {label: (some.seen, some.kept) for label, some in places.items()}

@@ -34,6 +34,7 @@ from geoseg.progress import Emit
 from geoseg.segmenter import Segmenter
 from geoseg.train.dataset import Dataset, measure
 from geoseg.train.prepare import as_model, normalisation
+from geoseg.train.reservoir import Reservoir
 from geoseg.train.settings import Settings
 from geoseg.windows import tiles
 
@@ -164,37 +165,19 @@ def draw_pixels(
     """
     if per_class < 1:
         raise UserError(f"per_class={per_class}: give a whole number of 1 or more")
-    # The pixels with the smallest of random numbers, which are sorted out piece by piece.
-    drawn = [_Smallest(per_class) for _ in range(classes)]
+    drawn = [Reservoir(per_class) for _ in range(classes)]
     for scene in scenes:
         for box in tiles(scene.shape, (SIDE, SIDE)):
             part = scene.part(box)
             pixels, labels = part.read(box), part.read_labels(box)
             labels = np.where(is_missing(pixels, part.nodata).any(0), IGNORE, labels)
-            for index, smallest in enumerate(drawn):
-                own = pixels[:, labels == index].T.astype(np.float32)
-                smallest.add(own, rng.random(len(own)))
-    empty = [index for index, each in enumerate(drawn) if not len(each.pixels)]
+            for index, each in enumerate(drawn):
+                each.add(pixels[:, labels == index].T.astype(np.float32), rng)
+    empty = [index for index, each in enumerate(drawn) if not each.seen]
     if empty:
         raise UserError(f"class {empty[0]} has no training pixel; leave it out or add scenes")
-    counts = [len(each.pixels) for each in drawn]
-    return np.concatenate([each.pixels for each in drawn]), np.repeat(np.arange(classes), counts)
-
-
-class _Smallest:
-    """Of all pixels that were added, those with the smallest keys."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.keys = np.empty(0)
-        self.pixels = np.empty((0, 0), np.float32)
-
-    def add(self, pixels: NDArray[np.float32], keys: NDArray[np.float64]) -> None:
-        few = np.argsort(keys)[: self.count]
-        before = self.pixels if len(self.pixels) else pixels[:0]
-        keys, pixels = np.append(self.keys, keys[few]), np.concatenate([before, pixels[few]])
-        kept = np.argsort(keys)[: self.count]
-        self.keys, self.pixels = keys[kept], pixels[kept]
+    counts = [len(each.kept) for each in drawn]
+    return np.concatenate([each.kept for each in drawn]), np.repeat(np.arange(classes), counts)
 
 
 def _refuse_unfit(pixels: NDArray[Any], labels: NDArray[Any]) -> int:

@@ -51,7 +51,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=list(CASES), choices=CASES)
     options = parser.parse_args()
     for name in options.only:

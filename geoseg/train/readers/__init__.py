@@ -7,9 +7,6 @@ tile at random, since a tile's neighbours tell what is on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from geoseg.train.dataset import Dataset
 from geoseg.train.readers.deepglobe import deepglobe_land, deepglobe_roads
 from geoseg.train.readers.folder import folder
 from geoseg.train.readers.landsat import landsat_cdl
@@ -17,7 +14,6 @@ from geoseg.train.readers.massachusetts import massachusetts_buildings
 from geoseg.train.readers.sen12ms import sen12ms
 
 __all__ = [
-    "READERS",
     "deepglobe_land",
     "deepglobe_roads",
     "folder",
@@ -25,16 +21,3 @@ __all__ = [
     "massachusetts_buildings",
     "sen12ms",
 ]
-
-READERS: Mapping[str, Callable[..., Dataset]] = {
-    each.__name__: each
-    for each in (
-        deepglobe_land,
-        deepglobe_roads,
-        folder,
-        landsat_cdl,
-        massachusetts_buildings,
-        sen12ms,
-    )
-}
-"""Readers by the name of what they read; the first argument is the folder."""
