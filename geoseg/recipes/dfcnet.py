@@ -23,6 +23,9 @@ Scores are averaged over windows of the crop's size that overlap by a third::
     geoseg predict IMAGE MAP --model dfcnet.safetensors --window 1025 --blend mean --stride 683
 
 Without these options windows are as large, overlap by half and count less towards their borders.
+The paper's last row averages several scales, which it does not name, and several models::
+
+    geoseg predict IMAGE MAP -m a.safetensors -m b.safetensors --scales 0.75,1,1.25 --views flips
 
 The preset "recommended" turns windows by quarters as well, for images from above have no upright,
 scales steep gradients down, and takes crops of 513, which fit into the memory of one GPU.

@@ -277,15 +277,16 @@ def _look_back(run: Run, state: State) -> dict[str, float | None]:
     # A network that looks at its whole window is scored on windows as large as it learns from.
     narrow = run.model.card.halo is None
     size = run.settings.crop if narrow else max(run.settings.crop, VALIDATED)
+    together = run.settings.batch // run.settings.accumulate  # what fits into memory in training
     matrix = scoring.score_windows(
-        run.model, run.data.validation, size, run.settings.batch, run.data.unscored
+        run.model, run.data.validation, size, together, run.data.unscored
     )
     found = scoring.scores(matrix, run.model.card.classes)
     row |= {name: found[name] for name in ("miou", "overall_accuracy")}
     labels = image_labels(run.settings.loss)
     if labels is not None:
         images = scoring.score_images(
-            run.model, run.data.validation, run.settings.crop, run.settings.batch, labels
+            run.model, run.data.validation, run.settings.crop, together, labels
         )
         row["micro_f1"] = round(images.micro_f(), 4)
         log.info("step %d: validation micro-F1 of images %.3f", state.step, images.micro_f())
