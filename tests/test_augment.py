@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
-from geoseg.train.augment import (
+from geoseg.train.data.augment import (
     SYMMETRIES,
     Augmentation,
     Levels,

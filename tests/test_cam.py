@@ -27,7 +27,7 @@ from geoseg.nets.cam import (
 )
 from geoseg.nets.fold import fold_batch_norms
 from geoseg.reach import Reach, measure_reach
-from geoseg.train.augment import SYMMETRIES, symmetry
+from geoseg.train.data.augment import SYMMETRIES, symmetry
 from geoseg.train.pooling import POOLINGS, highest, log_sum_exp, mean, noisy_or, top_share
 from geoseg.train.pseudo import averaged_maps, fused_layer_cam, pseudo_labels, refined
 

@@ -21,10 +21,11 @@ from rasterio.transform import Affine, from_origin
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene, batches
-from geoseg.train import read_dataset, vectors
-from geoseg.train.decode import Codes, Palette, Threshold, table_of, told
-from geoseg.train.lazy import lazy_image, lazy_labels
-from geoseg.train.vectors import Meaning, Polygons, read_polygons
+from geoseg.train import read_dataset
+from geoseg.train.data import vectors
+from geoseg.train.data.decode import Codes, Palette, Threshold, table_of, told
+from geoseg.train.data.lazy import lazy_image, lazy_labels
+from geoseg.train.data.vectors import Meaning, Polygons, read_polygons
 
 seeds = st.integers(0, 2**32 - 1)
 LAND = Palette(tuple((tuple(map(int, color)),) for color in LAND_COLORS))

@@ -25,13 +25,14 @@ from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.reach import Reach, measure_reach
-from geoseg.train import Augmentation, Dataset, Published, Settings, fit, logbook, loop, scoring
+from geoseg.train import Augmentation, Dataset, Published, Settings, fit, loop, scoring
 from geoseg.train.checkpoint import checkpoint_of
-from geoseg.train.events import Events
 from geoseg.train.feed import Feed
 from geoseg.train.losses import cross_entropy
-from geoseg.train.pictures import draw_batch, draw_samples, told_bands
 from geoseg.train.processes import Group
+from geoseg.train.report import logbook
+from geoseg.train.report.events import Events
+from geoseg.train.report.pictures import draw_batch, draw_samples, told_bands
 from geoseg.train.stated_loss import LOSSES
 
 CLASSES = as_classes(["land", "water", "town"])

@@ -36,8 +36,8 @@ from hypothesis import strategies as st
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
-from geoseg.train.dataset import Dataset, measure
-from geoseg.train.readers import (
+from geoseg.train.data.dataset import Dataset, measure
+from geoseg.train.data.readers import (
     deepglobe_land,
     deepglobe_roads,
     folder,
@@ -45,9 +45,9 @@ from geoseg.train.readers import (
     massachusetts_buildings,
     sen12ms,
 )
-from geoseg.train.readers.landsat import cdl_table
-from geoseg.train.readers.parts import in_parts
-from geoseg.train.readers.sen12ms import HELD_OUT, STATISTICS, Patch, igbp_table
+from geoseg.train.data.readers.landsat import cdl_table
+from geoseg.train.data.readers.parts import in_parts
+from geoseg.train.data.readers.sen12ms import HELD_OUT, STATISTICS, Patch, igbp_table
 
 
 def pixels_of(scene: Scene) -> Any:

@@ -19,8 +19,8 @@ from geoseg.metrics import ConfusionMatrix
 from geoseg.recipes import RECIPES, Recipe, train_files
 from geoseg.recipes.unet_lovasz import RECIPE
 from geoseg.train import Augmentation, Settings, changed
-from geoseg.train.readers import deepglobe_land
-from geoseg.train.readers.coarse import coarser
+from geoseg.train.data.readers import deepglobe_land
+from geoseg.train.data.readers.coarse import coarser
 from geoseg.train.schedules import SCHEDULES
 from geoseg.train.scoring import scores
 

@@ -18,7 +18,7 @@ from geoseg.raster import open_raster
 from geoseg.recipes import find_recipe, train_files
 from geoseg.recipes.fcn_buildings import RECIPE
 from geoseg.train import Settings, change, changed, fit
-from geoseg.train.readers import massachusetts_buildings
+from geoseg.train.data.readers import massachusetts_buildings
 from tests.fixtures_published import building_labels, fake_massachusetts
 
 VARIANTS = ("fcn", "patch", "svm")

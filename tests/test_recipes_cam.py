@@ -24,7 +24,7 @@ from geoseg.metrics import ConfusionMatrix
 from geoseg.recipes import RECIPES
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Settings, fit
-from geoseg.train.readers import landsat_cdl
+from geoseg.train.data.readers import landsat_cdl
 from geoseg.train.stated_loss import ImageLabels
 from geoseg.train.weak import (
     WAYS,

@@ -21,9 +21,9 @@ from geoseg.recipes import find_recipe, train_files
 from geoseg.recipes.dfcnet import LAND_SHARE, RECIPE, ROAD_SHARE
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Settings, feed
+from geoseg.train.data.readers.parts import in_parts
 from geoseg.train.feed import Feed
 from geoseg.train.processes import Group
-from geoseg.train.readers.parts import in_parts
 from geoseg.train.settings import change
 from geoseg.windows import Windows
 from tests.fixtures_published import fake_deepglobe_land, fake_deepglobe_road, write_image

@@ -19,8 +19,8 @@ from geoseg.loader import Scene
 from geoseg.recipes import RECIPES, train_files
 from geoseg.segmenter import Segmenter
 from geoseg.train import read_dataset, scoring
-from geoseg.train.readers import sen12ms
-from geoseg.train.readers.sen12ms import STATISTICS
+from geoseg.train.data.readers import sen12ms
+from geoseg.train.data.readers.sen12ms import STATISTICS
 from geoseg.train.stated_loss import ImageLabels, image_labels
 
 RECIPE = RECIPES["deep-fusion"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoseg.train.reservoir import Reservoir
+from geoseg.train.data.reservoir import Reservoir
 
 pieces = st.lists(st.integers(0, 40), max_size=6)
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
-from geoseg.train import sampling
-from geoseg.train.sampling import Equibatch, Sample, Sampler, Stratified, Uniform, UniformScene
+from geoseg.train.data import sampling
+from geoseg.train.data.sampling import Equibatch, Sample, Sampler, Stratified, Uniform, UniformScene
 
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 20))

@@ -18,10 +18,10 @@ from rasterio.transform import from_origin
 from geoseg.classes import as_classes
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
-from geoseg.train import dataset
-from geoseg.train.dataset import Dataset, measure
-from geoseg.train.labels import read_dataset
-from geoseg.train.spec import PARTS, Split
+from geoseg.train.data import dataset
+from geoseg.train.data.dataset import Dataset, measure
+from geoseg.train.data.labels import read_dataset
+from geoseg.train.data.spec import PARTS, Split
 
 WIDTH = 40  # pixels of 10 m: 400 m from one scene to the next but one
 

@@ -22,7 +22,7 @@ from geoseg.recipes import (
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, change, fit, read_dataset
-from geoseg.train.labels import FILE_NAME
+from geoseg.train.data.labels import FILE_NAME
 
 __all__ = ["RECIPES", "Published", "Recipe", "describe", "find_recipe", "overview", "train_files"]
 
@@ -100,7 +100,7 @@ def train_files(
         A key of `RECIPES`.
     data : path-like
         A folder in the published layout of the recipe's data set; or a YAML file, see
-        `geoseg.train.spec`, or a folder with one named ``dataset.yaml``.
+        `geoseg.train.data.spec`, or a folder with one named ``dataset.yaml``.
     out : path-like
         The model file.
     settings : sequence of str

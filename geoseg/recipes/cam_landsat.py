@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.train import Augmentation, Settings
-from geoseg.train.readers.landsat import landsat_cdl
+from geoseg.train.data.readers.landsat import landsat_cdl
 
 __all__ = ["RECIPE"]
 

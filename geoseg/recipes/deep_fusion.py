@@ -28,7 +28,7 @@ from typing import Any
 
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.train import Augmentation, Settings
-from geoseg.train.readers.sen12ms import S1, S2, STATISTICS, sen12ms
+from geoseg.train.data.readers.sen12ms import S1, S2, STATISTICS, sen12ms
 
 __all__ = ["RECIPE"]
 

@@ -37,7 +37,7 @@ from pathlib import Path
 
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.train import Augmentation, Dataset, Settings
-from geoseg.train.readers import deepglobe_land, deepglobe_roads
+from geoseg.train.data.readers import deepglobe_land, deepglobe_roads
 
 __all__ = ["RECIPE"]
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.train import Augmentation, Settings
-from geoseg.train.readers import massachusetts_buildings
+from geoseg.train.data.readers import massachusetts_buildings
 
 __all__ = ["RECIPE"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from geoseg.recipes.recipe import Recipe
 from geoseg.train import Settings
-from geoseg.train.readers import folder
+from geoseg.train.data.readers import folder
 
 __all__ = ["RECIPE"]
 

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.train import Augmentation, Dataset, Settings
-from geoseg.train.readers import deepglobe_land
-from geoseg.train.readers.coarse import coarser
+from geoseg.train.data.readers import deepglobe_land
+from geoseg.train.data.readers.coarse import coarser
 
 __all__ = ["RECIPE"]
 

@@ -16,11 +16,11 @@ From files, as ``geoseg train`` does, it is `geoseg.recipes.train_files`. From s
 
 from __future__ import annotations
 
-from geoseg.train.augment import Augmentation
-from geoseg.train.dataset import Dataset
-from geoseg.train.labels import read_dataset
+from geoseg.train.data.augment import Augmentation
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.labels import read_dataset
 from geoseg.train.loop import Progress, fit
-from geoseg.train.published import Published
+from geoseg.train.report.published import Published
 from geoseg.train.settings import Settings, change, changed
 
 __all__ = [

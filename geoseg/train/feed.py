@@ -19,10 +19,10 @@ from torch import Tensor
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Batch, batches
 from geoseg.segmenter import Segmenter
-from geoseg.train.augment import Levels, augment, resized, window_size
-from geoseg.train.dataset import Dataset
+from geoseg.train.data.augment import Levels, augment, resized, window_size
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.sampling import Equibatch, Sampler, Stratified, Uniform, UniformScene
 from geoseg.train.processes import Group
-from geoseg.train.sampling import Equibatch, Sampler, Stratified, Uniform, UniformScene
 from geoseg.train.settings import Settings
 
 __all__ = ["Drawn", "Feed"]

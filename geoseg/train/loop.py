@@ -20,14 +20,14 @@ from geoseg.devices import find_devices
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
 from geoseg.train import averaging, checkpoint, scoring
-from geoseg.train.account import account_of
 from geoseg.train.checkpoint import State
-from geoseg.train.dataset import Dataset
+from geoseg.train.data.dataset import Dataset
 from geoseg.train.feed import Drawn
-from geoseg.train.logbook import Logbook, refuse_other_report
 from geoseg.train.prepare import Run, begin, optimiser_of, prepare, start_from
 from geoseg.train.processes import joined, refuse_several
-from geoseg.train.published import Published
+from geoseg.train.report.account import account_of
+from geoseg.train.report.logbook import Logbook, refuse_other_report
+from geoseg.train.report.published import Published
 from geoseg.train.settings import Settings
 from geoseg.train.stated_loss import image_labels
 from geoseg.train.svm import fit_pixels

@@ -18,11 +18,11 @@ from geoseg.errors import UserError
 from geoseg.segmenter import METADATA_KEY, Segmenter, load
 from geoseg.train import averaging
 from geoseg.train.checkpoint import State
-from geoseg.train.dataset import Dataset, Statistics, measure
+from geoseg.train.data.dataset import Dataset, Statistics, measure
 from geoseg.train.feed import Feed
-from geoseg.train.logbook import Logbook
 from geoseg.train.losses import Loss, class_weights, over_heads
 from geoseg.train.processes import Group
+from geoseg.train.report.logbook import Logbook
 from geoseg.train.settings import Settings
 from geoseg.train.stated_loss import loss_of
 

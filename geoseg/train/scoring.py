@@ -19,7 +19,7 @@ from geoseg.metrics import ConfusionMatrix
 from geoseg.multilabel import MultiLabel
 from geoseg.prediction import predict
 from geoseg.segmenter import Segmenter
-from geoseg.train.dataset import Dataset
+from geoseg.train.data.dataset import Dataset
 from geoseg.train.losses import classes_in
 from geoseg.train.pooling import POOLINGS
 from geoseg.train.settings import Settings

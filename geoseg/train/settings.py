@@ -11,7 +11,7 @@ import yaml
 
 from geoseg import nets
 from geoseg.errors import UserError
-from geoseg.train.augment import Augmentation, refuse_range
+from geoseg.train.data.augment import Augmentation, refuse_range
 from geoseg.train.schedules import Schedule, schedule_of
 from geoseg.train.stated_loss import loss_of
 
@@ -47,8 +47,8 @@ class Settings:
         a loss is a mean over pixels and parts have as many labelled ones; batch statistics are
         those of a part.
     sampler : {"uniform", "scene", "stratified", "equibatch", "equibatch-scored"}
-        See `geoseg.train.sampling`; the last one shows no window for the sake of a class that no
-        score counts.
+        See `geoseg.train.data.sampling`; the last one shows no window for the sake of a class that
+        no score counts.
     min_pixels : int
         Pixels of a class that a scene needs to be shown for its sake, in "equibatch".
     lr, optimiser, momentum, weight_decay, clip

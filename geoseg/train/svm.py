@@ -32,9 +32,9 @@ from geoseg.nets.scores import count_maps
 from geoseg.nets.svm import RBFSVM
 from geoseg.progress import Emit
 from geoseg.segmenter import Segmenter
-from geoseg.train.dataset import Dataset, measure
+from geoseg.train.data.dataset import Dataset, measure
+from geoseg.train.data.reservoir import Reservoir
 from geoseg.train.prepare import as_model, normalisation
-from geoseg.train.reservoir import Reservoir
 from geoseg.train.settings import Settings
 from geoseg.windows import tiles
 

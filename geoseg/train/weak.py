@@ -27,7 +27,7 @@ from geoseg.nets.cam import max_normalised
 from geoseg.reach import measure_reach
 from geoseg.segmenter import Segmenter, told_reach
 from geoseg.train import scoring
-from geoseg.train.dataset import Dataset
+from geoseg.train.data.dataset import Dataset
 from geoseg.train.losses import classes_in
 from geoseg.train.pseudo import (
     FOREGROUND,

@@ -41,8 +41,8 @@ from geoseg.raster import grid_of
 from geoseg.raster.grid import pixel_size
 from geoseg.segmenter import Segmenter
 from geoseg.train import read_dataset
-from geoseg.train.decode import Codes
-from geoseg.train.readers.files import LabelFiles, by_stem, paired
+from geoseg.train.data.decode import Codes
+from geoseg.train.data.readers.files import LabelFiles, by_stem, paired
 from geoseg.windows import Windows
 
 PATCH = 16  # rows and columns that the network for patches classifies at a time

@@ -2,10 +2,11 @@
 
     python tests/benchmarks/cam.py FOLDER [--steps N] [--preset NAME]
 
-FOLDER holds Landsat 8 tiles with the CDL, see `geoseg.train.readers.landsat`. Both classifiers of
-the recipe are trained; every map is scored on the held-out tiles; the best one labels the training
-pixels, from which a small U-Net learns. A map that is the same everywhere, the commonest class of
-the held-out pixels, is printed beside. Which map is best is decided on the validation tiles.
+FOLDER holds Landsat 8 tiles with the CDL, see `geoseg.train.data.readers.landsat`. Both classifiers
+of the recipe are trained; every map is scored on the held-out tiles; the best one labels the
+training pixels, from which a small U-Net learns. A map that is the same everywhere, the commonest
+class of the held-out pixels, is printed beside. Which map is best is decided on the validation
+tiles.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from geoseg.metrics import ConfusionMatrix
 from geoseg.recipes import RECIPES
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Settings, changed, fit, scoring
-from geoseg.train.readers import landsat_cdl
+from geoseg.train.data.readers import landsat_cdl
 from geoseg.train.stated_loss import ImageLabels, image_labels
 from geoseg.train.weak import (
     WAYS,

@@ -24,7 +24,7 @@ import geoseg
 from geoseg.metrics import ConfusionMatrix
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, scoring
-from geoseg.train.readers import deepglobe_land
+from geoseg.train.data.readers import deepglobe_land
 
 MIN_AREA = 612  # the paper's 875 square metres, in pixels of 1.2 m
 WINDOW = 288

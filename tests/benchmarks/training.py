@@ -32,7 +32,8 @@ from geoseg.devices import find_devices
 from geoseg.loader import Scene
 from geoseg.raster import open_raster
 from geoseg.recipes import RECIPES
-from geoseg.train import Dataset, Settings, changed, dataset, fit
+from geoseg.train import Dataset, Settings, changed, fit
+from geoseg.train.data import dataset
 from geoseg.train.stated_loss import loss_of
 
 SIDE = 4096

@@ -23,7 +23,7 @@ from rasterio.features import rasterize
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
 from geoseg.raster import grid_of
-from geoseg.train.lazy import lazy_labels
+from geoseg.train.data.lazy import lazy_labels
 
 __all__ = ["Meaning", "Polygons", "read_polygons"]
 

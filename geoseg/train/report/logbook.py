@@ -23,9 +23,9 @@ from geoseg.charts import draw_confusion, draw_curves
 from geoseg.errors import UserError
 from geoseg.metrics import ConfusionMatrix
 from geoseg.segmenter import Segmenter
-from geoseg.train.account import Account, page_of
-from geoseg.train.events import Events
-from geoseg.train.pictures import draw_batch, draw_samples
+from geoseg.train.report.account import Account, page_of
+from geoseg.train.report.events import Events
+from geoseg.train.report.pictures import draw_batch, draw_samples
 
 __all__ = ["Logbook", "refuse_other_report"]
 

@@ -7,11 +7,11 @@ tile at random, since a tile's neighbours tell what is on it.
 
 from __future__ import annotations
 
-from geoseg.train.readers.deepglobe import deepglobe_land, deepglobe_roads
-from geoseg.train.readers.folder import folder
-from geoseg.train.readers.landsat import landsat_cdl
-from geoseg.train.readers.massachusetts import massachusetts_buildings
-from geoseg.train.readers.sen12ms import sen12ms
+from geoseg.train.data.readers.deepglobe import deepglobe_land, deepglobe_roads
+from geoseg.train.data.readers.folder import folder
+from geoseg.train.data.readers.landsat import landsat_cdl
+from geoseg.train.data.readers.massachusetts import massachusetts_buildings
+from geoseg.train.data.readers.sen12ms import sen12ms
 
 __all__ = [
     "deepglobe_land",

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
-from geoseg.train.dataset import Dataset
-from geoseg.train.decode import Threshold
-from geoseg.train.lazy import lazy_labels
-from geoseg.train.readers.files import LabelFiles, by_stem, paired
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.decode import Threshold
+from geoseg.train.data.lazy import lazy_labels
+from geoseg.train.data.readers.files import LabelFiles, by_stem, paired
 
 __all__ = ["massachusetts_buildings"]
 

@@ -22,8 +22,8 @@ from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.raster import Grid, grid_of, open_dataset, open_raster
 from geoseg.raster.files import grid_of_file, reading
-from geoseg.train.decode import Decode, Palette, told
-from geoseg.train.lazy import lazy_labels
+from geoseg.train.data.decode import Decode, Palette, told
+from geoseg.train.data.lazy import lazy_labels
 
 __all__ = ["LabelFiles", "by_stem", "paired", "read_window"]
 

@@ -12,10 +12,10 @@ from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.raster import class_table, open_raster
-from geoseg.train.dataset import Dataset
-from geoseg.train.decode import Codes, Palette
-from geoseg.train.readers.files import LabelFiles, by_stem, paired
-from geoseg.train.readers.parts import SEVEN_TENTHS, in_parts, shared_out
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.decode import Codes, Palette
+from geoseg.train.data.readers.files import LabelFiles, by_stem, paired
+from geoseg.train.data.readers.parts import SEVEN_TENTHS, in_parts, shared_out
 
 __all__ = ["folder"]
 
@@ -42,7 +42,7 @@ def folder(root: Path) -> Dataset:
 
     Classes are those of ``class_dict.csv`` (columns ``name,r,g,b``), whose colours the labels then
     have; else those that the first label raster names; else every value of the labels is one.
-    What needs more to be said is described in YAML; see `geoseg.train.spec`.
+    What needs more to be said is described in YAML; see `geoseg.train.data.spec`.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TypedDict
 
 from geoseg.loader import Scene
-from geoseg.train.spec import PARTS
+from geoseg.train.data.spec import PARTS
 
 __all__ = ["FOUR_FIFTHS", "SEVEN_TENTHS", "in_parts", "shared_out"]
 

@@ -10,8 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from geoseg.loader import Scene
-from geoseg.train.dataset import Dataset
-from geoseg.train.lazy import lazy_image, lazy_labels
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.lazy import lazy_image, lazy_labels
 
 __all__ = ["coarser"]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
-from geoseg.train.reservoir import Reservoir
+from geoseg.train.data.reservoir import Reservoir
 from geoseg.windows import Box, Windows, tiles
 
 __all__ = ["Equibatch", "Sample", "Sampler", "Stratified", "Uniform", "UniformScene"]

@@ -66,8 +66,8 @@ from numpy.typing import NDArray
 
 from geoseg.classes import PALETTE, ClassInfo, as_classes
 from geoseg.errors import UserError
-from geoseg.train.decode import RGB, Codes, Palette
-from geoseg.train.vectors import Meaning
+from geoseg.train.data.decode import RGB, Codes, Palette
+from geoseg.train.data.vectors import Meaning
 
 __all__ = ["PARTS", "Spec", "Split", "read_spec"]
 

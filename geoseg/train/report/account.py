@@ -11,9 +11,9 @@ from geoseg import page
 from geoseg.card import Card
 from geoseg.metrics import ConfusionMatrix
 from geoseg.segmenter import Segmenter
-from geoseg.train.dataset import Dataset
-from geoseg.train.pictures import told_bands
-from geoseg.train.published import Published
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.report.pictures import told_bands
+from geoseg.train.report.published import Published
 from geoseg.train.settings import Settings
 
 __all__ = ["Account", "account_of", "page_of"]

@@ -14,10 +14,10 @@ from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.raster import open_raster
-from geoseg.train.dataset import Dataset
-from geoseg.train.decode import Table, table_of
-from geoseg.train.readers.files import LabelFiles, by_stem, paired
-from geoseg.train.readers.parts import in_parts, shared_out
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.decode import Table, table_of
+from geoseg.train.data.readers.files import LabelFiles, by_stem, paired
+from geoseg.train.data.readers.parts import in_parts, shared_out
 
 __all__ = ["cdl_table", "landsat_cdl"]
 

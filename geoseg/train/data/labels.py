@@ -16,11 +16,11 @@ import xarray as xr
 from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.raster import open_dataset, open_raster, open_stack
-from geoseg.train.dataset import Dataset
-from geoseg.train.decode import Codes, Palette
-from geoseg.train.readers.files import LabelFiles
-from geoseg.train.spec import PARTS, Spec, Split, read_spec
-from geoseg.train.vectors import Meaning, read_polygons
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.decode import Codes, Palette
+from geoseg.train.data.readers.files import LabelFiles
+from geoseg.train.data.spec import PARTS, Spec, Split, read_spec
+from geoseg.train.data.vectors import Meaning, read_polygons
 
 __all__ = ["FILE_NAME", "read_dataset"]
 

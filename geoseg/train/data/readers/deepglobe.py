@@ -14,10 +14,10 @@ from typing import Literal
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
-from geoseg.train.dataset import Dataset
-from geoseg.train.decode import Palette, Threshold
-from geoseg.train.readers.files import LabelFiles, by_stem, paired
-from geoseg.train.readers.parts import FOUR_FIFTHS, SEVEN_TENTHS, in_parts, shared_out
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.decode import Palette, Threshold
+from geoseg.train.data.readers.files import LabelFiles, by_stem, paired
+from geoseg.train.data.readers.parts import FOUR_FIFTHS, SEVEN_TENTHS, in_parts, shared_out
 
 __all__ = ["LAND", "deepglobe_land", "deepglobe_roads"]
 

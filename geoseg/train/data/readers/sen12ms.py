@@ -27,11 +27,11 @@ from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.raster import open_dataset
-from geoseg.train.dataset import Dataset
-from geoseg.train.decode import Table, table_of
-from geoseg.train.lazy import lazy_image, lazy_labels
-from geoseg.train.readers.files import read_window
-from geoseg.train.readers.parts import in_parts, shared_out
+from geoseg.train.data.dataset import Dataset
+from geoseg.train.data.decode import Table, table_of
+from geoseg.train.data.lazy import lazy_image, lazy_labels
+from geoseg.train.data.readers.files import read_window
+from geoseg.train.data.readers.parts import in_parts, shared_out
 
 __all__ = ["HELD_OUT", "STATISTICS", "igbp_table", "sen12ms"]
 
