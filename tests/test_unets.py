@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     ),
     "ResNet": (UNetResNet34, NARROW),
     "ResNet, concatenated": (UNetResNet34, NARROW | {"skip": "cat"}),
+    "ResNet, short shortcuts": (UNetResNet34, NARROW | {"variant": "paper_1x1"}),
     "ResNet as in torchvision": (UNetResNet34, NARROW | {"variant": "torchvision"}),
     "ResNet as in torchvision, ELU": (UNetResNet34, NARROW | {"variant": "torchvision_elu"}),
     "Inception": (UNetInceptionResNetV2, THIN),
+    "Inception, added": (UNetInceptionResNetV2, THIN | {"skip": "add"}),
     "Inception as published": (UNetInceptionResNetV2, THIN | {"act_order": "bn_relu"}),
 }
 
@@ -46,6 +48,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
 IDLE = {
     "ResNet": {"stem.0.bias"},
     "ResNet, concatenated": {"stem.0.bias"},
+    "ResNet, short shortcuts": {"stem.0.bias"},
     "Inception as published": {"encoder.4.2.residual.1.bias"},
 }
 
@@ -205,10 +208,14 @@ def test_an_image_of_288_pixels_is_halved_down_to_9_and_comes_back(
         (UNet, {}, 1_111_063),
         (UNet, {"skip_p1": True}, 1_111_607),
         (UNet, {"skip_p1": True, "skip": "cat"}, 1_217_047),
+        (UNet, {"widths": [32, 64, 128, 128, 256]}, 1_548_199),
+        (UNet, {"widths": [32, 64, 128, 128, 256, 384]}, 4_058_791),
         (UNetResNet34, {}, 25_170_791),
+        (UNetResNet34, {"variant": "paper_1x1"}, 23_761_767),
         (UNetResNet34, {"skip": "cat"}, 25_576_295),
         (UNetInceptionResNetV2, {}, 60_715_207),
         (UNetInceptionResNetV2, {"act_order": "bn_relu"}, 60_715_207),
+        (UNetInceptionResNetV2, {"skip": "add"}, 59_466_439),
     ],
 )
 def test_networks_have_the_published_numbers_of_parameters(
@@ -216,6 +223,48 @@ def test_networks_have_the_published_numbers_of_parameters(
 ) -> None:
     with torch.device("meta"):
         assert count(kind(3, 7, **options)) == parameters
+
+
+def convolved(inputs: int, outputs: int, kernel: int) -> int:
+    """Parameters of a convolution with biases and of the normalisation after it."""
+    return kernel**2 * inputs * outputs + outputs + 2 * outputs
+
+
+@pytest.mark.parametrize(
+    ("widths", "steps", "parameters"),
+    [
+        ([16, 32, 64, 128, 256], [128, 64, 32], 1_111_063),
+        ([32, 64, 128, 128, 256], [128, 128, 64], 1_548_199),
+        ([32, 64, 128, 128, 256, 384], [256, 128, 128, 64], 4_058_791),
+    ],
+)
+def test_m46_adds_up_block_by_block_whatever_its_widths(
+    widths: list[int], steps: list[int], parameters: int
+) -> None:
+    blocks = [
+        convolved(inputs, width, 3) + convolved(width, width, 1)
+        for inputs, width in pairwise([3, *widths])
+    ]
+    # Steps up end with the channels of the skip that they meet; the last two and the head have 32.
+    up = [
+        convolved(inputs, width, 3) + convolved(width, width, 3)
+        for inputs, width in pairwise([widths[-1], *steps, 32, 32])
+    ]
+    head = 9 * 32 * 32 + 32 + 32 * 7 + 7
+    assert sum(blocks) + sum(up) + head == parameters
+    if len(widths) == 5 and widths[0] == 16:
+        assert blocks == [784, 5824, 22_912, 90_880, 361_984]
+    with torch.device("meta"):
+        net = UNet(3, 7, widths=widths)
+    assert [count(each) for each in net.encoder] == blocks
+    assert [count(each) for each in net.decoder] == up
+
+
+def test_the_finest_steps_of_a_narrow_m46_are_as_wide_as_its_second_block() -> None:
+    with torch.device("meta"):
+        shapes = [each.weight.shape[0] for each in UNet(3, 7, widths=[8, 12, 40]).head[::2]]
+        steps = [step[1].out_channels for step in UNet(3, 7, widths=[8, 12, 40]).decoder]
+    assert (shapes, steps) == ([12, 7], [12, 12, 12])
 
 
 def test_encoders_have_the_numbers_of_parameters_of_the_networks_they_come_from() -> None:
@@ -411,6 +460,7 @@ def test_old_files_without_counts_of_batches_are_taken() -> None:
     ("options", "change", "message"),
     [
         ({"variant": "paper"}, {}, r"'paper' has other layers .*build the network with variant"),
+        ({"variant": "paper_1x1"}, {}, r"'paper_1x1' has other layers .*with variant 'torchv"),
         ({"blocks": [1, 1, 1, 2]}, {}, r"lack layer4\.1\.bn1\.bias \(of 10 .*give those of"),
         ({"blocks": [1] * 4}, {"layer5.x": torch.ones(1)}, r"have besides layer5\.x \(of 1 such"),
         (
@@ -438,7 +488,11 @@ def test_weights_of_another_network_are_refused(
     [
         (UNet, {"skip": "concat"}, r"skip='concat': choose from add, cat"),
         (UNetResNet34, {"skip": ["add"]}, r"skip=\['add'\]: choose from add, cat"),
-        (UNetResNet34, {"variant": "keras"}, r"variant='keras': choose from paper, torchv"),
+        (
+            UNetResNet34,
+            {"variant": "keras"},
+            r"variant='keras': choose from paper, paper_1x1, torchv",
+        ),
         (UNetResNet34, {"widths": [64, 128]}, r"widths=\[64, 128\]: give 4 numbers"),
         (UNetResNet34, {"widths": [64, 128, 0, 1]}, r"0 channels .* from 1 to 65536"),
         (UNetResNet34, {"blocks": [3, 4, 6]}, r"blocks=\[3, 4, 6\]: give 4 whole numbers"),
@@ -446,6 +500,7 @@ def test_weights_of_another_network_are_refused(
         (UNetResNet34, {"blocks": [3, 4, 6, 2.5]}, r"give 4 whole numbers from 1 to 64"),
         (UNetResNet34, {"in_channels": 0}, r"0 channels .* from 1 to 65536"),
         (UNetInceptionResNetV2, {"act_order": "relu"}, r"act_order='relu': choose from elu_bn, bn"),
+        (UNetInceptionResNetV2, {"skip": "sum"}, r"skip='sum': choose from add, cat"),
         (UNetInceptionResNetV2, {"repeats": [10, 20, 0]}, r"repeats=.*: give 3 whole numbers"),
         (UNetInceptionResNetV2, {"width": 0.0}, r"width=0\.0: give a factor from 1/64 to 4"),
         (UNetInceptionResNetV2, {"width": float("nan")}, r"width=nan: give a factor"),

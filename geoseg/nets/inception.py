@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from geoseg.errors import UserError
-from geoseg.nets.decoder import Decoder, head, refuse_widths
+from geoseg.nets.decoder import SKIPS, Decoder, head, refuse_widths
 from geoseg.nets.fresh import initialise
 from geoseg.nets.options import refuse_depths, refuse_unknown
 
@@ -91,11 +91,15 @@ class UNetInceptionResNetV2(nn.Module):
         Blocks 35, 17 and 8, 1 to 64 each.
     width : float
         Factor on the channels of all layers but the last, 1/64 to 4; numbers are rounded.
+    skip : {"cat", "add"}
+        Whether skips are concatenated, or projected to the channels of the decoder by 1 x 1
+        convolutions and added, which makes 59 466 439 parameters; the paper says only that they are
+        combined.
 
     Raises
     ------
     UserError
-        When a number makes no network, or there is no such order.
+        When a number makes no network, or there is no such order or skip.
     """
 
     stride = 32
@@ -107,10 +111,12 @@ class UNetInceptionResNetV2(nn.Module):
         act_order: str = "elu_bn",
         repeats: Sequence[int] = (10, 20, 10),
         width: float = 1.0,
+        skip: str = "cat",
     ) -> None:
         super().__init__()
         refuse_widths(in_channels, classes, ())
         refuse_unknown("act_order", act_order, ORDERS)
+        refuse_unknown("skip", skip, SKIPS)
         refuse_depths("repeats", repeats, 3)
         if not LEAST_WIDTH <= width <= MOST_WIDTH:
             raise UserError(f"width={width}: give a factor from 1/64 to {MOST_WIDTH:g}")
@@ -118,17 +124,23 @@ class UNetInceptionResNetV2(nn.Module):
         stages, channels = encoder(make, in_channels, repeats)
         self.encoder = nn.ModuleList(stages)
         steps = [(make.scaled(inner), make.scaled(outer)) for inner, outer in STEPS]
-        self.decoder = Decoder(channels[-1], steps, (*channels[-2::-1], 0), "cat")
+        kept = channels[-2::-1]
+        self.project = nn.ModuleList(
+            nn.Identity() if skip == "cat" else nn.Conv2d(own, outer, 1)
+            for own, (_, outer) in zip(kept, steps[:-1], strict=True)
+        )
+        self.decoder = Decoder(channels[-1], steps, (*kept, 0), skip)
         self.head = head(self.decoder.channels, self.decoder.channels, classes)
         self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, classes, h, w) of images (B, in_channels, h, w)."""
-        features, kept = image, []
+        features, found = image, []
         for stage in self.encoder:
             features = stage(features)
-            kept.append(features)
-        logits: Tensor = self.head(self.decoder(features, (*kept[-2::-1], None)))
+            found.append(features)
+        kept = [fit(each) for fit, each in zip(self.project, found[-2::-1], strict=True)]
+        logits: Tensor = self.head(self.decoder(features, (*kept, None)))
         return logits
 
 

@@ -32,6 +32,7 @@ from geoseg.nets.options import refuse_unknown
 
 __all__ = ["UNet"]
 
+FINE = 32  # channels of the decoder's two finest steps and of the head, at most
 MOST_LEVELS = 8  # a total stride of 256 pixels; a window must be a multiple of it
 
 
@@ -46,7 +47,10 @@ class UNet(nn.Module):
         Classes to tell apart, K.
     widths : sequence of int
         Channels of the encoder's blocks, from the image down; 2 to 8 of them. Fewer levels see less
-        far: the total stride is ``2 ** len(widths)``.
+        far: the total stride is ``2 ** len(widths)``. The decoder mirrors them; its two finest
+        steps have 32 channels, or as many as the second block where these are fewer. With the
+        blocks of the first author's bone age network, (32, 64, 128, 128, 256) or the same and 384,
+        there are 1 548 199 or 4 058 791 parameters.
     skip_p1 : bool
         Whether the finest encoder output is added too, projected to the decoder's width.
     skip_full : bool
@@ -79,15 +83,16 @@ class UNet(nn.Module):
         inputs = (in_channels, *widths[:-1])
         self.encoder = nn.ModuleList(map(m46_block, inputs, widths))
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        # Each step ends with the width of the skip it meets; the two finest keep the second one.
-        outputs = (*widths[-2:0:-1], widths[1], widths[1])
+        # Each step ends with the width of the skip it meets; the two finest meet none.
+        fine = min(widths[1], FINE)
+        outputs = (*widths[-2:0:-1], fine, fine)
         finest = [widths[0] if wanted else 0 for wanted in (skip_p1, skip_full)]
         kept = (*widths[-2:0:-1], *finest)
         steps = [(width, width) for width in outputs]
         self.decoder = Decoder(widths[-1], steps, kept, skip)
-        self.project = _finest(widths[0], widths[1], skip) if skip_p1 else None
-        self.project_full = _finest(widths[0], widths[1], skip) if skip_full else None
-        self.head = head(self.decoder.channels, widths[1], classes)
+        self.project = _finest(widths[0], fine, skip) if skip_p1 else None
+        self.project_full = _finest(widths[0], fine, skip) if skip_full else None
+        self.head = head(self.decoder.channels, fine, classes)
         self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor:

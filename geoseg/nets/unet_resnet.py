@@ -36,7 +36,8 @@ from geoseg.nets.options import refuse_depths, refuse_unknown
 
 __all__ = ["UNetResNet34"]
 
-VARIANTS = ("paper", "torchvision_elu", "torchvision")
+VARIANTS = ("paper", "paper_1x1", "torchvision_elu", "torchvision")
+OWN = VARIANTS[:2]  # which torchvision has no weights for
 STAGES = 4
 RGB = 3  # bands of the images that torchvision's weights were trained on
 FIRST = "stem.0.weight"
@@ -56,9 +57,11 @@ class UNetResNet34(nn.Module):
         Channels of the four stages, from the image down.
     blocks : sequence of int
         Units of the four stages, 1 to 64 each. (2, 2, 2, 2) is ResNet-18.
-    variant : {"paper", "torchvision_elu", "torchvision"}
+    variant : {"paper", "paper_1x1", "torchvision_elu", "torchvision"}
         "paper": biases; ELU before normalisation, but in the stem; the first unit of every stage
-        has a 3 x 3 convolution as its shortcut, the others an ELU. "torchvision": the layers that
+        has a 3 x 3 convolution as its shortcut, the others an ELU. "paper_1x1": the same with
+        1 x 1 convolutions as shortcuts, as He et al. have them, which makes 23 761 767 parameters;
+        the paper says nothing of them. "torchvision": the layers that
         torchvision has weights for, which `load_torchvision` takes in: no biases, ReLU after
         normalisation, a 1 x 1 convolution as shortcut where shapes change, nothing elsewhere.
         "torchvision_elu": the same with ELU in place of ReLU. The order stays, for stored means and
@@ -130,9 +133,9 @@ class UNetResNet34(nn.Module):
         UserError
             When the network is of another variant, or names or shapes of the weights are others.
         """
-        if self.variant == "paper":
+        if self.variant in OWN:
             raise UserError(
-                "the variant 'paper' has other layers than torchvision's weights are for; build "
+                f"the variant {self.variant!r} has other layers than torchvision's weights are for; build "
                 "the network with variant 'torchvision' or 'torchvision_elu'"
             )
         own = self.state_dict()
@@ -169,7 +172,7 @@ def stem(in_channels: int, width: int, variant: str) -> nn.Sequential:
     """7 x 7 convolution and pooling: a quarter of the rows and columns."""
     # The bias does nothing before a normalisation; it counts among the published parameters.
     return nn.Sequential(
-        nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=variant == "paper"),
+        nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=variant in OWN),
         nn.BatchNorm2d(width),
         _activation(variant),
         nn.MaxPool2d(3, stride=2, padding=1),
@@ -178,7 +181,7 @@ def stem(in_channels: int, width: int, variant: str) -> nn.Sequential:
 
 def stage(inputs: int, width: int, depth: int, stride: int, variant: str) -> nn.Sequential:
     """So many units, the first of which has the stride."""
-    projects = variant == "paper" or stride != 1 or inputs != width
+    projects = variant in OWN or stride != 1 or inputs != width
     first = unit(inputs, width, stride, projects, variant)
     return nn.Sequential(first, *(unit(width, width, 1, False, variant) for _ in range(depth - 1)))
 
@@ -187,9 +190,13 @@ def unit(inputs: int, width: int, stride: int, projects: bool, variant: str) -> 
     """A unit whose shortcut has a convolution of its own, or none."""
     residual: list[nn.Module]
     shortcut: nn.Module
-    if variant == "paper":
-        residual = [*_activated_first(inputs, width, stride), *_activated_first(width, width, 1)]
-        shortcut = nn.Sequential(*_activated_first(inputs, width, stride)) if projects else nn.ELU()
+    if variant in OWN:
+        residual = [*_activated_first(inputs, width, 3, stride)]
+        residual += _activated_first(width, width, 3, 1)
+        kernel = 3 if variant == "paper" else 1
+        shortcut = nn.ELU()
+        if projects:
+            shortcut = nn.Sequential(*_activated_first(inputs, width, kernel, stride))
     else:
         first, second = _normalised(inputs, width, 3, stride), _normalised(width, width, 3, 1)
         residual = [*first, _activation(variant), *second]
@@ -197,8 +204,8 @@ def unit(inputs: int, width: int, stride: int, projects: bool, variant: str) -> 
     return Unit(nn.Sequential(*residual), shortcut, _activation(variant))
 
 
-def _activated_first(inputs: int, width: int, stride: int) -> tuple[nn.Module, ...]:
-    convolution = nn.Conv2d(inputs, width, 3, stride=stride, padding=1)
+def _activated_first(inputs: int, width: int, kernel: int, stride: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(inputs, width, kernel, stride=stride, padding=kernel // 2)
     return convolution, nn.ELU(), nn.BatchNorm2d(width)
 
 
