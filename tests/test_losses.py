@@ -95,6 +95,29 @@ def test_lovasz_of_four_pixels(
     assert float(loss) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(("found", "expected"), [((0, 1, 1, 2), 1 / 3), ((0, 1, 2, 2), 0.0)])
+def test_lovasz_of_certain_pixels(found: tuple[int, ...], expected: float) -> None:
+    # IoU of 0, 1, 1, 2 for 0, 1, 2, 2: 1 of 1, 1 of 2, 1 of 2; their mean is 2/3.
+    loss = lovasz(certain(labels_of(*found), 3), labels_of(0, 1, 2, 2))
+    assert float(loss) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("which", "expected"), [(1, 0.5), (2, 0.4), (4, 0.8)])
+def test_lovasz_of_each_of_seven_classes_without_the_unscored_one(
+    which: int, expected: float
+) -> None:
+    # Of one pixel each, which is wanted by 1 - p, the rest less: all of the weight is on that one.
+    loss = lovasz(scores_of(SEVEN), labels_of(*SEVEN_LABELS), classes=[which], unscored=0)
+    assert float(loss) == pytest.approx(expected, abs=1e-12)
+
+
+def test_cross_entropy_of_four_pixels() -> None:
+    expected = -np.log([0.7, 0.6, 0.3, 0.4]).mean()
+    assert expected == pytest.approx(0.746941, abs=1e-6)
+    loss = cross_entropy(scores_of(THREE), labels_of(0, 1, 2, 2))
+    assert float(loss) == pytest.approx(expected, abs=1e-12)
+
+
 def test_lovasz_of_four_pixels_that_are_all_alike() -> None:
     assert float(lovasz(torch.zeros(1, 3, 2, 2), labels_of(0, 1, 2, 2))) == pytest.approx(2 / 3)
 
@@ -267,13 +290,28 @@ def test_the_gradient_of_the_jaccard_index_by_pixels_is_the_same_for_every_pixel
     np.testing.assert_allclose(scores.grad.reshape(7, 4).T.numpy(), through_softmax, atol=1e-12)
 
 
-def test_the_jaccard_index_of_each_region() -> None:
-    # By hand: e.g. of class 1, 0.5 of 1 + (0.5 + 0.05 + 0.2 + 0.1) - 0.5.
-    expected = [0.370370, 0.461538, 0, 0.153846, 0, 0]
+# By hand: e.g. of class 1, 0.5 of 1 + (0.5 + 0.05 + 0.2 + 0.1) - 0.5.
+REGIONS = [0.4 / (1 + 0.6 - 0.4), 0.370370, 0.461538, 0, 0.153846, 0, 0]
+
+
+@pytest.mark.parametrize("which", range(7))
+def test_the_jaccard_index_of_each_region(which: int) -> None:
     scores, labels = scores_of(SEVEN), labels_of(*SEVEN_LABELS)
-    present = jaccard_region(scores, labels, only_present=True)
-    background = 0.4 / (1 + 0.6 - 0.4)
-    assert float(present) == pytest.approx(-(sum(expected) + background) / 4, abs=1e-6)
+    # The sum over all classes, less that over all but one.
+    alone = 6 * jaccard_region(scores, labels, unscored=which) - 7 * jaccard_region(scores, labels)
+    assert float(alone) == pytest.approx(REGIONS[which], abs=1e-6)
+
+
+def test_the_jaccard_index_of_regions_is_averaged_over_those_that_are_there() -> None:
+    present = jaccard_region(scores_of(SEVEN), labels_of(*SEVEN_LABELS), only_present=True)
+    assert float(present) == pytest.approx(-sum(REGIONS) / 4, abs=1e-6)
+
+
+def test_the_jaccard_index_by_pixels_of_the_truth_is_its_bound() -> None:
+    # Three scored pixels of four, over six scored classes: an eighth; a sixth where all are scored.
+    labels, scored = labels_of(*SEVEN_LABELS), labels_of(1, 2, 4, 6)
+    assert float(jaccard_pixel(certain(labels, 7), labels, unscored=0)) == -0.125
+    assert float(jaccard_pixel(certain(scored, 7), scored, unscored=0)) == pytest.approx(-1 / 6)
 
 
 @settings(deadline=None, max_examples=30)

@@ -95,6 +95,27 @@ def test_decay_then_swa_is_the_run_of_160_epochs() -> None:
     assert schedule.snapshots(160) == (106, 112, 118, 124, 130, 136, 142, 148, 154, 160)
 
 
+@pytest.mark.parametrize(
+    ("shape", "rates"),
+    [
+        ("exponential", {0: 1e-3, 25: 5.591e-4, 50: 3.126e-4, 75: 1.748e-4, 99: 1e-4}),
+        # A line: 9e-4 / 99 an epoch.
+        ("linear", {0: 1e-3, 11: 9e-4, 33: 7e-4, 66: 4e-4, 99: 1e-4}),
+        # Flights of a third of 100 epochs; the root of a tenth is 0.3162.
+        ("steps", {0: 1e-3, 33: 1e-3, 34: 3.162e-4, 66: 3.162e-4, 67: 1e-4, 99: 1e-4}),
+    ],
+)
+def test_the_first_part_goes_down_to_the_same_end_in_any_shape(
+    shape: str, rates: dict[int, float]
+) -> None:
+    schedule, plain = DecayThenSwa(shape=shape), DecayThenSwa()
+    found = {epoch: 1e-3 * schedule.factor(epoch, 160) for epoch in rates}
+    assert found == pytest.approx(rates, rel=4e-4)
+    assert schedule.snapshots(160) == plain.snapshots(160)
+    later = range(100, 160)
+    assert [schedule.factor(e, 160) for e in later] == [plain.factor(e, 160) for e in later]
+
+
 @pytest.mark.parametrize("per_epoch", [1, 100])
 def test_snapshots_are_taken_where_the_rate_is_lowest(per_epoch: int) -> None:
     schedule = DecayThenSwa()
@@ -130,6 +151,8 @@ def test_a_schedule_comes_back_from_its_name_and_options(name: str) -> None:
         ("exponential", {"end": float("nan")}, r"end=nan: give a number above 0"),
         ("decay_then_swa", {"decay": 1}, r"decay=1: give a number between 0 and 1"),
         ("decay_then_swa", {"low": 0.2}, r"low=0.2: give a number above 0, at most 0.1"),
+        ("decay_then_swa", {"shape": "cubic"}, r"shape=cubic: choose from exponential, linear, st"),
+        ("decay_then_swa", {"shape": 2}, r"shape=2: give a name"),
         ("decay_then_swa", {"cycles": -1}, r"cycles=-1: give a whole number of 1 or more"),
     ],
 )

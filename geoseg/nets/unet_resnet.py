@@ -135,8 +135,8 @@ class UNetResNet34(nn.Module):
         """
         if self.variant in OWN:
             raise UserError(
-                f"the variant {self.variant!r} has other layers than torchvision's weights are for; build "
-                "the network with variant 'torchvision' or 'torchvision_elu'"
+                f"the variant {self.variant!r} has other layers than torchvision's weights are "
+                "for; build the network with variant 'torchvision' or 'torchvision_elu'"
             )
         own = self.state_dict()
         names = {name: theirs for name in own if (theirs := _torchvision_name(name))}

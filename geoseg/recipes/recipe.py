@@ -38,6 +38,8 @@ class Recipe:
         Changes by name; "paper" changes nothing.
     small, better : mapping of str to mapping
         By network, its options in the presets "quick" and "recommended".
+    recommended : mapping of str to mapping
+        By name of a variant, changes that the preset "recommended" makes to it, after its own.
     reading : mapping of str to mapping
         By name of a variant or preset, options of `read`.
     published : Published, optional
@@ -52,6 +54,7 @@ class Recipe:
     presets: Mapping[str, Changes] = field(default_factory=lambda: {"paper": {}})
     small: Mapping[str, Changes] = field(default_factory=dict)
     better: Mapping[str, Changes] = field(default_factory=dict)
+    recommended: Mapping[str, Changes] = field(default_factory=dict)
     reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     published: Published | None = None
 
@@ -69,8 +72,8 @@ class Recipe:
         UserError
             When there is no such variant or preset.
         """
-        settings = self.settings
-        for axis, name in zip(self.variants, self._named(variant), strict=True):
+        settings, names = self.settings, self._named(variant)
+        for axis, name in zip(self.variants, names, strict=True):
             settings = changed(settings, axis[name])
         if preset not in self.presets:
             raise UserError(
@@ -78,6 +81,8 @@ class Recipe:
                 f"{', '.join(self.presets)}"
             )
         settings = changed(settings, self.presets[preset])
+        for name in names if preset == "recommended" else ():
+            settings = changed(settings, self.recommended.get(name, {}))
         own = {"quick": self.small, "recommended": self.better}.get(preset, {})
         return changed(settings, own.get(settings.net, {}))
 

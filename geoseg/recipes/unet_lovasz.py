@@ -7,9 +7,18 @@ pixels; such as are coarser already, as in re-cuts of the data set, are taken as
 open is chosen here: the weight of the second loss (1/2), the shape of the decay (exponential), one
 window an image and epoch, a fifth of the images held out.
 
-The variant "jaccard-region" is the index that the paper's name of its loss stands for, while
-"jaccard" is its equation 3: of regions instead of pixels, of the classes that are there, beside a
-cross-entropy that leaves "unknown" out. The preset "recommended" scales steep gradients down.
+Other readings are variants, or settings. The shortcuts of "resnet34" are 3 x 3 convolutions, those
+of "resnet34-1x1" 1 x 1; "resnet34-torchvision" has the layers that torchvision has weights for.
+``skip`` says whether skips are added or concatenated, ``shape`` how the first decay goes, and
+``shrink`` how many pixels become one along rows and columns: 1, 2, 4 or 8, of which 2 was the best
+in the paper. Variants whose names end in 0.15 weigh the second loss by that, as a script of the
+first author does; ``loss`` states any other weights.
+
+"jaccard" is the paper's equation 3, a sum over pixels, which is no index of regions;
+"jaccard-region" is what its name stands for, over the classes that a batch has. Nothing else is
+different between them. The preset "recommended" takes regions for either, shows no window for the
+sake of "unknown", which is rare and not scored, and scales steep gradients down; where no loss is
+named it is Lovász-Softmax all the same.
 
 The paper's maps are those of windows of 288 pixels at every 57th, averaged, with regions of less
 than 875 square metres given to their neighbours, and for its last rows of five models::
@@ -23,7 +32,9 @@ Scores in the model's card are of single models, on images as they were learnt f
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from geoseg.errors import UserError
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.train import Augmentation, Dataset, Settings
 from geoseg.train.data.readers import deepglobe_land
@@ -33,22 +44,49 @@ __all__ = ["RECIPE"]
 
 UNKNOWN = "data"  # the class that the data set says is not scored
 PUBLISHED_GSD = 0.5  # metres
+SCALES = (1, 2, 4, 8)
 IMAGES = 642  # of 803, without the fifth that is held out: one window of each is an epoch
 BATCH = 8
 STEPS = IMAGES // BATCH  # of an epoch; what is left over is not shown
 EPOCHS = 160
 
-LOVASZ = {"cross_entropy": 0.5, "lovasz": {"weight": 0.5, "unscored": UNKNOWN}}
-JACCARD = {"cross_entropy": 0.5, "jaccard_pixel": {"weight": 0.5, "unscored": UNKNOWN}}
-REGION = {
-    "cross_entropy": {"weight": 0.5, "unscored": UNKNOWN},
-    "jaccard_region": {"weight": 0.5, "unscored": UNKNOWN, "only_present": True},
-}
+
+def _losses(weight: float) -> dict[str, dict[str, Any]]:
+    """Equation 2 with each second loss, of a weight; "unknown" counts in the first one only."""
+    second = {"weight": weight, "unscored": UNKNOWN}
+    return {
+        "lovasz": {"cross_entropy": 1 - weight, "lovasz": second},
+        "jaccard": {"cross_entropy": 1 - weight, "jaccard_pixel": second},
+        "jaccard-region": {
+            "cross_entropy": 1 - weight,
+            "jaccard_region": {**second, "only_present": True},
+        },
+    }
 
 
-def _halved(root: Path) -> Dataset:
+LOSSES = _losses(0.5) | {f"{name}-0.15": each for name, each in _losses(0.15).items()}
+
+
+def _shrunk(root: Path, shrink: int = 2) -> Dataset:
+    """The data set as its images are learnt from.
+
+    Parameters
+    ----------
+    root : Path
+    shrink : int
+        How many pixels of 0.5 m become one, along rows and along columns. Images that are coarser
+        are brought as near to that as whole numbers allow.
+
+    Raises
+    ------
+    UserError
+        When it is none of those that the paper compares.
+    """
+    if shrink not in SCALES or isinstance(shrink, bool):
+        raise UserError(f"shrink={shrink}: give 1, 2, 4 or 8, pixels of 0.5 m that become one")
     data = deepglobe_land(root)
-    return coarser(data, 2) if data.gsd == PUBLISHED_GSD else data
+    by = round(shrink * PUBLISHED_GSD / (data.gsd or PUBLISHED_GSD))
+    return coarser(data, by) if by > 1 else data
 
 
 RECIPE = Recipe(
@@ -56,7 +94,7 @@ RECIPE = Recipe(
     about="U-Net with Lovász-Softmax loss, DeepGlobe land cover (Rakhlin et al., CVPRW 2018).",
     settings=Settings(
         net="unet",
-        loss=LOVASZ,
+        loss=LOSSES["lovasz"],
         crop=288,
         batch=BATCH,
         steps=EPOCHS * STEPS,
@@ -78,20 +116,27 @@ RECIPE = Recipe(
         ),
         validate_every=10 * STEPS,
     ),
-    read=_halved,
+    read=_shrunk,
     variants=(
         {
             "m46": {},
             "resnet34": {"net": "unet_resnet34"},
+            "resnet34-1x1": {"net": "unet_resnet34", "variant": "paper_1x1"},
+            "resnet34-torchvision": {"net": "unet_resnet34", "variant": "torchvision_elu"},
             "inception": {"net": "unet_inception_resnet_v2"},
         },
-        {"lovasz": {}, "jaccard": {"loss": JACCARD}, "jaccard-region": {"loss": REGION}},
+        {name: {"loss": each} for name, each in LOSSES.items()},
         {"equibatch": {}, "uniform": {"sampler": "scene"}},
     ),
     presets={
         "paper": {},
         "recommended": {"clip": 1.0},
         "quick": {"crop": 64, "batch": 4, "steps": 60, "lr": 3e-3, "cycles": 2, "min_pixels": 50},
+    },
+    recommended={
+        "jaccard": {"loss": LOSSES["jaccard-region"]},
+        "jaccard-0.15": {"loss": LOSSES["jaccard-region-0.15"]},
+        "equibatch": {"sampler": "equibatch-scored"},
     },
     small={
         "unet": {"widths": [8, 16, 32]},

@@ -1,7 +1,7 @@
 """How the learning rate goes: factors of the highest one, step by step.
 
 A schedule is asked with the number of steps done and that of all steps, both whole, so that cycles
-end on a step and not beside it. Its fields are its options: numbers, which JSON can hold.
+end on a step and not beside it. Its fields are its options: numbers and names, which JSON can hold.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ __all__ = [
     "Schedule",
     "schedule_of",
 ]
+
+
+SHAPES = ("exponential", "linear", "steps")
+FLIGHTS = 3  # of "steps": the rate falls by 3.2 twice where it falls by 10 in all
 
 
 class Schedule(ABC):
@@ -151,11 +155,12 @@ class Cyclic(Schedule):
 
 @dataclass(frozen=True)
 class DecayThenSwa(Schedule):
-    """First `Exponential`, then `Cyclic`, with weights averaged over the ends of the cycles.
+    """First down, then `Cyclic`, with weights averaged over the ends of the cycles.
 
     The defaults are those of A. Rakhlin, A. Davydov and S. Nikolenko, "Land Cover Classification
     from Satellite Imagery With U-Net and Lovász-Softmax Loss", DeepGlobe workshop, CVPR 2018,
-    section 3: 100 epochs from 1e-3 to 1e-4, then 10 cycles of 6 epochs from 1e-4 to 1e-5.
+    section 3: 100 epochs from 1e-3 to 1e-4, then 10 cycles of 6 epochs from 1e-4 to 1e-5. How the
+    rate goes down in the first part is left open there.
 
     Parameters
     ----------
@@ -167,6 +172,9 @@ class DecayThenSwa(Schedule):
         As for `Cyclic`.
     low : float
         Factor at the end of a cycle, above 0, at most `end`.
+    shape : {"exponential", "linear", "steps"}
+        Whether the first part is `Exponential`, a straight line from 1 to `end`, or three equally
+        long flights of 1, the root of `end`, and `end`.
 
     Raises
     ------
@@ -178,25 +186,35 @@ class DecayThenSwa(Schedule):
     end: float = 0.1
     cycles: int = 10
     low: float = 0.01
+    shape: str = "exponential"
 
     def __post_init__(self) -> None:
         if not 0 < self.decay < 1:
             raise UserError(f"decay={self.decay}: give a number between 0 and 1")
         _refuse_factor("end", self.end, 1.0)
         _refuse_factor("low", self.low, self.end)
+        if self.shape not in SHAPES:
+            raise UserError(f"shape={self.shape}: choose from {', '.join(SHAPES)}")
         self._second()
 
     def factor(self, step: int, steps: int) -> float:
         """As `Schedule.factor`."""
         first = self._first(steps)
         if step < first:
-            return Exponential(self.end).factor(step, first)
+            return self._down(step, first)
         return self.end * self._second().factor(step - first, steps - first)
 
     def snapshots(self, steps: int) -> tuple[int, ...]:
         """As `Schedule.snapshots`: the end of each cycle."""
         first = self._first(steps)
         return tuple(first + end for end in self._second().snapshots(steps - first))
+
+    def _down(self, step: int, steps: int) -> float:
+        if self.shape == "linear":
+            return 1.0 - (1.0 - self.end) * step / max(steps - 1, 1)
+        if self.shape == "steps":
+            return math.pow(self.end, (FLIGHTS * step // steps) / (FLIGHTS - 1))
+        return Exponential(self.end).factor(step, steps)
 
     def _first(self, steps: int) -> int:
         return round(self.decay * steps)
@@ -212,6 +230,13 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "exponential": Exponential,
     "cyclic": Cyclic,
     "decay_then_swa": DecayThenSwa,
+}
+
+
+KINDS: dict[type, tuple[Any, str]] = {
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "a name"),
 }
 
 
@@ -238,9 +263,8 @@ def schedule_of(name: str, options: Mapping[str, Any] | None = None) -> Schedule
         if key not in known:
             choice = f"choose from {', '.join(known)}" if known else "it has none"
             raise UserError(f"schedule {name!r} has no option {key!r}; {choice}")
-        fitting = int if known[key] is int else int | float
+        fitting, wanted = KINDS[known[key]]
         if not isinstance(value, fitting) or isinstance(value, bool):
-            wanted = "a whole number" if known[key] is int else "a number"
             raise UserError(f"{key}={value}: give {wanted}")
     return kind(**chosen)
 

@@ -1,0 +1,237 @@
+"""What Rakhlin et al. (CVPR workshops 2018) print or leave open, and what quick runs learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fixtures_published import LAND_COLORS, disturbed, fake_deepglobe_land, land_labels, write_image
+from maps import class_map
+from numpy.typing import NDArray
+from rasterio.transform import Affine
+
+import geoseg
+from geoseg.card import Card
+from geoseg.classes import as_classes
+from geoseg.errors import UserError
+from geoseg.plan import Tiling, make_plan
+from geoseg.polygons import area_by_class, polygonize
+from geoseg.recipes import train_files
+from geoseg.recipes.unet_lovasz import RECIPE
+from geoseg.resample import Resampling
+from geoseg.train import Dataset
+from geoseg.windows import Windows
+
+SIDE = 128
+NETS = ("m46", "resnet34", "resnet34-1x1", "resnet34-torchvision", "inception")
+
+# -- choices ---------------------------------------------------------------------------------------
+
+
+def stated(part: str, weight: float, **options: Any) -> dict[str, Any]:
+    options = {"weight": weight, "unscored": "data", **options}
+    return {"cross_entropy": pytest.approx(1 - weight), part: options}
+
+
+@pytest.mark.parametrize(("ending", "weight"), [("", 0.5), ("-0.15", 0.15)])
+@pytest.mark.parametrize(
+    ("name", "part", "options", "recommended"),
+    [
+        ("lovasz", "lovasz", {}, "lovasz"),
+        ("jaccard", "jaccard_pixel", {}, "jaccard-region"),
+        ("jaccard-region", "jaccard_region", {"only_present": True}, "jaccard-region"),
+    ],
+)
+def test_losses_differ_in_their_second_part_and_unknown_is_in_the_first_one(
+    name: str, part: str, options: dict[str, Any], recommended: str, ending: str, weight: float
+) -> None:
+    assert RECIPE.chosen(name + ending).loss == stated(part, weight, **options)
+    expected = RECIPE.chosen(recommended + ending).loss
+    assert RECIPE.chosen(name + ending, "recommended").loss == expected
+
+
+@pytest.mark.parametrize(
+    ("variant", "paper", "recommended"),
+    [
+        ("", "equibatch", "equibatch-scored"),
+        ("equibatch+jaccard", "equibatch", "equibatch-scored"),
+        ("uniform", "scene", "scene"),
+    ],
+)
+def test_no_window_is_recommended_for_the_sake_of_unknown(
+    variant: str, paper: str, recommended: str
+) -> None:
+    assert RECIPE.chosen(variant).sampler == paper
+    assert RECIPE.chosen(variant, "recommended").sampler == recommended
+
+
+@pytest.mark.parametrize(
+    ("variant", "options"),
+    [
+        ("resnet34", {}),
+        ("resnet34-1x1", {"variant": "paper_1x1"}),
+        ("resnet34-torchvision", {"variant": "torchvision_elu"}),
+    ],
+)
+def test_shortcuts_of_the_residual_network_are_variants(
+    variant: str, options: dict[str, Any]
+) -> None:
+    found = RECIPE.chosen(variant)
+    assert (found.net, found.options) == ("unet_resnet34", options)
+
+
+def read(root: Path, **options: Any) -> Dataset:
+    assert RECIPE.read is not None
+    return RECIPE.read(root, **options)
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 4, 8])
+def test_images_are_learnt_from_at_the_scales_of_the_paper(tmp_path: Path, shrink: int) -> None:
+    data = read(fake_deepglobe_land(tmp_path, n=3), shrink=shrink)
+    assert data.gsd == 0.5 * shrink
+    for scene in (*data.training, *data.held_out):
+        assert scene.shape == scene.labels.shape == (64 // shrink, 64 // shrink)
+        assert scene.image.dtype == np.uint8
+
+
+def test_half_the_scale_is_meant_where_none_is_named(tmp_path: Path) -> None:
+    assert read(fake_deepglobe_land(tmp_path, n=3)).gsd == 1.0
+
+
+@pytest.mark.parametrize(("shrink", "by"), [(1, 1), (2, 1), (4, 2), (8, 3)])
+def test_coarser_images_are_brought_near_to_the_scale(tmp_path: Path, shrink: int, by: int) -> None:
+    folder = fake_deepglobe_land(tmp_path / "data", n=4)
+    names = sorted(path.stem.removesuffix("_sat") for path in folder.glob("train/*_sat.jpg"))
+    rows = [f"{name},{number}" for number, name in enumerate(names)]
+    (tmp_path / "data.csv").write_text("\n".join(["id,region", *rows]), encoding="utf-8")
+    # A quarter of an image was resized to 512 pixels: 1.195 m, of which 4 m are 3.3.
+    assert read(folder, shrink=shrink).gsd == pytest.approx(by * 1224 * 0.5 / 512)
+
+
+@pytest.mark.parametrize("shrink", [0, 3, -2, 1.5, True, "half", None])
+def test_other_scales_are_refused(tmp_path: Path, shrink: Any) -> None:
+    with pytest.raises(UserError, match=rf"shrink={shrink}: give 1, 2, 4 or 8, pixels of 0\.5 m"):
+        read(tmp_path, shrink=shrink)
+
+
+# -- numbers that follow from the paper's ----------------------------------------------------------
+
+DEEPGLOBE = Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
+
+
+def test_an_image_covers_one_and_a_half_square_kilometres() -> None:
+    areas = area_by_class(class_map(np.ones((2448, 2448), np.uint8), DEEPGLOBE))
+    assert areas.area_m2.tolist() == [2448**2 / 4]
+    assert areas.area_m2[0] / 1e6 == pytest.approx(1.4982, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("transform", "pixels", "limit"),
+    [
+        (DEEPGLOBE, 3500, 875.0),  # the paper's least region, and its square metres
+        (DEEPGLOBE, 100, 25.0),
+        (Affine(1, 0, 0, 0, -1, 0), 100, 100.0),  # survives 100 and not 101
+    ],
+)
+def test_a_region_of_just_the_least_size_survives_and_one_pixel_less_does_not(
+    transform: Affine, pixels: int, limit: float
+) -> None:
+    def classes(region: int, least: float) -> list[int]:
+        values = np.ones((100, 100), np.uint8)
+        inner = np.zeros(70 * 70, np.uint8)
+        inner[:region] = 1
+        values[5:75, 5:75] += inner.reshape(70, 70)
+        return sorted(set(polygonize(class_map(values, transform), min_area=least).class_id))
+
+    pixel = transform.a**2
+    assert pixels * pixel == limit
+    assert classes(pixels, limit) == [1, 2]
+    assert classes(pixels, limit + pixel) == [1]
+    assert classes(pixels - 1, limit) == [1]
+
+
+def starts(side: int) -> list[int]:
+    """Every 57th pixel, and as far as the last window that fits."""
+    return [*range(0, side - 288, 57), side - 288]
+
+
+@pytest.mark.parametrize(
+    ("shrink", "side", "an_axis", "altogether"),
+    [(1, 2448, 39, 1521), (2, 1224, 18, 324), (4, 612, 7, 49), (8, 306, 2, 4)],
+)
+def test_windows_of_an_image_are_as_many_as_fit_and_one_at_its_end(
+    shrink: int, side: int, an_axis: int, altogether: int
+) -> None:
+    windows = Windows((side, side), (288, 288), (57, 57))
+    rows = sorted({rows.start for rows, _ in windows})
+    assert (len(rows), len(windows)) == (an_axis, altogether)
+    assert rows == starts(side)
+    # As they are planned for an image of 0.5 m that a model of another pixel size is given.
+    card = Card("", "", "", {}, as_classes("ab"), ("red",), (0,), (1,), stride=32)
+    axis = Resampling.by_zoom(2448, 1 / shrink)
+    plan = make_plan((axis, axis), card, Tiling(288, None, "mean", 57))
+    assert len(plan.windows) == altogether
+
+
+def test_a_pixel_of_a_halved_image_is_in_one_to_six_windows_along_an_axis() -> None:
+    assert starts(1224)[-3:] == [855, 912, 936]
+    counts = np.zeros(1224, int)
+    for start in starts(1224):
+        counts[start : start + 288] += 1
+    assert (counts.min(), counts.max()) == (1, 6)
+
+
+# -- quick runs ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake_deepglobe_land(tmp_path_factory.mktemp("land"), n=6, size=SIDE)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same land as images and labels of a user, four to learn from and one for each score."""
+    root = tmp_path_factory.mktemp("plain")
+    parts = ["training"] * 4 + ["validation", "held_out"]
+    lines = ["image,label,split"]
+    for number, part in enumerate(parts):
+        labels, rng = land_labels(number, SIDE), np.random.default_rng(number)
+        colours = np.moveaxis(LAND_COLORS[labels], -1, 0)
+        write_image(root / f"images/{number}.tif", disturbed(rng, colours // 2 + 60, 20))
+        write_image(root / f"labels/{number}.tif", labels[None])
+        lines.append(f"images/{number}.tif,labels/{number}.tif,{part}")
+    (root / "tiles.csv").write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
+def share_of_the_commonest(labels: NDArray[Any], unscored: Sequence[int] = ()) -> float:
+    counts = np.bincount(labels[~np.isin(labels, unscored)])
+    return float(counts.max() / counts.sum())
+
+
+@pytest.mark.parametrize("variant", ["jaccard", "jaccard-region", "uniform"])
+def test_a_quick_run_of_every_loss_and_sampler_beats_the_commonest_class(
+    published: Path, tmp_path: Path, variant: str
+) -> None:
+    settings = [f"variant={variant}", "preset=quick"]
+    model = train_files("unet-lovasz", published, tmp_path / "model", settings, device="cpu")
+    truth = np.stack([each.labels.values for each in read(published).held_out])
+    found = model.card.metrics["held_out"]
+    assert found["pixels"] == np.count_nonzero(truth)  # but for the unknown, 0
+    assert found["overall_accuracy"] > share_of_the_commonest(truth, [0]) + 0.1
+
+
+def test_a_quick_run_on_any_images_and_labels_beats_the_commonest_class(
+    plain: Path, tmp_path: Path
+) -> None:
+    model = train_files("unet", plain, tmp_path / "model", ["preset=quick"], device="cpu")
+    truth = land_labels(5, SIDE)
+    found = model.card.metrics["held_out"]
+    assert found["pixels"] == SIDE**2
+    assert found["overall_accuracy"] > share_of_the_commonest(truth) + 0.1
+    again = geoseg.load(tmp_path / "model").card
+    assert again.metrics == model.card.metrics
