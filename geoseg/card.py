@@ -63,6 +63,8 @@ class Card:
         Ground sample distances, in metres, that it takes without resampling.
     nodata : {"all", "any"}
         A pixel has no data when all its bands are missing, or when any is.
+    withheld : tuple of int
+        Values of classes that were learnt and are never given: their pixels have the next best one.
     licence : str
     training, metrics : mapping
         Facts about data and schedule; scores on held-out pixels.
@@ -83,6 +85,7 @@ class Card:
     gsd: float | None = None
     gsd_range: tuple[float, float] | None = None
     nodata: Literal["all", "any"] = "all"
+    withheld: tuple[int, ...] = ()
     licence: str = "other"
     training: Metadata = field(default_factory=dict)
     metrics: Metadata = field(default_factory=dict)
@@ -114,6 +117,12 @@ class Card:
             raise UserError(f"value ranges {self.value_range} must be finite numbers")
         if self.nodata not in ("all", "any"):
             raise UserError(f"no-data policy {self.nodata!r} must be 'all' or 'any'")
+        values = {each.value for each in self.classes}
+        if self.withheld and not set(self.withheld) < values:
+            raise UserError(
+                f"withheld {list(self.withheld)} must be some of the classes' values, not all of "
+                f"{sorted(values)}"
+            )
 
 
 def card_to_json(card: Card) -> str:
@@ -146,6 +155,7 @@ def card_to_json(card: Card) -> str:
         "geoseg:gsd_range": list(card.gsd_range) if card.gsd_range else None,
         "geoseg:value_range": [list(pair) for pair in card.value_range],
         "geoseg:nodata": card.nodata,
+        **({"geoseg:withheld": list(card.withheld)} if card.withheld else {}),
         "geoseg:licence": card.licence,
         "geoseg:training": dict(card.training),
         "geoseg:metrics": dict(card.metrics),
@@ -281,6 +291,7 @@ def _card(facts: Metadata) -> Card:
         gsd=None if gsd is None else float(gsd),
         gsd_range=None if span is None else (float(span[0]), float(span[1])),
         nodata=facts["geoseg:nodata"],
+        withheld=_tuple(int, facts.get("geoseg:withheld", ())),
         licence=str(facts.get("geoseg:licence") or facts["license"]),
         training=_mapping(facts["geoseg:training"]),
         metrics=_mapping(facts["geoseg:metrics"]),
@@ -318,7 +329,7 @@ def describe(card: Card) -> str:
         *(f"           {_value_range(card, i)}" for i in range(len(card.value_range))),
         f"           no data where {card.nodata} bands are missing",
         f"Gives      {len(card.classes)} classes:",
-        *(f"           {each.value:5d}  {each.color}  {each.name}" for each in card.classes),
+        *(f"           {_class_line(card, each)}" for each in card.classes),
         f"Network    {card.architecture or 'wrapped module'} {dict(card.options)}",
         f"           windows of {card.window}, total stride {card.stride}, {_reach(card)}",
         f"Licence    {card.licence}",
@@ -326,6 +337,11 @@ def describe(card: Card) -> str:
         *_facts("Metrics", card.metrics),
     ]
     return "\n".join(lines)
+
+
+def _class_line(card: Card, each: ClassInfo) -> str:
+    never = "; never given, the next best class is" if each.value in card.withheld else ""
+    return f"{each.value:5d}  {each.color}  {each.name}{never}"
 
 
 def _pixel_size(card: Card) -> str:

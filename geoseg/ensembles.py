@@ -58,7 +58,8 @@ class Ensemble(Segmenter):
     Its network takes the values of all members, one after another as channels, and gives logarithms
     of mean probabilities: their softmax is the mean. Its card has the first member's bands, colours
     and ranges, the widest halo (None where a member has none), the least common multiple of the
-    strides and the pixel sizes that all take; a pixel has no data where a member says so.
+    strides and the pixel sizes that all take; a pixel has no data where a member says so, and a
+    class is never given that a member withholds.
 
     Attributes
     ----------
@@ -159,6 +160,7 @@ def _joined(cards: Sequence[Card]) -> Card:
         stride=stride,
         gsd_range=_common_range(cards),
         nodata="any" if any(each.nodata == "any" for each in cards) else "all",
+        withheld=tuple(sorted({value for each in cards for value in each.withheld})),
         licence=" + ".join(dict.fromkeys(each.licence for each in cards)),
         training={},
         metrics={},

@@ -210,6 +210,7 @@ class Segmenter:
         Returns
         -------
         Tensor of float32, shape (B, K, h, w)
+            Minus infinity for classes that the card withholds.
         """
         if self.device.type == "cpu":
             values = self._values(pixels, nodata)
@@ -228,7 +229,13 @@ class Segmenter:
                 f"the network gives {scores.shape[1]} scores a pixel but {len(self.card.classes)} "
                 "classes are named; name one class for each"
             )
-        return scores[..., :rows, :columns].float()
+        scores = scores[..., :rows, :columns].float()
+        withheld = [
+            i for i, each in enumerate(self.card.classes) if each.value in self.card.withheld
+        ]
+        if withheld:
+            scores[:, withheld] = -torch.inf
+        return scores
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write weights and card as one ``.safetensors`` file, whole or not at all.

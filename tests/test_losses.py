@@ -106,7 +106,7 @@ def test_lovasz_of_certain_pixels(found: tuple[int, ...], expected: float) -> No
 def test_lovasz_of_each_of_seven_classes_without_the_unscored_one(
     which: int, expected: float
 ) -> None:
-    # Of one pixel each, which is wanted by 1 - p, the rest less: all of the weight is on that one.
+    # Its one pixel, of probability p, has the largest error, 1 - p, and with it all of the weight.
     loss = lovasz(scores_of(SEVEN), labels_of(*SEVEN_LABELS), classes=[which], unscored=0)
     assert float(loss) == pytest.approx(expected, abs=1e-12)
 

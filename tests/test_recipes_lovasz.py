@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import xarray as xr
 from fixtures_published import LAND_COLORS, disturbed, fake_deepglobe_land, land_labels, write_image
 from maps import class_map
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 import geoseg
-from geoseg.card import Card
-from geoseg.classes import as_classes
+from geoseg import nets
+from geoseg.card import Card, card_from_json, card_to_json, describe
+from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 from geoseg.plan import Tiling, make_plan
 from geoseg.polygons import area_by_class, polygonize
 from geoseg.recipes import train_files
 from geoseg.recipes.unet_lovasz import RECIPE
 from geoseg.resample import Resampling
-from geoseg.train import Dataset
+from geoseg.segmenter import Segmenter
+from geoseg.train import Dataset, changed, fit
+from geoseg.train.scoring import score_windows
 from geoseg.windows import Windows
 
 SIDE = 128
-NETS = ("m46", "resnet34", "resnet34-1x1", "resnet34-torchvision", "inception")
 
 # -- choices ---------------------------------------------------------------------------------------
 
@@ -235,3 +240,85 @@ def test_a_quick_run_on_any_images_and_labels_beats_the_commonest_class(
     assert found["overall_accuracy"] > share_of_the_commonest(truth) + 0.1
     again = geoseg.load(tmp_path / "model").card
     assert again.metrics == model.card.metrics
+
+
+# -- a class that is learnt and never given --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def image() -> xr.DataArray:
+    pixels = np.random.default_rng(0).normal(0, 1, (3, 70, 90)).astype(np.float32)
+    bands = {"band": ["red", "green", "blue"]}
+    return xr.DataArray(pixels, dims=("band", "y", "x"), coords=bands)
+
+
+def untrained(seed: int, **facts: Any) -> Segmenter:
+    torch.manual_seed(seed)
+    options = {"in_channels": 3, "classes": 4, "widths": [4, 8]}
+    return Segmenter(
+        nets.build("unet", **options),
+        classes=[ClassInfo(value, f"class {value}", "#000000") for value in (7, 1, 2, 5)],
+        bands=["red", "green", "blue"],
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        architecture="unet",
+        options=options,
+        **facts,
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 32, "blend": "mean", "stride": 8}])
+def test_pixels_of_a_withheld_class_have_the_next_best_one(
+    image: xr.DataArray, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    plain, withholding = untrained(0), untrained(0, withheld=(7,))
+    withholding.save(tmp_path / "model.safetensors")
+    scores = geoseg.predict(image, plain, output="scores", **options).values
+    second = np.array([1, 2, 5])[scores[1:].argmax(0)]
+    assert (scores.argmax(0) == 0).any()
+    found = geoseg.predict(image, tmp_path / "model.safetensors", **options).values
+    if not options:
+        np.testing.assert_array_equal(found, second)
+    assert set(np.unique(found)) <= {1, 2, 5}
+    # Where windows overlap, what is averaged is the share of the others in each of them.
+    assert (found == second).mean() > 0.97
+    given = geoseg.predict(image, withholding, output="scores", **options).values
+    assert not given[0].any()
+    np.testing.assert_allclose(given.sum(0), 1, atol=1e-5)
+
+
+def test_several_models_withhold_what_one_of_them_does(image: xr.DataArray) -> None:
+    pair = geoseg.ensemble([untrained(0), untrained(1, withheld=(7,))])
+    assert pair.card.withheld == (7,)
+    scores = geoseg.predict(image, geoseg.ensemble([untrained(0), untrained(1)]), output="scores")
+    second = np.array([1, 2, 5])[scores.values[1:].argmax(0)]
+    np.testing.assert_array_equal(geoseg.predict(image, pair).values, second)
+
+
+def test_a_card_tells_which_class_is_never_given() -> None:
+    card = untrained(0, withheld=(2,)).card
+    assert card_from_json(card_to_json(card)) == card
+    lines = [line for line in describe(card).splitlines() if "never given" in line]
+    assert len(lines) == 1
+    assert "class 2" in lines[0]
+    assert "withheld" not in card_to_json(untrained(0).card)
+
+
+@pytest.mark.parametrize("withheld", [(3,), (1, 2, 5, 7)])
+def test_classes_that_cannot_be_withheld_are_refused(withheld: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"withheld .* must be some of the classes' values, not al"):
+        untrained(0, withheld=withheld)
+
+
+def test_a_model_learns_unknown_and_is_told_not_to_give_it(published: Path, tmp_path: Path) -> None:
+    data, settings = read(published), RECIPE.chosen(preset="quick")
+    settings = changed(settings, {"steps": 4, "withhold_unscored": True})
+    model = fit(settings, data, tmp_path / "model", device="cpu")
+    assert model.card.withheld == (0,)
+    scene = data.held_out[0].image.assign_attrs(long_name=model.card.bands)
+    assert 0 not in geoseg.predict(scene, model, gsd="native").values
+    # Windows are scored alike: none of their pixels is given away to a class that cannot be right.
+    known = sum(np.count_nonzero(scene.labels.values) for scene in data.held_out)
+    assert score_windows(model, data.held_out, 64, 1, data.unscored).predicted().sum() == known
+    with pytest.raises(UserError, match=r"every class of .* is scored; leave it out"):
+        fit(settings, replace(data, unscored=()), tmp_path / "other", device="cpu")

@@ -12,7 +12,8 @@ of "resnet34-1x1" 1 x 1; "resnet34-torchvision" has the layers that torchvision 
 ``skip`` says whether skips are added or concatenated, ``shape`` how the first decay goes, and
 ``shrink`` how many pixels become one along rows and columns: 1, 2, 4 or 8, of which 2 was the best
 in the paper. Variants whose names end in 0.15 weigh the second loss by that, as a script of the
-first author does; ``loss`` states any other weights.
+first author does; ``loss`` states any other weights. With ``withhold_unscored=true`` no map shows
+"unknown": its pixels have their second best class.
 
 "jaccard" is the paper's equation 3, a sum over pixels, which is no index of regions;
 "jaccard-region" is what its name stands for, over the classes that a batch has. Nothing else is

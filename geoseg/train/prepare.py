@@ -264,6 +264,7 @@ def as_model(
         std=std,
         value_range=statistics.value_range,
         gsd=data.gsd,
+        withheld=_withheld(settings, data),
         licence=data.licence,
         training={
             "scenes": len(data.training),
@@ -275,6 +276,16 @@ def as_model(
         return model
     # What a network that looks at its whole window sees at work is as large as in training.
     return Segmenter.from_card(model.net, replace(model.card, window=settings.crop))
+
+
+def _withheld(settings: Settings, data: Dataset) -> tuple[int, ...]:
+    """Values of the classes that the model never gives."""
+    if settings.withhold_unscored and not data.unscored:
+        raise UserError(
+            f"withhold_unscored=True, but every class of {data.name} is scored; leave it out"
+        )
+    unscored = data.unscored if settings.withhold_unscored else ()
+    return tuple(data.classes[label].value for label in unscored)
 
 
 def normalisation(

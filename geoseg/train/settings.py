@@ -67,6 +67,9 @@ class Settings:
     mean, std : tuple of float
         What pixels are normalised by: one number for all bands, or one a band; where either is
         empty, that of the training pixels.
+    withhold_unscored : bool
+        Whether the model never gives a class that no score counts: its pixels have the next best
+        one, see `geoseg.card.Card`.
     precision : {"fp32", "bf16", "fp16"}
         Of the network's arithmetic; weights, losses and normalisation stay in float32.
     checkpointing : bool
@@ -107,6 +110,7 @@ class Settings:
     classmate_scale: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    withhold_unscored: bool = False
     precision: str = "fp32"
     checkpointing: bool = False
     rehearse: int = 0
