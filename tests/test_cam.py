@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import product
 from typing import Any
 
@@ -21,6 +23,7 @@ from geoseg.nets.cam import (
     CamNet,
     CamResNet50,
     Classifier,
+    fused_layer_cam,
     gated,
     max_normalised,
     sampled,
@@ -29,7 +32,7 @@ from geoseg.nets.fold import fold_batch_norms
 from geoseg.reach import Reach, measure_reach
 from geoseg.train.data.augment import SYMMETRIES, symmetry
 from geoseg.train.pooling import POOLINGS, highest, log_sum_exp, mean, noisy_or, top_share
-from geoseg.train.pseudo import averaged_maps, fused_layer_cam, pseudo_labels, refined
+from geoseg.train.pseudo import averaged_maps, pseudo_labels, refined
 
 BANDS, CLASSES = 3, 4
 seeds = st.integers(0, 2**32 - 1)
@@ -325,6 +328,7 @@ def test_plain_maps_have_a_halo_and_those_of_the_whole_window_have_none() -> Non
         {"normalise": "max"},
         {"method": "gradcam"},
         {"method": "gradcam++"},
+        {"method": "layercam-fused"},
         {"normalise": "max", "background": "power"},
     ]
     for options in whole:
@@ -382,6 +386,12 @@ def test_a_background_without_a_class_is_everywhere_where_no_class_is_probable()
         (CamNet, {"base": "baseline", "num_stages": 3}, r"num_stages=3 .* omit it"),
         (CamNet, {"method": "scorecam"}, r"method='scorecam': choose from cam, gradcam, gradcam\+"),
         (CamNet, {"method": "layercam", "bias": True}, r"only maps of method 'cam' have a bias"),
+        (
+            CamNet,
+            {"method": "layercam-fused", "base": "baseline"},
+            r"method 'layercam-fused': base 'baseline' has no stages; choose layercam",
+        ),
+        (CamNet, {"align": "corners"}, r"align='corners': choose from exact, resize"),
         (CamNet, {"normalise": "mean"}, r"normalise='mean': choose from none, max"),
         (CamNet, {"background": "none"}, r"background='none': choose from class, const, power"),
         (CamNet, {"background": "power"}, r"give normalise 'max'"),
@@ -563,9 +573,8 @@ def test_the_last_stage_alone_gives_normalised_layercam() -> None:
     windows = torch.randn(2, BANDS, 32, 24, dtype=torch.float64)
     with torch.no_grad():
         maps = METHODS["layercam"](net.features(windows), net.head.weight[..., 0, 0])
-        expected = net.enlarged(max_normalised(maps), windows)
     with torch.no_grad():
-        torch.testing.assert_close(fused_layer_cam(net, windows), expected)
+        torch.testing.assert_close(fused_layer_cam(net, windows), max_normalised(maps))
 
 
 def test_fused_maps_are_nowhere_below_those_of_the_last_stage() -> None:
@@ -575,11 +584,42 @@ def test_fused_maps_are_nowhere_below_those_of_the_last_stage() -> None:
     fused = fused_layer_cam(net, windows)
     with torch.no_grad():
         maps = METHODS["layercam"](net.features(windows), net.head.weight[..., 0, 0])
-        last = net.enlarged(max_normalised(maps), windows)
+        last = max_normalised(maps)
     assert (fused >= last - 1e-4).all()
     assert (fused > last + 0.01).any()
     assert fused.max() <= 1
     assert all(each.grad is None for each in net.parameters())
+
+
+@pytest.mark.parametrize("quiet", [torch.no_grad, torch.inference_mode])
+def test_maps_of_all_stages_are_a_method_also_for_those_who_ask_for_no_gradients(
+    quiet: Callable[[], AbstractContextManager[None]],
+) -> None:
+    torch.manual_seed(0)
+    net = CamNet(BANDS, CLASSES, num_stages=3, method="layercam-fused", align="resize").eval()
+    with quiet():
+        windows = torch.randn(2, BANDS, 32, 24)
+        found = net(windows).clone()
+    coarse = fused_layer_cam(net.base, windows)
+    expected = F.interpolate(coarse, (32, 24), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(found, expected)
+    net.method = "layercam"
+    with torch.no_grad():
+        assert not torch.allclose(max_normalised(net(windows)), expected, atol=0.01)
+    assert all(each.grad is None for each in net.parameters())
+
+
+@pytest.mark.parametrize("base", ["resnet50", "baseline"])
+def test_maps_are_aligned_as_those_of_their_classifier(base: str) -> None:
+    torch.manual_seed(0)
+    net = CamNet(BANDS, CLASSES, base=base, align="resize", bias=True).eval()
+    windows = torch.randn(1, BANDS, 50, 50)
+    with torch.no_grad():
+        coarse = net.pooled(windows)
+        stretched = F.interpolate(coarse, (50, 50), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(net(windows), stretched)
+        net.base.align = "exact"
+        assert not torch.allclose(net(windows), stretched, atol=1e-3)
 
 
 # -- learning where from what ----------------------------------------------------------------------

@@ -23,13 +23,14 @@ from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.metrics import ConfusionMatrix
-from geoseg.nets.cam import max_normalised
+from geoseg.nets.cam import FUSED, max_normalised
 from geoseg.reach import measure_reach
 from geoseg.segmenter import Segmenter, told_reach
 from geoseg.train import scoring
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.losses import classes_in
 from geoseg.train.pseudo import (
+    BACKGROUND,
     FOREGROUND,
     averaged_maps,
     pseudo_labels,
@@ -51,9 +52,10 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "gradcam++, max, gate": {"method": "gradcam++", "normalise": "max", "gate": True},
     "layercam": {"method": "layercam"},
     "layercam, max, gate": {"method": "layercam", "normalise": "max", "gate": True},
+    "layercam of all stages": {"method": FUSED},
 }
 """Options of `geoseg.nets.cam.CamNet` by which maps are compared. Rectified and divided by their
-maximum, Grad-CAM's maps are those of "cam"."""
+maximum, Grad-CAM's maps are those of "cam". Networks without stages have no map of the last way."""
 
 PLAIN = {"method": "cam", "bias": False, "normalise": "none", "gate": False}
 
@@ -66,8 +68,8 @@ def as_segmenter(classifier: Segmenter, /, **options: Any) -> Segmenter:
     classifier : Segmenter
         Of the architecture ``cam``, ``cam_resnet50``, or ``cam_baseline`` with ``head="gap"``.
     **options
-        Of `geoseg.nets.cam.CamNet`: ``method``, ``bias``, ``normalise``, ``gate``, ``background``
-        and ``background_value``. What is not given stays as it is.
+        Of `geoseg.nets.cam.CamNet`: ``method``, ``bias``, ``normalise``, ``gate``, ``background``,
+        ``background_value`` and ``align``. What is not given stays as it is.
 
     Returns
     -------
@@ -122,13 +124,13 @@ def _with_maps(classifier: Segmenter, changes: Mapping[str, Any]) -> nn.Module:
 
 def _as_cam(architecture: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Options of a CamNet with the weights of a classifier, and what its names begin with."""
-    size = {name: options[name] for name in ("in_channels", "classes") if name in options}
+    same = {k: options[k] for k in ("in_channels", "classes", "align") if k in options}
     if architecture == "cam":
         return dict(options), ""
     if architecture == "cam_resnet50":
-        return {**size, "base": "resnet50", "num_stages": options.get("num_stages", 5)}, "base."
+        return {**same, "base": "resnet50", "num_stages": options.get("num_stages", 5)}, "base."
     if architecture == "cam_baseline" and options.get("head") == "gap":
-        return {**size, "base": "baseline"}, "base."
+        return {**same, "base": "baseline"}, "base."
     raise UserError(
         f"{architecture or 'a wrapped module'} with {dict(options)} has no class activation maps; "
         "train cam, cam_resnet50, or cam_baseline with head=gap"
@@ -152,7 +154,10 @@ def compare_maps(
         Windows run together.
     """
     found = {}
+    own = _options(classifier, PLAIN)
     for name, options in WAYS.items():
+        if options["method"] == FUSED and own.get("base") == "baseline":
+            continue
         net = _with_maps(classifier, {**PLAIN, **options})
         maps = Segmenter.from_card(net, classifier.card)
         found[name] = scoring.score_windows(maps, scenes, size, batch)
@@ -186,7 +191,7 @@ class Labelling:
         window, is above it.
     background : float, optional
         Where all maps are below it, a pixel is of the first class, whose own map is then not looked
-        at. By default the first class is one like any other.
+        at. None: the first class is one like any other, with a map of its own.
     """
 
     size: int
@@ -194,7 +199,7 @@ class Labelling:
     scales: Sequence[float] = (1.0,)
     iterations: int = 0
     foreground: float = FOREGROUND
-    background: float | None = None
+    background: float | None = BACKGROUND
 
 
 def pseudo_dataset(model: Segmenter, data: Dataset, labelling: Labelling) -> Dataset:
