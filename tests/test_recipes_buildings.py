@@ -165,6 +165,25 @@ def test_the_kernel_is_as_wide_as_stated(root: Path, tmp_path: Path) -> None:
     assert change(RECIPE.chosen("svm"), ["gamma=7.5"]).options == settings.options
 
 
+def test_penalty_and_width_are_stated_or_searched(root: Path, tmp_path: Path) -> None:
+    settings, data = RECIPE.chosen("svm", "quick"), massachusetts_buildings(root)
+    assert RECIPE.chosen("svm-searched").options == {
+        "penalty": [1, 10, 100, 1000],
+        "gamma": [0.1, 1, 10, 100],
+    }
+    stated = change(settings, ["penalty=1000", "gamma=2"])
+    model = fit(stated, data, tmp_path / "stated.safetensors")
+    assert (model.card.options["penalty"], model.card.options["gamma"]) == (1000, 2)
+    # A kernel so narrow that nothing carries over to other pixels can only lose.
+    searched = change(settings, ["penalty=[1, 10]", "gamma=[1e6, 2.5]"])
+    model = fit(searched, data, tmp_path / "searched.safetensors")
+    assert model.card.options["penalty"] in (1, 10)
+    assert model.card.options["gamma"] == 2.5
+    assert geoseg.load(tmp_path / "searched.safetensors").card.options == model.card.options
+    with pytest.raises(UserError, match=r"penalty=-1: give a number above 0"):
+        fit(change(settings, ["penalty=-1"]), data, tmp_path / "none.safetensors")
+
+
 def test_a_machine_has_a_report_without_steps(root: Path, tmp_path: Path) -> None:
     settings, report = RECIPE.chosen("svm", "quick"), tmp_path / "report"
     data = massachusetts_buildings(root)
