@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -37,9 +38,9 @@ from geoseg.train.pseudo import (
     refined,
 )
 from geoseg.train.stated_loss import ImageLabels
-from geoseg.windows import Windows
+from geoseg.windows import Windows, tiles
 
-__all__ = ["WAYS", "Labelling", "as_segmenter", "compare_maps", "majority", "pseudo_dataset"]
+__all__ = ["WAYS", "Labelling", "as_segmenter", "compare_maps", "majority", "point_dataset", "pseudo_dataset"]
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "cam": {"method": "cam"},
@@ -231,6 +232,49 @@ def pseudo_dataset(model: Segmenter, data: Dataset, labelling: Labelling) -> Dat
             "train the classifier for longer"
         )
     return replace(data, training=training)
+
+
+def point_dataset(data: Dataset, size: int, seed: int = 0) -> Dataset:
+    """A data set of whose training pixels one in each window has a label.
+
+    That is the weak supervision beside labels of images of S. Wang et al., Weakly Supervised Deep
+    Learning for Segmentation of Remote Sensing Imagery (Remote Sensing 12(2), 2020). Windows lie
+    side by side; the pixel is drawn once, of those with a label.
+
+    Parameters
+    ----------
+    data : Dataset
+    size : int
+        Rows and columns of a window.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Dataset
+        Scenes to validate with and held out are those of `data`.
+
+    Raises
+    ------
+    UserError
+        When there is no such window.
+    """
+    if size < 1:
+        raise UserError(f"windows of {size} pixels: give 1 or more")
+    rng = np.random.default_rng(seed)
+    return replace(data, training=[_pointed(scene, size, rng) for scene in data.training])
+
+
+def _pointed(scene: Scene, size: int, rng: np.random.Generator) -> Scene:
+    assert scene.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
+    found = np.full(scene.shape, IGNORE, np.uint8)
+    for box in tiles(scene.shape, (size, size)):
+        labels = scene.read_labels(box)
+        known = np.argwhere(labels != IGNORE)
+        if len(known):
+            row, column = known[rng.integers(len(known))]
+            found[box][row, column] = labels[row, column]
+    return replace(scene, labels=xr.DataArray(found, dims=("y", "x")))
 
 
 def _labelled(model: Segmenter, scene: Scene, labelling: Labelling) -> Scene:
