@@ -22,8 +22,8 @@ A variant names the network, and the method by which maps are read from the ResN
 
 "ucam" is the U-Net of S. Wang et al., Weakly Supervised Deep Learning for Segmentation of Remote
 Sensing Imagery (Remote Sensing 12(2), 2020), whose map of full resolution is pooled by the loss;
-"points" is the same U-Net and the other supervision of that paper, where of every window of 50 x 50
-pixels a single one has a label.
+the preset "points" is the same U-Net under the other supervision of that paper, where of every
+window of 50 x 50 pixels a single one has a label.
 How maps of all methods compare, and how the best ones become labels of pixels that a segmenter
 learns from, is in `geoseg.train.weak`.
 """
@@ -44,7 +44,6 @@ BATCH = 64
 SHARE = 0.05  # of a window: less of a class leaves hardly a trace in the mean of a map
 
 STEPS = {epochs: epochs * WINDOWS // BATCH for epochs in (16, 50)}
-
 
 
 def read(root: Path, *, points: int = 0) -> Dataset:
@@ -79,7 +78,6 @@ RECIPE = Recipe(
             "resnet50": {},
             "baseline": {"net": "cam_baseline", "steps": STEPS[16]},
             "ucam": {"net": "unet", "crop": 64},  # which its five halvings divide
-            "points": {"net": "unet", "crop": 64, "loss": "cross_entropy"},
         },
         {
             "cam": {},
@@ -91,6 +89,7 @@ RECIPE = Recipe(
     ),
     presets={
         "paper": {},
+        "points": {"net": "unet", "crop": 64, "loss": "cross_entropy"},
         "recommended": {
             "loss": {"multi_label": {"min_fraction": SHARE}},
             "symmetries": "all",

@@ -267,7 +267,8 @@ def _variance(pixels: NDArray[Any]) -> float:
 
 
 def _usual_gamma(pixels: NDArray[Any]) -> float:
-    return 1 / (pixels.shape[1] * _variance(pixels))
+    bands: int = pixels.shape[1]
+    return 1 / (bands * _variance(pixels))
 
 
 def _several(name: str, stated: Any) -> list[float]:
@@ -280,7 +281,7 @@ def _several(name: str, stated: Any) -> list[float]:
 def _positive(name: str, value: Any) -> float:
     """A number, also when it is text: YAML takes 1e-3 for that."""
     try:
-        number = 0.0 if isinstance(value, bool) else float(value)
+        number: float = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = 0.0
     if not 0 < number < float("inf"):

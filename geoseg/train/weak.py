@@ -40,7 +40,15 @@ from geoseg.train.pseudo import (
 from geoseg.train.stated_loss import ImageLabels
 from geoseg.windows import Windows, tiles
 
-__all__ = ["WAYS", "Labelling", "as_segmenter", "compare_maps", "majority", "point_dataset", "pseudo_dataset"]
+__all__ = [
+    "WAYS",
+    "Labelling",
+    "as_segmenter",
+    "compare_maps",
+    "majority",
+    "point_dataset",
+    "pseudo_dataset",
+]
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "cam": {"method": "cam"},
