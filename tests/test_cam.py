@@ -715,7 +715,7 @@ def taught(
 
 def test_where_windows_have_nearly_all_classes_normalised_maps_are_better() -> None:
     # Of six seeds the gain was 0.09 to 0.16, for windows are few and the classifier has seen them
-    # often; of three with 800 windows and 32 epochs it was 0 to 0.02.
+    # often; of two with 800 windows and 32 epochs it was 0 and 0.02.
     prevalence, commonest, plain, normalised = taught((12, 31), SATURATED, windows=60)
     assert prevalence.min() > 0.75
     assert prevalence.max() > 0.99
