@@ -492,6 +492,7 @@ def _table_of(areas: Sequence[Mapping[str, Any]]) -> str:
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option("--model", help="Take class names from this model.")
 @click.option("--classes", type=click.Path(path_type=Path), help="JSON or YAML: value to name.")
+@click.option("--scores", type=click.Path(path_type=Path), help="Of two classes: for the AUC.")
 @click.option("--report", type=click.Path(path_type=Path), help="Folder for figures and JSON.")
 @click.option("--overwrite", is_flag=True, help="Replace a report that is there.")
 @progress_option
@@ -500,6 +501,7 @@ def evaluate(
     truth: Path,
     model: str | None,
     classes: Path | None,
+    scores: Path | None,
     report: Path | None,
     overwrite: bool,
     progress: str,
@@ -514,7 +516,7 @@ def evaluate(
             refuse_report(report, overwrite)
         console.event({"event": "start", "total": 1, "unit": "map"})
         named = geoseg.load(model).card.classes if model else classes
-        evaluation = geoseg.evaluate(predicted, truth, classes=named)
+        evaluation = geoseg.evaluate(predicted, truth, classes=named, scores=scores)
         if report is not None:
             evaluation.write_report(report, overwrite=overwrite)
         outputs = {} if report is None else {"report": str(report)}

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from geoseg.charts import draw_confusion, draw_differences, draw_iou
 from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
-from geoseg.metrics import IGNORE, ConfusionMatrix
+from geoseg.metrics import IGNORE, BinnedRoc, ConfusionMatrix
 from geoseg.page import class_scores, figure, number, numbers, page, section, table
 from geoseg.raster import class_table, open_dataset, open_raster
 from geoseg.windows import Box, tiles
@@ -50,6 +50,8 @@ class Evaluation:
         Pixels of the truth by value that is no class.
     predicted, truth : str
         The files compared.
+    auc : float, optional
+        Area under the ROC curve of the probabilities of the second of two classes.
     """
 
     classes: tuple[ClassInfo, ...]
@@ -57,6 +59,7 @@ class Evaluation:
     predicted: str
     truth: str
     ignored: Mapping[int, int] = field(default_factory=dict)
+    auc: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON; scores without any pixel are null."""
@@ -66,6 +69,8 @@ class Evaluation:
             "truth": self.truth,
             "mIoU": _number(self.matrix.miou()),
             "overall_accuracy": _number(self.matrix.accuracy()),
+            "average_accuracy": _number(self.matrix.average_accuracy()),
+            **({} if self.auc is None else {"auc": _number(self.auc)}),
             "kappa": _number(self.matrix.kappa()),
             "pixels": int(self.matrix.support().sum()),
             "classes": [
@@ -93,8 +98,11 @@ class Evaluation:
             "",
             f"mIoU {_cell(self.matrix.miou())}   "
             f"overall accuracy {_cell(self.matrix.accuracy())}   "
+            f"average accuracy {_cell(self.matrix.average_accuracy())}   "
             f"kappa {_cell(self.matrix.kappa())}   {int(self.matrix.support().sum()):,} pixels",
         ]
+        if self.auc is not None:
+            lines.append(f"area under the ROC curve of {self.classes[1].name} {_cell(self.auc)}")
         if missed:
             lines.append(f"{missed:,} known pixels have no class in the map; they count as missed")
         return "\n".join(lines)
@@ -129,6 +137,7 @@ def evaluate(
     truth: str | PathLike[str],
     *,
     classes: Sequence[ClassInfo] | str | PathLike[str] | None = None,
+    scores: str | PathLike[str] | None = None,
 ) -> Evaluation:
     """Compare a class map with a labelled raster of the same place, of any size.
 
@@ -156,6 +165,8 @@ def evaluate(
     for path in paths:
         _refuse_bands(path)
     chosen = _classes(classes, paths)
+    if scores is not None:
+        _refuse_other_scores(fspath(scores), paths[0], chosen)
     index = _index_of([each.value for each in chosen])
     matrix, ignored = ConfusionMatrix(len(chosen)), np.zeros(65536, np.int64)
     for found, true in _pieces(*paths):
@@ -169,7 +180,32 @@ def evaluate(
         raise UserError(
             f"{paths[1]} has no pixel of a class where {paths[0]} lies; are they a pair?"
         )
-    return Evaluation(chosen, matrix, *paths, left_out)
+    auc = None if scores is None else _auc(fspath(scores), paths[1], index)
+    return Evaluation(chosen, matrix, *paths, left_out, auc)
+
+
+def _refuse_other_scores(path: str, predicted: str, classes: Sequence[ClassInfo]) -> None:
+    with open_dataset(path) as found, open_dataset(predicted) as labels:
+        bands, kind, alike = found.count, found.dtypes[0], _same_grid(labels, found)
+    if (bands, len(classes)) != (2, 2):
+        raise UserError(
+            f"{path} has {bands} bands and there are {len(classes)} classes; an area under the ROC "
+            "curve is of the scores of two classes"
+        )
+    if not np.issubdtype(np.dtype(kind), np.floating) or not alike:
+        raise UserError(
+            f"{path} has {kind} pixels that are no scores on the grid of {predicted}; give what "
+            "geoseg predict --scores wrote beside it"
+        )
+
+
+def _auc(scores: str, truth: str, index: NDArray[np.uint8]) -> float:
+    """Area under the ROC curve of the second of two classes, over pixels of both."""
+    roc = BinnedRoc()
+    for found, true in _pieces(scores, truth, _read_second):
+        labels = np.where(np.isnan(found) | (index[true] > 1), IGNORE, index[true])
+        roc.update(np.clip(found, 0, 1), labels)
+    return roc.auc()
 
 
 OTHER = 254  # index of a value that is no class
@@ -194,14 +230,16 @@ def _refuse_bands(path: str) -> None:
         )
 
 
-def _pieces(predicted: str, truth: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _pieces(
+    predicted: str, truth: str, read: Callable[[Any, Box], NDArray[Any]] | None = None
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Both rasters piece by piece, with `MISSING` where they have no data."""
     with ExitStack() as stack:
         first = stack.enter_context(open_dataset(predicted))
         second = stack.enter_context(open_dataset(truth))
         other = second if _same_grid(first, second) else stack.enter_context(_warped(first, second))
         for box in tiles(first.shape, PIECE):
-            yield _read(first, box), _read(other, box)
+            yield (read or _read)(first, box), _read(other, box)
 
 
 def _same_grid(first: Any, second: Any) -> bool:
@@ -240,6 +278,13 @@ def _read(dataset: Any, box: Box) -> NDArray[Any]:
     missing = dataset.read_masks(1, window=window) == 0
     beyond = (values < 0) | (values >= MISSING)
     return np.where(missing | beyond, MISSING, values)
+
+
+def _read_second(dataset: Any, box: Box) -> NDArray[Any]:
+    """Probabilities of the second class, NaN for none."""
+    window = Window.from_slices(*box)
+    known = dataset.read_masks(2, window=window) != 0
+    return np.where(known, dataset.read(2, window=window), np.nan)
 
 
 def _classes(
@@ -343,6 +388,8 @@ def _page(evaluation: Evaluation) -> str:
     total = {
         "mIoU": matrix.miou(),
         "overall accuracy": matrix.accuracy(),
+        "average accuracy": matrix.average_accuracy(),
+        **({} if evaluation.auc is None else {"area under the ROC curve": evaluation.auc}),
         "kappa": matrix.kappa(),
         "pixels": int(matrix.support().sum()),
     }

@@ -131,6 +131,12 @@ class ConfusionMatrix:
         """Share of all pixels that were given their class (overall accuracy)."""
         return float(ratio(self.hits.sum(), self.counts.sum()))
 
+    def average_accuracy(self) -> float:
+        """Mean recall of the classes that occur, however rare each is (AA)."""
+        found = self.recall()
+        present = found[~np.isnan(found)]
+        return float(present.mean()) if present.size else float("nan")
+
     def kappa(self) -> float:
         """Agreement beyond chance (Cohen 1960)."""
         # As floats, for products of two counts soon pass what an integer holds.

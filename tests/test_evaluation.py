@@ -16,7 +16,7 @@ from geoseg.classes import as_classes
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.evaluation import evaluate
-from geoseg.metrics import ConfusionMatrix
+from geoseg.metrics import ConfusionMatrix, roc_auc
 from geoseg.raster.files import unlocated_is_fine
 
 NAMES = as_classes(["water", "forest", "built up"])
@@ -35,6 +35,14 @@ def write(path: Path, pixels: np.ndarray, **profile: object) -> Path:
     } | profile
     with unlocated_is_fine(), rasterio.open(path, "w", **settings) as file:
         file.write(pixels, 1)
+    return path
+
+
+def write_bands(path: Path, scores: np.ndarray) -> Path:
+    """A raster of several bands on the grid of `write`."""
+    first = write(path, scores[0], count=len(scores), nodata=np.nan)
+    with rasterio.open(first, "r+") as file:
+        file.write(scores)
     return path
 
 
@@ -125,6 +133,47 @@ def test_the_table_and_the_json_hold_the_scores(tmp_path: Path) -> None:
     facts = json.loads(json.dumps(result.to_dict()))
     assert facts["mIoU"] == pytest.approx(matrix.miou())
     assert facts["classes"][2]["support"] == matrix.support()[2]
+
+
+def test_scores_of_two_classes_give_the_area_under_the_curve(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 2, (600, 90)).astype(np.uint8)
+    second = (rng.random(truth.shape) * 0.7 + 0.3 * truth).astype(np.float32)
+    second[:4] = np.nan
+    truth[10:14] = 255
+    two = np.stack([1 - second, second])
+    known = (truth != 255) & ~np.isnan(second)
+    labels = write(tmp_path / "map.tif", (second > 0.5).astype(np.uint8))
+    plain = write(tmp_path / "truth.tif", truth)
+    scores = write_bands(tmp_path / "scores.tif", two)
+    result = evaluate(labels, plain, scores=scores)
+    assert result.auc == pytest.approx(roc_auc(second[known], truth[known]), abs=1e-4)
+    assert 0.7 < result.auc < 0.95
+    assert f"ROC curve of class 1 {result.auc:.3f}" in result.table()
+    assert result.to_dict()["auc"] == result.auc
+    assert "auc" not in evaluate(labels, plain).to_dict()
+    report = tmp_path / "report"
+    words = ["evaluate", *map(str, (labels, plain)), "--scores", str(scores)]
+    assert CliRunner().invoke(main, [*words, "--report", str(report)]).exit_code == 0
+    assert f"ROC curve</dt><dd>{result.auc:.3f}" in (report / "index.html").read_text()
+    with pytest.raises(UserError, match=r"has 2 bands and there are 3 classes"):
+        evaluate(labels, plain, classes=NAMES, scores=scores)
+    with pytest.raises(UserError, match=r"has 1 bands and there are 2 classes"):
+        evaluate(labels, plain, scores=labels)
+    with pytest.raises(UserError, match=r"float32 pixels that are no scores on the grid of"):
+        evaluate(labels, plain, scores=write_bands(tmp_path / "small.tif", two[:, :50]))
+
+
+def test_the_average_accuracy_is_the_mean_recall_of_the_classes_that_occur(
+    tmp_path: Path,
+) -> None:
+    truth = np.array([[0, 0, 0, 0, 1, 1]], np.uint8)
+    found = np.array([[0, 0, 0, 1, 1, 2]], np.uint8)
+    paths = write(tmp_path / "map.tif", found), write(tmp_path / "truth.tif", truth)
+    result = evaluate(*paths, classes=NAMES)
+    assert result.matrix.average_accuracy() == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert result.to_dict()["average_accuracy"] == pytest.approx(0.625)
+    assert "average accuracy 0.625" in result.table()
 
 
 def test_the_report_is_whole_and_replaced_only_when_asked(tmp_path: Path) -> None:

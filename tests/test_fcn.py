@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,21 @@ def test_small_windows_equal_the_whole_image(
     image = random_image(shape)
     scores = geoseg.predict(image, model, output="scores", window=80, halo=model.card.halo)
     np.testing.assert_allclose(scores, whole_image_scores(model, image.values), atol=1e-5)
+
+
+@pytest.mark.parametrize(("claimed", "alike"), [(4, True), (2, False)])
+def test_windows_that_begin_between_the_steps_are_told_from_the_whole_image(
+    models: dict[str, Segmenter], claimed: int, alike: bool
+) -> None:
+    """The engine begins windows at multiples of the stride in the card, here 4 or, wrongly, 2."""
+    model = models["maggiori_fcn"]
+    wrong = Segmenter.from_card(model.net, replace(model.card, stride=claimed, halo=32))
+    image = random_image((120, 150))
+    scores = geoseg.predict(image, wrong, output="scores", window=82, halo=32).values
+    expected = whole_image_scores(model, image.values)
+    assert np.allclose(scores, expected, atol=1e-5) == alike
+    # The first window begins at 0 in any case.
+    np.testing.assert_allclose(scores[..., :16, :16], expected[..., :16, :16], atol=1e-5)
 
 
 def test_every_parameter_learns(name: str) -> None:

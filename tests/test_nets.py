@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from toys import segmenter_of
 
+import geoseg
 from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.nets.fold import fold_batch_norms
@@ -83,6 +87,22 @@ def test_weights_go_from_one_network_to_another(net: nn.Module) -> None:
         assert not torch.equal(net(image), other(image))
         other.load_state_dict(state)
         assert torch.equal(net(image), other(image))
+
+
+def test_a_network_comes_back_from_its_file(net: nn.Module, tmp_path: Path) -> None:
+    name = next(name for name, kind in nets.REGISTRY.items() if type(net) is kind)
+    options = {"in_channels": BANDS, "classes": CLASSES, **OPTIONS[name]}
+    reach = {"halo": None, "stride": net.stride}
+    model = segmenter_of(net, architecture=name, options=options, **reach)
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    again = geoseg.load(path)
+    assert type(again.net) is type(net)
+    assert again.digest == model.digest
+    assert dict(again.card.options) == json.loads(json.dumps(options))
+    image = torch.randn(2, BANDS, net.stride, 2 * net.stride)
+    with torch.no_grad():
+        assert torch.equal(again.net(image), model.net(image))
 
 
 def test_a_shift_by_the_stride_shifts_the_scores_or_the_network_says_that_none_does(

@@ -72,6 +72,32 @@ def test_two_processes_learn_what_one_does_also_when_one_of_them_died(
     assert len(load(path).card.training["history"]) == 2
 
 
+def test_two_processes_learn_what_one_does_in_two_parts_with_statistics_of_each(
+    tmp_path: Path,
+) -> None:
+    """A U-Net with batch statistics: on a processor each of two processes has those of its own."""
+    net = {"net": "unet", "widths": [4, 6], "batch": 2, "optimiser": "sgd", "lr": 0.1}
+    path = tmp_path / "two"
+    status, told, printed = train_in_two(path, *(f"{key}={value}" for key, value in net.items()))
+    assert status == 0, printed
+    found = load_file(path)
+    losses, learnt = {}, {}
+    for parts in (1, 2):
+        alone: list[dict[str, Any]] = []
+        settings = quick(**CHANGES, **EACH_SECOND, **net, accumulate=parts)
+        out = tmp_path / f"{parts}"
+        model = fit(settings, three_scenes(), out, device="cpu", on_progress=alone.append)
+        losses[parts] = [each["loss"] for each in alone[1:]]
+        learnt[parts] = dict(model.net.named_parameters())
+    both = [each["loss"] for each in told[1:]]
+    assert both == pytest.approx(losses[2], rel=1e-4)
+    assert both != pytest.approx(losses[1], rel=1e-4)
+    for name, weight in learnt[2].items():
+        torch.testing.assert_close(found[name], weight.detach(), rtol=1e-4, atol=1e-5)
+    apart = [(found[name] - weight).abs().max().item() for name, weight in learnt[1].items()]
+    assert max(apart) > 1e-3
+
+
 def test_a_process_of_one_leads_and_hears_itself() -> None:
     with joined(torch.device("cpu")) as group:
         assert group == Group(0, 1, torch.device("cpu"))

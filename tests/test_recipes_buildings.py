@@ -13,7 +13,7 @@ import pytest
 
 import geoseg
 from geoseg.errors import UserError
-from geoseg.metrics import ConfusionMatrix
+from geoseg.metrics import ConfusionMatrix, roc_auc
 from geoseg.raster import open_raster
 from geoseg.recipes import find_recipe, train_files
 from geoseg.recipes.fcn_buildings import RECIPE
@@ -127,6 +127,55 @@ def test_a_model_file_finds_buildings(
     assert (found == building_labels("test", 0, SIZE)).mean() > 0.7
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_card_tells_the_area_under_the_curve_and_seams_of_networks_of_blocks(
+    variant: str, train: Callable[[str], Path], root: Path
+) -> None:
+    model = geoseg.load(train(variant))
+    truths, maps = [], []
+    for number in range(2):
+        image = open_raster(root / f"test/sat/test_{number}.tiff")
+        image = image.assign_attrs(long_name=model.card.bands)
+        maps.append(geoseg.predict(image, model, output="scores").values[1])
+        truths.append(building_labels("test", number, SIZE))
+    found = model.card.metrics["held_out"]
+    exact = roc_auc(np.stack(maps), np.stack(truths))
+    assert found["auc"] == pytest.approx(exact, abs=2e-4)
+    assert found["auc"] > 0.7
+    recall = [np.mean((np.stack(maps) > 0.5)[np.stack(truths) == c] == c) for c in (0, 1)]
+    assert found["average_accuracy"] == pytest.approx(np.mean(recall), abs=1e-4)
+    assert found["majority_accuracy"] == pytest.approx(majority(root), abs=1e-4)
+    if variant == "svm":
+        assert "discontinuity" not in found
+        return
+    steps = [np.abs(np.diff(lines, axis=0)) for each in maps for lines in (each, each.T)]
+    border = np.arange(15, SIZE - 1, 16)
+    seams = [each[border] for each in steps]
+    rest = [np.delete(each, border, axis=0) for each in steps]
+    index = np.mean(seams) / np.mean(rest)
+    assert found["discontinuity"] == pytest.approx(index, rel=1e-3)
+
+
+def test_the_report_has_our_area_under_the_curve_beside_the_papers(
+    root: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    train_files(
+        "fcn-buildings",
+        root,
+        tmp_path / "svm.safetensors",
+        ["preset=quick", "variant=svm"],
+        report=report,
+    )
+    found = json.loads((report / "run.json").read_text())["metrics"]["held_out"]
+    page = (report / "index.html").read_text()
+    ours, _, theirs = page.partition("published")
+    assert f"{found['auc']:.3f}" in ours
+    assert "area under the ROC curve" in theirs
+    assert f"{found['auc']:.3f}" in theirs
+    assert f"{found['majority_accuracy']:.3f}" in theirs
+
+
 # -- the machine -----------------------------------------------------------------------------------
 
 
@@ -163,6 +212,25 @@ def test_the_kernel_is_as_wide_as_stated(root: Path, tmp_path: Path) -> None:
     model = fit(settings, massachusetts_buildings(root), tmp_path / "svm.safetensors")
     assert model.card.options["gamma"] == 7.5
     assert change(RECIPE.chosen("svm"), ["gamma=7.5"]).options == settings.options
+
+
+def test_penalty_and_width_are_stated_or_searched(root: Path, tmp_path: Path) -> None:
+    settings, data = RECIPE.chosen("svm", "quick"), massachusetts_buildings(root)
+    assert RECIPE.chosen("svm-searched").options == {
+        "penalty": [1, 10, 100, 1000],
+        "gamma": [0.1, 1, 10, 100],
+    }
+    stated = change(settings, ["penalty=1000", "gamma=2"])
+    model = fit(stated, data, tmp_path / "stated.safetensors")
+    assert (model.card.options["penalty"], model.card.options["gamma"]) == (1000, 2)
+    # A kernel so narrow that nothing carries over to other pixels can only lose.
+    searched = change(settings, ["penalty=[1, 10]", "gamma=[1e6, 2.5]"])
+    model = fit(searched, data, tmp_path / "searched.safetensors")
+    assert model.card.options["penalty"] in (1, 10)
+    assert model.card.options["gamma"] == 2.5
+    assert geoseg.load(tmp_path / "searched.safetensors").card.options == model.card.options
+    with pytest.raises(UserError, match=r"penalty=-1: give a number above 0"):
+        fit(change(settings, ["penalty=-1"]), data, tmp_path / "none.safetensors")
 
 
 def test_a_machine_has_a_report_without_steps(root: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from geoseg.loader import IGNORE, Scene
 from geoseg.metrics import ConfusionMatrix
 from geoseg.recipes import RECIPES
 from geoseg.segmenter import Segmenter
-from geoseg.train import Dataset, Settings, fit
+from geoseg.train import Dataset, Settings, changed, fit
 from geoseg.train.data.readers import landsat_cdl
 from geoseg.train.stated_loss import ImageLabels
 from geoseg.train.weak import (
@@ -32,10 +33,12 @@ from geoseg.train.weak import (
     as_segmenter,
     compare_maps,
     majority,
+    point_dataset,
     pseudo_dataset,
 )
 
 RECIPE = RECIPES["cam-landsat"]
+EXACT = {"align": "exact"}
 SIDE = 32  # of windows in the preset "quick"
 LABELS = ImageLabels(min_fraction=0.05)
 
@@ -83,7 +86,7 @@ def test_settings_are_those_of_the_poster(
 
 def test_the_recommended_network_is_shallow_and_its_labels_are_of_more_than_a_pixel() -> None:
     settings = RECIPE.chosen("resnet50", "recommended")
-    assert settings.options == {"num_stages": 2}
+    assert settings.options == {"num_stages": 2, "normalise": "max", "gate": True}
     assert settings.loss == {"multi_label": {"min_fraction": 0.05}}
     assert RECIPE.chosen("baseline", "recommended").options == {}
 
@@ -92,6 +95,7 @@ def test_maps_of_the_methods_are_a_choice_of_their_own() -> None:
     assert RECIPE.chosen("layercam").options == {"method": "layercam"}
     both = RECIPE.chosen("resnet50+gradcampp", "quick").options
     assert both == {"method": "gradcam++", "num_stages": 2}
+    assert RECIPE.chosen("fused").options == {"method": "layercam-fused"}
     with pytest.raises(UserError, match=r"no setting 'method'"):
         RECIPE.chosen("ucam+layercam")
 
@@ -105,7 +109,57 @@ def test_windows_are_told_apart_better_than_by_the_commonest_decision(
 ) -> None:
     found = geoseg.load(files[variant]).card.metrics["held_out"]["of_images"]
     assert found["images"] >= 12
-    assert found["average_accuracy"] > found["majority_accuracy"]
+    assert found["average_accuracy"] > found["majority_accuracy"] + 0.05
+
+
+@pytest.mark.parametrize("variant", ["ucam", "baseline"])
+def test_maps_find_pixels_though_networks_learnt_from_windows(
+    files: dict[str, Path], variant: str
+) -> None:
+    found = geoseg.load(files[variant]).card.metrics["held_out"]
+    assert found["overall_accuracy"] > found["majority_accuracy"] + 0.05
+    assert found["average_accuracy"] > 1 / 5 + 0.1
+
+
+@pytest.mark.parametrize("shape", [(7, 11), (4, 4)])
+def test_of_each_window_one_pixel_keeps_its_label(shape: tuple[int, int]) -> None:
+    _, data = banded(*shape)
+    truth = data.training[0].labels
+    assert truth is not None
+    truth.values[:, :1] = IGNORE
+    pointed = point_dataset(data, 4)
+    found = pointed.training[0].labels
+    assert found is not None
+    for top, left in product(range(0, shape[0], 4), range(0, shape[1], 4)):
+        box = slice(top, top + 4), slice(left, left + 4)
+        known = found.values[box] != IGNORE
+        assert known.sum() == 1
+        assert found.values[box][known] == truth.values[box][known]
+    assert pointed.held_out is data.held_out
+    drawn = [point_dataset(data, 4, seed).training[0].labels for seed in range(8)]
+    assert drawn[0].equals(found)
+    assert any(not each.equals(found) for each in drawn)
+    with pytest.raises(UserError, match=r"windows of 0 pixels: give 1 or more"):
+        point_dataset(data, 0)
+
+
+def test_a_segmenter_learns_from_points(tmp_path: Path) -> None:
+    root = fake_cdl(tmp_path, size=256)
+    reader = RECIPE.reader(preset="points")
+    assert reader is not None
+    for pointed, whole in zip(reader(root).training, landsat_cdl(root).training, strict=True):
+        assert pointed.labels is not None
+        assert whole.labels is not None
+        known = whole.labels.values != IGNORE
+        cells = product(range(0, known.shape[0], 50), range(0, known.shape[1], 50))
+        filled = [known[top : top + 50, left : left + 50].any() for top, left in cells]
+        assert (pointed.labels.values != IGNORE).sum() == sum(filled) > 1
+    data = point_dataset(landsat_cdl(root, block=64), 8)
+    settings = RECIPE.chosen("layercam", "points")
+    assert (settings.net, settings.loss, settings.options) == ("unet", "cross_entropy", {})
+    settings = changed(settings, {"widths": [8, 16], "crop": 32, "batch": 8, "steps": 100})
+    found = fit(settings, data, tmp_path / "m.safetensors").card.metrics["held_out"]
+    assert found["overall_accuracy"] > found["majority_accuracy"] + 0.1
 
 
 def test_a_classifier_that_saw_no_map_makes_better_maps_than_the_commonest_class(
@@ -190,6 +244,34 @@ def test_scores_of_images_are_those_that_were_trained_whatever_the_maps(
     torch.testing.assert_close(net.pooled(values).mean((2, 3)), logits)
 
 
+def test_alignment_is_kept_and_can_be_changed() -> None:
+    options = {"in_channels": 3, "classes": 4, "num_stages": 2, "align": "resize"}
+    classifier = wrapped(nets.build("cam_resnet50", **options), "cam_resnet50", options)
+    values = torch.randn(1, 3, 48, 40)
+    kept, changed = (as_segmenter(classifier, bias=True, **each) for each in ({}, EXACT))
+    assert kept.card.options["align"] == "resize"
+    torch.testing.assert_close(kept.net(values), classifier.net(values))
+    assert not torch.allclose(changed.net(values), classifier.net(values), atol=1e-3)
+
+
+def test_a_baseline_has_maps_of_all_ways_but_that_of_stages(data: Dataset) -> None:
+    options = {"in_channels": 7, "classes": 5, "head": "gap"}
+    net = nets.build("cam_baseline", **options)
+    model = Segmenter(
+        net,
+        classes=data.classes,
+        bands=data.bands,
+        mean=[0.0] * 7,
+        std=[1.0] * 7,
+        architecture="cam_baseline",
+        options=options,
+        halo=None,
+        stride=16,
+    )
+    found = compare_maps(model, data.held_out[:1], SIDE)
+    assert [*found] == [name for name in WAYS if name != "layercam of all stages"]
+
+
 def test_what_has_no_class_activation_maps_is_refused(files: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=r"cam_baseline with .* has no class activation maps"):
         as_segmenter(geoseg.load(files["baseline"]))
@@ -261,7 +343,8 @@ def test_labels_are_made_of_maps_that_are_sure(shape: tuple[int, int]) -> None:
 def test_classes_that_a_window_lacks_are_given_to_none_of_its_pixels() -> None:
     """Eight of sixteen pixels are needed: of the first window that is class 1 alone."""
     model, data = banded(8, 12)
-    made = pseudo_dataset(model, data, Labelling(4, ImageLabels(min_fraction=0.5)))
+    labelling = Labelling(4, ImageLabels(min_fraction=0.5), background=None)
+    made = pseudo_dataset(model, data, labelling)
     assert made.training[0].labels is not None
     assert data.training[0].labels is not None
     truth, found = data.training[0].labels.values, made.training[0].labels.values
@@ -275,7 +358,7 @@ def test_classes_that_a_window_lacks_are_given_to_none_of_its_pixels() -> None:
 
 def test_a_background_is_where_all_other_maps_are_low() -> None:
     model, data = banded(8, 8)
-    made = pseudo_dataset(model, data, Labelling(4, foreground=0.9, background=0.2))
+    made = pseudo_dataset(model, data, Labelling(4, foreground=0.9))
     truth, found = data.training[0].labels, made.training[0].labels
     assert truth is not None
     assert found is not None
@@ -293,7 +376,7 @@ def test_pixels_without_data_get_no_label() -> None:
 def test_maps_that_are_sure_of_nothing_are_told() -> None:
     model, data = banded(8, 8)
     with pytest.raises(UserError, match=r"no map is above 1.0 anywhere; lower foreground"):
-        pseudo_dataset(model, data, Labelling(4, foreground=1.0))
+        pseudo_dataset(model, data, Labelling(4, foreground=1.0, background=None))
 
 
 def test_a_segmenter_learns_from_labels_that_maps_made(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 from toys import random_image
 
@@ -23,7 +25,7 @@ from geoseg.nets import svm
 from geoseg.nets.svm import RBFSVM
 from geoseg.reach import Reach, measure_reach
 from geoseg.segmenter import Segmenter, load
-from geoseg.train.svm import draw_pixels, facts_of, fit_svm
+from geoseg.train.svm import chosen_by_folds, draw_pixels, facts_of, fit_svm
 
 
 def scores(net: RBFSVM, pixels: np.ndarray) -> np.ndarray:
@@ -118,8 +120,8 @@ def test_a_machine_can_also_be_learnt_by_gradients() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"vectors": 0}, {"vectors": 10**9}, {"classes": 0}, {"in_channels": 2.5}, {"gamma": 0.0}]
-    + [{"gamma": value} for value in (-1.0, float("nan"), float("inf"), "wide")],
+    [{"vectors": 0}, {"vectors": 10**9}, {"classes": 0}, {"in_channels": 2.5}, {"penalty": 0.0}]
+    + [{"gamma": value} for value in (0.0, -1.0, float("nan"), float("inf"), "wide")],
 )
 def test_numbers_that_make_no_machine_are_refused(options: dict[str, object]) -> None:
     (name,) = options
@@ -162,6 +164,35 @@ def test_pixels_without_a_lesson_are_refused(
 def test_senseless_settings_of_the_fit_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=rf"{next(iter(options))}=.*give a number above 0"):
         fit_svm(*clouds(0, 3, 2), **options)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_best_pair_of_a_grid_is_that_of_five_parts_by_hand(classes: int) -> None:
+    pixels, labels = clouds(2, bands=3, classes=classes, count=50)
+    grid = {"penalty": [0.1, 1, 100], "gamma": [0.03, 0.3, 30]}
+    parts = list(StratifiedKFold(5, shuffle=True, random_state=4).split(pixels, labels))
+    right = {}
+    for penalty, gamma in product(*grid.values()):
+        found = []
+        for known, other in parts:
+            net = fit_svm(pixels[known], labels[known], penalty, gamma)
+            found.append((scores(net, pixels[other]).argmax(1) == labels[other]).mean())
+        right[penalty, gamma] = np.mean(found)
+    chosen = chosen_by_folds(pixels, labels, grid, seed=4)
+    assert right[chosen["penalty"], chosen["gamma"]] == pytest.approx(max(right.values()), abs=1e-6)
+    assert min(right.values()) < max(right.values()) - 0.05
+    usual = chosen_by_folds(pixels, labels, {"penalty": 7.0})
+    assert usual == {"penalty": 7.0, "gamma": pytest.approx(1 / (3 * pixels.var()))}
+
+
+def test_a_search_among_nothing_or_with_too_few_pixels_is_refused() -> None:
+    pixels, labels = clouds(2, bands=3, classes=2, count=4)
+    with pytest.raises(UserError, match=r"a class has 4 pixels, which cannot be in 5 parts"):
+        chosen_by_folds(pixels, labels, {"penalty": [1, 2]})
+    with pytest.raises(UserError, match=r"gamma=\[\]: give a number above 0, or several"):
+        chosen_by_folds(pixels, labels, {"gamma": []})
+    with pytest.raises(UserError, match=r"penalty=wide: give a number above 0"):
+        chosen_by_folds(pixels, labels, {"penalty": ["wide", 1]})
 
 
 # -- pixels to learn from --------------------------------------------------------------------------

@@ -29,7 +29,7 @@ Imagery (Remote Sensing 12(2), 2020) by a loss that pools it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
 
@@ -48,6 +48,7 @@ __all__ = [
     "CamNet",
     "CamResNet50",
     "Classifier",
+    "fused_layer_cam",
     "gated",
     "max_normalised",
     "sampled",
@@ -55,6 +56,7 @@ __all__ = [
 
 MOST_POWER = 100.0  # beyond any use; a number from a damaged file is stopped here
 ALIGNMENTS = ("exact", "resize")
+FUSED = "layercam-fused"
 TINY = 1e-5  # added to the maximum that maps are divided by
 
 
@@ -181,12 +183,12 @@ class CamResNet50(Classifier):
 
 
 class CamNet(nn.Module):
-    """Class activation maps of a classifier, by any of four methods, as scores of a segmenter.
+    """Class activation maps of a classifier, by any of five methods, as scores of a segmenter.
 
     In training mode it gives what its classifier gives, so that it is trained as one. Everything
     below concerns evaluation: the same weights serve any choice of it. The defaults are the
-    published maps; ``normalise="max", gate=True`` makes better ones, above all where most images
-    hold most classes.
+    published maps; ``normalise="max", gate=True`` makes better ones where most images hold most
+    classes.
 
     Parameters
     ----------
@@ -196,8 +198,9 @@ class CamNet(nn.Module):
         `CamResNet50`, or `CamBaseline` with the head that has class activation maps, "gap".
     num_stages : int
         Of the ResNet.
-    method : {"cam", "gradcam", "gradcam++", "layercam"}
-        A key of `METHODS`. All but "cam" depend on the size of the window.
+    method : {"cam", "gradcam", "gradcam++", "layercam", "layercam-fused"}
+        A key of `METHODS`, or `fused_layer_cam` of the stages of the ResNet, which cannot be
+        exported. All but "cam" depend on the size of the window.
     bias : bool
         Whether the class's bias is added, which makes a map of "cam" that of the classifier.
     normalise : {"none", "max"}
@@ -212,6 +215,8 @@ class CamNet(nn.Module):
         own is never ruled out.
     background_value : float
         beta or gamma; best chosen on validation scenes.
+    align : {"exact", "resize"}
+        See `Classifier`.
 
     Raises
     ------
@@ -238,19 +243,22 @@ class CamNet(nn.Module):
         gate: bool = False,
         background: str = "class",
         background_value: float = 0.5,
+        align: str = "exact",
     ) -> None:
         super().__init__()
-        refuse_unknown("method", method, METHODS)
+        refuse_unknown("method", method, (*METHODS, FUSED))
         refuse_unknown("normalise", normalise, ("none", "max"))
         refuse_unknown("background", background, ("class", "const", "power"))
-        self.base = _classifier(in_channels, classes, base, num_stages)
+        self.base = _classifier(in_channels, classes, base, num_stages, align)
         self.stride = self.base.stride
         self.method, self.bias, self.normalise, self.gate = method, bias, normalise, gate
         self.background, self.background_value = background, background_value
-        if gate or normalise == "max" or method == "gradcam++":
+        if gate or normalise == "max" or method in ("gradcam++", FUSED):
             self.halo = None  # told, since to find it out by trying takes seconds
         if bias and method != "cam":
             raise UserError(f"bias with method {method!r}: only maps of method 'cam' have a bias")
+        if method == FUSED and base != "resnet50":
+            raise UserError(f"method {method!r}: base {base!r} has no stages; choose layercam")
         if background != "class":
             self._refuse_senseless_background(classes)
 
@@ -259,7 +267,7 @@ class CamNet(nn.Module):
         if self.training:
             return self.pooled(image)
         features = self.base.features(image)
-        maps = self.base.enlarged(self._maps(features), image)
+        maps = self.base.enlarged(self._maps(features, image), image)
         if self.gate:
             maps = gated(maps, self.base.head(features).mean((2, 3)))
         return self._before_background(maps)
@@ -269,9 +277,11 @@ class CamNet(nn.Module):
         scores: Tensor = self.base.pooled(image)
         return scores
 
-    def _maps(self, features: Tensor) -> Tensor:
-        """Maps (B, classes, m, n) at the rows and columns of the features."""
+    def _maps(self, features: Tensor, image: Tensor) -> Tensor:
+        """Maps (B, classes, m, n) at the rows and columns of the features of an image."""
         head = self.base.head
+        if self.method == FUSED:
+            return fused_layer_cam(self.base, image)  # normalised as they are
         maps = METHODS[self.method](features, head.weight[..., 0, 0])
         if self.bias and head.bias is not None:
             maps = maps + head.bias[:, None, None]
@@ -354,6 +364,49 @@ def max_normalised(maps: Tensor) -> Tensor:
     return positive / (positive.amax((2, 3), keepdim=True) + TINY)
 
 
+def fused_layer_cam(net: Classifier, windows: Tensor) -> Tensor:
+    """LayerCAM of every stage, each normalised by its maximum, and the highest of them.
+
+    P.-T. Jiang et al., LayerCAM: Exploring Hierarchical Class Activation Maps for Localization
+    (IEEE TIP 30, 2021): a feature counts where it is found and where more of it means more of the
+    class. Early stages see less far and draw finer.
+
+    Parameters
+    ----------
+    net : Classifier
+        In evaluation mode, with a stem and stages behind it.
+    windows : Tensor, shape (B, C, h, w)
+        As the network sees them.
+
+    Returns
+    -------
+    Tensor, shape (B, K, m, n)
+        From 0 to 1, at the rows and columns of the features.
+    """
+    # Gradients also for those who predict, and therefore ask for none.
+    with torch.inference_mode(False), torch.enable_grad():
+        stages = list(_stages(net, windows.detach().clone().requires_grad_()))
+        logits = net.head(stages[-1]).mean((2, 3))
+        maps = [_layer_cams(stages, each) for each in logits.sum(0)]
+        return torch.stack([max_normalised(each).amax(0) for each in maps], 1)
+
+
+def _stages(net: Classifier, windows: Tensor) -> Iterator[Tensor]:
+    """Features behind each stage, without those of the stem."""
+    features = windows
+    for position, stage in enumerate(net.features):
+        features = stage(features)
+        if position > 0:
+            yield features
+
+
+def _layer_cams(stages: Sequence[Tensor], score: Tensor) -> Tensor:
+    """Maps (stages, B, m, n) of a score: gradients that are positive, times what they are of."""
+    gradients = torch.autograd.grad(score, stages, retain_graph=True)
+    maps = [(g.relu() * a.detach()).sum(1) for g, a in zip(gradients, stages, strict=True)]
+    return torch.stack(maps)
+
+
 def gated(maps: Tensor, logits: Tensor) -> Tensor:
     """Maps (B, K, h, w) with minus infinity for classes whose logits (B, K) say they are absent.
 
@@ -419,13 +472,15 @@ def _stem(in_channels: int) -> nn.Sequential:
     )
 
 
-def _classifier(in_channels: int, classes: int, base: str, num_stages: int) -> Classifier:
+def _classifier(
+    in_channels: int, classes: int, base: str, num_stages: int, align: str
+) -> Classifier:
     refuse_unknown("base", base, ("resnet50", "baseline"))
     if base == "resnet50":
-        return CamResNet50(in_channels, classes, num_stages)
+        return CamResNet50(in_channels, classes, num_stages, align)
     if num_stages != 5:
         raise UserError(f"num_stages={num_stages!r} with base 'baseline': it has none; omit it")
-    return CamBaseline(in_channels, classes, head="gap")
+    return CamBaseline(in_channels, classes, "gap", align)
 
 
 def _lacking(side: int, length: int) -> int:

@@ -61,6 +61,8 @@ class MaggioriFCN(nn.Module):
         4.
     margin : int
         32: rows and columns that are missing on each side while training.
+    seams : int
+        16: rows and columns of the published windows; no seam is between them.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class MaggioriFCN(nn.Module):
         super().__init__()
         refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels, classes=classes)
         self.classes, self.stride, self.margin = classes, STEP, 32
+        self.seams = BLOCK
         maps = count_maps(classes)
         self.features = _features(in_channels)
         self.score = nn.Conv2d(80, maps, FIELD)
@@ -119,6 +122,8 @@ class PatchCNN(nn.Module):
         16.
     margin : int
         24: rows and columns that are missing on each side while training.
+    seams : int
+        16: rows and columns of the blocks whose borders a map may show.
 
     Raises
     ------
@@ -129,7 +134,7 @@ class PatchCNN(nn.Module):
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
         refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels, classes=classes)
-        self.classes, self.stride = classes, BLOCK
+        self.classes, self.stride, self.seams = classes, BLOCK, BLOCK
         self.margin = (PATCH - BLOCK) // 2
         self.features = _features(in_channels)
         # Channels are pixels: those of a map one after another, row by row.

@@ -41,6 +41,9 @@ class RBFSVM(nn.Module):
     gamma : float
         Width of the kernel, in 1 / (units of the pixels)^2. The default is ``1 / (C Var)`` for
         three standardised bands.
+    penalty : float
+        What the machine was fitted with, see `geoseg.train.svm.fit_svm`. It is told for the record:
+        vectors and coefficients are what came of it.
 
     Attributes
     ----------
@@ -58,14 +61,21 @@ class RBFSVM(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, classes: int, vectors: int = 1000, gamma: float = 1 / 3
+        self,
+        in_channels: int,
+        classes: int,
+        vectors: int = 1000,
+        gamma: float = 1 / 3,
+        penalty: float = 1.0,
     ) -> None:
         super().__init__()
         refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels, classes=classes)
         refuse_unless_whole(MOST_VECTORS, vectors=vectors)
-        if not isinstance(gamma, int | float) or not gamma > 0 or not isfinite(gamma):
-            raise UserError(f"gamma={gamma!r}: give a number above 0")
-        self.classes, self.gamma, self.stride = classes, float(gamma), 1
+        for name, value in (("gamma", gamma), ("penalty", penalty)):
+            if not isinstance(value, int | float) or not value > 0 or not isfinite(value):
+                raise UserError(f"{name}={value!r}: give a number above 0")
+        self.classes, self.stride = classes, 1
+        self.gamma, self.penalty = float(gamma), float(penalty)
         machines = count_maps(classes)
         self.vectors = nn.Parameter(torch.randn(vectors, in_channels))
         self.coefficients = nn.Parameter(torch.randn(vectors, machines) / vectors**0.5)

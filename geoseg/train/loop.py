@@ -165,12 +165,12 @@ def _finish(
     device: str,
 ) -> Segmenter:
     """Score the model, write it and tell of it."""
-    matrices = scoring.score_parts(model, data, device)
-    trained = scoring.with_scores(model, matrices)
+    found = scoring.score_parts(model, data, device)
+    trained = scoring.with_scores(model, found)
     trained = scoring.with_image_scores(trained, data, settings)
     trained.save(path)
     if logbook:
-        logbook.finish(trained, matrices, device)
+        logbook.finish(trained, {part: each.matrix for part, each in found.items()}, device)
     return trained
 
 

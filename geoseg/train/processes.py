@@ -9,7 +9,9 @@ same weights; the first one alone scores, saves and tells.
 
 A process takes the loss of its own windows. That of all is the mean, which for a mean over labelled
 pixels is what one process finds only where windows have as many of them. Batch statistics are of
-all windows on GPUs; on a processor each process has its own, and the model those of the first one.
+all windows on GPUs; on a processor each process has its own, and the model those of the first one:
+two processes with a window each learn what one does that takes its batch of two in two parts
+(``accumulate=2``), and not what it does with both windows at once.
 
 When a process dies, torch ends the others, and the run can go on from its checkpoint.
 """

@@ -10,7 +10,7 @@ What comes out trains any network of full resolution, whose maps may make the ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import torch
@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
-from geoseg.nets.cam import CamResNet50, max_normalised
 from geoseg.views import TURNS
 
-__all__ = ["averaged_maps", "fused_layer_cam", "pseudo_labels", "refined"]
+__all__ = ["averaged_maps", "pseudo_labels", "refined"]
 
 SCALES = (1.0, 1.5, 2.0)
 DILATIONS = (1, 2, 4, 8)
@@ -133,49 +132,6 @@ def pseudo_labels(
     empty = (highest < background) & known[:, :1, None]
     labels = torch.full_like(index, IGNORE).where(~empty, 0)
     return labels.where(highest <= foreground, index + 1)
-
-
-def fused_layer_cam(net: CamResNet50, windows: Tensor) -> Tensor:
-    """LayerCAM of every stage, each normalised by its maximum, and the highest of them.
-
-    P.-T. Jiang et al., LayerCAM: Exploring Hierarchical Class Activation Maps for Localization
-    (IEEE TIP 30, 2021): a feature counts where it is found and where more of it means more of the
-    class. Early stages see less far and draw finer.
-
-    Parameters
-    ----------
-    net : CamResNet50
-        In evaluation mode.
-    windows : Tensor, shape (B, C, h, w)
-        As the network sees them. Not under `torch.inference_mode`: it needs gradients.
-
-    Returns
-    -------
-    Tensor, shape (B, K, h, w)
-        From 0 to 1.
-    """
-    with torch.enable_grad():
-        stages = list(_stages(net, windows.detach().requires_grad_()))
-        logits = net.head(stages[-1]).mean((2, 3))
-        maps = [_layer_cams(stages, each) for each in logits.sum(0)]
-    fused = torch.stack([max_normalised(each).amax(0) for each in maps], 1)
-    return net.enlarged(fused, windows)
-
-
-def _stages(net: CamResNet50, windows: Tensor) -> Iterator[Tensor]:
-    """Features behind each stage, without those of the stem."""
-    features = windows
-    for position, stage in enumerate(net.features):
-        features = stage(features)
-        if position > 0:
-            yield features
-
-
-def _layer_cams(stages: Sequence[Tensor], score: Tensor) -> Tensor:
-    """Maps (stages, B, m, n) of a score: gradients that are positive, times what they are of."""
-    gradients = torch.autograd.grad(score, stages, retain_graph=True)
-    maps = [(g.relu() * a.detach()).sum(1) for g, a in zip(gradients, stages, strict=True)]
-    return torch.stack(maps)
 
 
 def _scaled(windows: Tensor, scale: float, stride: int) -> Tensor:

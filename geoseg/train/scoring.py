@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from geoseg.card import Card
 from geoseg.classes import ClassInfo
 from geoseg.loader import IGNORE, Scene, batches
-from geoseg.metrics import ConfusionMatrix
+from geoseg.metrics import BinnedRoc, ConfusionMatrix, Discontinuity, ratio
 from geoseg.multilabel import MultiLabel
 from geoseg.prediction import predict
 from geoseg.segmenter import Segmenter
@@ -27,6 +27,8 @@ from geoseg.train.stated_loss import ImageLabels, image_labels
 from geoseg.windows import Box, Windows
 
 __all__ = [
+    "Probabilities",
+    "Scored",
     "image_scores",
     "markdown_table",
     "score_images",
@@ -58,15 +60,77 @@ def score_maps(
     unscored : sequence of int
         Labels whose pixels do not count.
     """
+    return _scored(model, scenes, device, unscored).matrix
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What the probabilities of the second of two classes are worth, at any threshold.
+
+    Parameters
+    ----------
+    roc : BinnedRoc
+    seams : Discontinuity, optional
+        Of networks that tell how many pixels are between theirs.
+    """
+
+    roc: BinnedRoc = field(default_factory=BinnedRoc)
+    seams: Discontinuity | None = None
+
+    def update(self, probabilities: NDArray[Any], truth: NDArray[Any]) -> None:
+        """Count the pixels of a map: probabilities, NaN for none, and 0, 1 or `IGNORE`."""
+        known = np.where(np.isnan(probabilities), IGNORE, truth)
+        self.roc.update(np.clip(probabilities, 0, 1), known)
+        if self.seams:
+            self.seams.update(probabilities)
+
+    def scores(self) -> dict[str, float | None]:
+        """``auc`` and, where there are seams, ``discontinuity``; four decimals."""
+        found = {"auc": _rounded(self.roc.auc())}
+        return found | ({"discontinuity": _rounded(self.seams.index())} if self.seams else {})
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What maps are worth.
+
+    Parameters
+    ----------
+    matrix : ConfusionMatrix
+    probabilities : Probabilities, optional
+        Of models of two classes.
+    """
+
+    matrix: ConfusionMatrix
+    probabilities: Probabilities | None = None
+
+
+def _scored(
+    model: Segmenter, scenes: Sequence[Scene], device: str, unscored: Sequence[int]
+) -> Scored:
     card = model.card
-    matrix = ConfusionMatrix(len(card.classes))
+    found = Scored(ConfusionMatrix(len(card.classes)), _to_be_scored(model))
     for scene in scenes:
         image = scene.image.assign_attrs(long_name=card.bands)
-        found = _indices(predict(image, model, gsd="native", device=device).values, card)
         truth = scene.read_labels((slice(0, scene.shape[0]), slice(0, scene.shape[1])))
-        left_out = (found == IGNORE) | np.isin(truth, unscored)
-        matrix.update(np.where(left_out, IGNORE, truth), without(found, unscored))
-    return matrix
+        truth = np.where(np.isin(truth, unscored), IGNORE, truth)
+        if found.probabilities is None:
+            values = predict(image, model, gsd="native", device=device).values
+            classes = _indices(values, card)
+        else:  # of two classes the probabilities tell the map as well
+            two = predict(image, model, output="scores", gsd="native", device=device).values
+            found.probabilities.update(two[1], truth)
+            classes = np.where(np.isnan(two[1]), IGNORE, two[1] > two[0]).astype(np.uint8)
+        truth = np.where(classes == IGNORE, IGNORE, truth)
+        found.matrix.update(truth, without(classes, unscored))
+    return found
+
+
+def _to_be_scored(model: Segmenter) -> Probabilities | None:
+    if len(model.card.classes) != 2:
+        return None
+    every = getattr(model.net, "seams", None)
+    return Probabilities(seams=Discontinuity(every) if every else None)
 
 
 def _indices(values: NDArray[np.uint8], card: Card) -> NDArray[np.uint8]:
@@ -76,22 +140,25 @@ def _indices(values: NDArray[np.uint8], card: Card) -> NDArray[np.uint8]:
     return positions[values]
 
 
-def score_parts(
-    model: Segmenter, data: Dataset, device: str = "auto"
-) -> dict[str, ConfusionMatrix]:
+def score_parts(model: Segmenter, data: Dataset, device: str = "auto") -> dict[str, Scored]:
     """The maps of scenes that were not learnt from, against their labels, by part."""
     parts = {"validation": data.validation, "held_out": data.held_out}
     return {
-        name: score_maps(model, scenes, device, data.unscored)
+        name: _scored(model, scenes, device, data.unscored)
         for name, scenes in parts.items()
         if scenes
     }
 
 
-def with_scores(model: Segmenter, matrices: Mapping[str, ConfusionMatrix]) -> Segmenter:
+def with_scores(model: Segmenter, found: Mapping[str, Scored]) -> Segmenter:
     """A model whose card has the scores of each part."""
-    classes = model.card.classes
-    metrics = {name: scores(each, classes) for name, each in matrices.items()}
+    metrics = {
+        name: {
+            **scores(each.matrix, model.card.classes),
+            **(each.probabilities.scores() if each.probabilities else {}),
+        }
+        for name, each in found.items()
+    }
     return Segmenter.from_card(model.net, replace(model.card, metrics=metrics))
 
 
@@ -248,14 +315,17 @@ def scores(matrix: ConfusionMatrix, classes: Sequence[ClassInfo]) -> dict[str, A
     Returns
     -------
     dict
-        ``pixels``, ``miou``, ``overall_accuracy`` and ``iou`` by class name; None for a class that
-        neither occurs nor was found.
+        ``pixels``, ``miou``, ``overall_accuracy``, ``average_accuracy`` (mean recall),
+        ``majority_accuracy`` (that of a map of the commonest class alone) and ``iou`` by class
+        name; None for a class that neither occurs nor was found.
     """
     iou = zip((each.name for each in classes), map(_rounded, matrix.iou()), strict=True)
     return {
         "pixels": int(matrix.counts.sum()),
         "miou": _rounded(matrix.miou()),
         "overall_accuracy": _rounded(matrix.accuracy()),
+        "average_accuracy": _rounded(matrix.average_accuracy()),
+        "majority_accuracy": _rounded(float(ratio(matrix.support().max(), matrix.support().sum()))),
         "iou": dict(iou),
     }
 

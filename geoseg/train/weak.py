@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,22 +24,31 @@ from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
 from geoseg.metrics import ConfusionMatrix
-from geoseg.nets.cam import max_normalised
+from geoseg.nets.cam import FUSED, max_normalised
 from geoseg.reach import measure_reach
 from geoseg.segmenter import Segmenter, told_reach
 from geoseg.train import scoring
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.losses import classes_in
 from geoseg.train.pseudo import (
+    BACKGROUND,
     FOREGROUND,
     averaged_maps,
     pseudo_labels,
     refined,
 )
 from geoseg.train.stated_loss import ImageLabels
-from geoseg.windows import Windows
+from geoseg.windows import Windows, tiles
 
-__all__ = ["WAYS", "Labelling", "as_segmenter", "compare_maps", "majority", "pseudo_dataset"]
+__all__ = [
+    "WAYS",
+    "Labelling",
+    "as_segmenter",
+    "compare_maps",
+    "majority",
+    "point_dataset",
+    "pseudo_dataset",
+]
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "cam": {"method": "cam"},
@@ -51,9 +61,10 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "gradcam++, max, gate": {"method": "gradcam++", "normalise": "max", "gate": True},
     "layercam": {"method": "layercam"},
     "layercam, max, gate": {"method": "layercam", "normalise": "max", "gate": True},
+    "layercam of all stages": {"method": FUSED},
 }
 """Options of `geoseg.nets.cam.CamNet` by which maps are compared. Rectified and divided by their
-maximum, Grad-CAM's maps are those of "cam"."""
+maximum, Grad-CAM's maps are those of "cam". Networks without stages have no map of the last way."""
 
 PLAIN = {"method": "cam", "bias": False, "normalise": "none", "gate": False}
 
@@ -66,8 +77,8 @@ def as_segmenter(classifier: Segmenter, /, **options: Any) -> Segmenter:
     classifier : Segmenter
         Of the architecture ``cam``, ``cam_resnet50``, or ``cam_baseline`` with ``head="gap"``.
     **options
-        Of `geoseg.nets.cam.CamNet`: ``method``, ``bias``, ``normalise``, ``gate``, ``background``
-        and ``background_value``. What is not given stays as it is.
+        Of `geoseg.nets.cam.CamNet`: ``method``, ``bias``, ``normalise``, ``gate``, ``background``,
+        ``background_value`` and ``align``. What is not given stays as it is.
 
     Returns
     -------
@@ -122,13 +133,13 @@ def _with_maps(classifier: Segmenter, changes: Mapping[str, Any]) -> nn.Module:
 
 def _as_cam(architecture: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Options of a CamNet with the weights of a classifier, and what its names begin with."""
-    size = {name: options[name] for name in ("in_channels", "classes") if name in options}
+    same = {k: options[k] for k in ("in_channels", "classes", "align") if k in options}
     if architecture == "cam":
         return dict(options), ""
     if architecture == "cam_resnet50":
-        return {**size, "base": "resnet50", "num_stages": options.get("num_stages", 5)}, "base."
+        return {**same, "base": "resnet50", "num_stages": options.get("num_stages", 5)}, "base."
     if architecture == "cam_baseline" and options.get("head") == "gap":
-        return {**size, "base": "baseline"}, "base."
+        return {**same, "base": "baseline"}, "base."
     raise UserError(
         f"{architecture or 'a wrapped module'} with {dict(options)} has no class activation maps; "
         "train cam, cam_resnet50, or cam_baseline with head=gap"
@@ -152,7 +163,10 @@ def compare_maps(
         Windows run together.
     """
     found = {}
+    own = _options(classifier, PLAIN)
     for name, options in WAYS.items():
+        if options["method"] == FUSED and own.get("base") == "baseline":
+            continue
         net = _with_maps(classifier, {**PLAIN, **options})
         maps = Segmenter.from_card(net, classifier.card)
         found[name] = scoring.score_windows(maps, scenes, size, batch)
@@ -186,7 +200,7 @@ class Labelling:
         window, is above it.
     background : float, optional
         Where all maps are below it, a pixel is of the first class, whose own map is then not looked
-        at. By default the first class is one like any other.
+        at. None: the first class is one like any other, with a map of its own.
     """
 
     size: int
@@ -194,7 +208,7 @@ class Labelling:
     scales: Sequence[float] = (1.0,)
     iterations: int = 0
     foreground: float = FOREGROUND
-    background: float | None = None
+    background: float | None = BACKGROUND
 
 
 def pseudo_dataset(model: Segmenter, data: Dataset, labelling: Labelling) -> Dataset:
@@ -226,6 +240,49 @@ def pseudo_dataset(model: Segmenter, data: Dataset, labelling: Labelling) -> Dat
             "train the classifier for longer"
         )
     return replace(data, training=training)
+
+
+def point_dataset(data: Dataset, size: int, seed: int = 0) -> Dataset:
+    """A data set of whose training pixels one in each window has a label.
+
+    That is the weak supervision beside labels of images of S. Wang et al., Weakly Supervised Deep
+    Learning for Segmentation of Remote Sensing Imagery (Remote Sensing 12(2), 2020). Windows lie
+    side by side; the pixel is drawn once, of those with a label.
+
+    Parameters
+    ----------
+    data : Dataset
+    size : int
+        Rows and columns of a window.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    Dataset
+        Scenes to validate with and held out are those of `data`.
+
+    Raises
+    ------
+    UserError
+        When there is no such window.
+    """
+    if size < 1:
+        raise UserError(f"windows of {size} pixels: give 1 or more")
+    rng = np.random.default_rng(seed)
+    return replace(data, training=[_pointed(scene, size, rng) for scene in data.training])
+
+
+def _pointed(scene: Scene, size: int, rng: np.random.Generator) -> Scene:
+    assert scene.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
+    found = np.full(scene.shape, IGNORE, np.uint8)
+    for box in tiles(scene.shape, (size, size)):
+        labels = scene.read_labels(box)
+        known = np.argwhere(labels != IGNORE)
+        if len(known):
+            row, column = known[rng.integers(len(known))]
+            found[box][row, column] = labels[row, column]
+    return replace(scene, labels=xr.DataArray(found, dims=("y", "x")))
 
 
 def _labelled(model: Segmenter, scene: Scene, labelling: Labelling) -> Scene:

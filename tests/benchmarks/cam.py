@@ -61,7 +61,7 @@ def run(data: Dataset, options: argparse.Namespace, folder: Path) -> None:
     found = compare_maps(model, data.validation, size)
     best = max(found, key=lambda name: found[name].accuracy())
     maps = as_segmenter(model, **WAYS[best])
-    labelled = pseudo_dataset(maps, data, Labelling(size, labels))
+    labelled = pseudo_dataset(maps, data, Labelling(size, labels, background=None))
     print(f"\nlabels by {best}, the best of the validation tiles\n")
     print_segmenters({"labels by maps": labelled, "true labels": data}, options, folder)
 

@@ -23,6 +23,10 @@ PARTS = {"held_out": "held-out", "validation": "validation"}
 METRICS = {
     "miou": "mIoU",
     "overall_accuracy": "overall accuracy",
+    "average_accuracy": "mean recall of classes",
+    "majority_accuracy": "accuracy of the commonest class",
+    "auc": "area under the ROC curve",
+    "discontinuity": "change across seams over that elsewhere",
     "iou": "IoU",
     "pixels": "pixels",
 }
@@ -134,7 +138,9 @@ def _headline(run: Account) -> list[tuple[str, str]]:
     """The numbers that matter most at this point."""
     if run.matrices and run.decisive:
         matrix, part = run.matrices[run.decisive], PARTS[run.decisive]
-        of_images = run.card.metrics[run.decisive].get("of_images", {})
+        scores = run.card.metrics[run.decisive]
+        of_images = scores.get("of_images", {})
+        area = [(f"{METRICS['auc']}, {part}", page.number(scores["auc"]))] if "auc" in scores else []
         return [
             *(
                 (f"{word}, {part}", page.number(of_images[key]))
@@ -143,6 +149,7 @@ def _headline(run: Account) -> list[tuple[str, str]]:
             ),
             (f"mIoU, {part}", page.number(matrix.miou())),
             (f"overall accuracy, {part}", page.number(matrix.accuracy())),
+            *area,
             ("pixels scored", page.number(int(matrix.support().sum()))),
         ]
     last: dict[str, float] = {}
