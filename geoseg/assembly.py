@@ -29,6 +29,7 @@ class SievedDraft:
     ----------
     draft : CogDraft
     grid : Grid
+        By which areas are measured.
     nodata : int
     making : Making
         Says which regions are small.
@@ -114,7 +115,7 @@ def assembling(run: Run, store: BlockStore) -> Iterator[Assembly]:
             layout = run.layout(output)
             opened = stack.enter_context(CogDraft(draft, layout, run.options))
             drafts[output] = (
-                SievedDraft(opened, layout.grid, int(layout.nodata or 0), run.making)
+                SievedDraft(opened, run.measured, int(layout.nodata or 0), run.making)
                 if output == "classes" and run.making.min_area
                 else opened
             )

@@ -198,6 +198,12 @@ simplify_option = click.option(
 @click.option("--bands", help="Numbers or names, in the model's order: 4,3,2 or red,green,nir.")
 @click.option("--gsd", type=NumberOr(float, "auto", "native"), default="auto", show_default=True)
 @click.option(
+    "--pixel-size",
+    type=float,
+    metavar="METRES",
+    help="Side of the image's pixels, where it does not say it, as in 0.5.",
+)
+@click.option(
     "--views",
     type=click.Choice(["flips", "d4"]),
     help="Mean probability of mirrored windows, or of turned ones as well.",
@@ -302,10 +308,12 @@ def _predict_all(
 ) -> None:
     """Scenes one after another with models loaded once; those that fail are told at the end."""
     from geoseg.polygons.making import Making
+    from geoseg.raster.grid import refuse_no_size
     from geoseg.views import viewed
 
     # What cannot be meant is refused once, not often.
     Making(min_area=arguments["min_area"], simplify=arguments["simplify"])
+    refuse_no_size(arguments["pixel_size"])
     segmenter = geoseg.ensemble(models)
     viewed(segmenter, arguments["views"], arguments["scales"])
     targets = {source: _targets(source, folder, arguments) for source in sources}

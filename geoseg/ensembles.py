@@ -132,6 +132,9 @@ class MeanProbability(nn.Module):
         super().__init__()
         self.nets = nn.ModuleList(nets)
         self.channels = list(channels)
+        liked = {getattr(net, "sides", None) for net in nets}
+        if len(liked) == 1 and None not in liked:
+            self.sides = liked.pop()
 
     def forward(self, values: Tensor) -> Tensor:
         """Scores (B, K, h, w) of values (B, sum of channels, h, w)."""

@@ -102,6 +102,7 @@ def predict_file(
     precision: str = "auto",
     bands: Sequence[str | int] | None = None,
     gsd: float | Literal["auto", "native"] = "auto",
+    pixel_size: float | None = None,
     views: Turns | None = None,
     scales: Sequence[float] | None = None,
     bbox: tuple[float, float, float, float] | None = None,
@@ -131,7 +132,7 @@ def predict_file(
     scores, confidence : path-like, optional
         GeoTIFFs of the probability of each class, of the highest one: uint8 in steps of 1/254
         (their scale says so), 255 where there is no data.
-    window, halo, blend, stride, batch_size, device, bands, gsd, views, scales
+    window, halo, blend, stride, batch_size, device, bands, gsd, pixel_size, views, scales
         As for `geoseg.predict`.
     precision : {"auto", "fp32", "bf16", "fp16"}
         ``auto`` is bf16 where some windows of the raster are run at least 1.25 times as fast in it
@@ -146,7 +147,9 @@ def predict_file(
         what is free, at most 4 GiB. Windows on a GPU go by its own memory.
     min_area : float
         Regions of less square metres go to their neighbours, on the map as well; see
-        `geoseg.polygonize`. Confidence and scores stay those of the network.
+        `geoseg.polygonize`. Confidence and scores stay those of the network. For an image that does
+        not say how large its pixels are, state it (`pixel_size`), or this is in pixels. The map
+        says no more of its place than the image, so areas of its polygons are in pixels either way.
     simplify : float
         How far boundaries of polygons may move to have fewer vertices, in pixels; see
         `geoseg.polygonize`.
@@ -187,7 +190,9 @@ def predict_file(
     segmenter = viewed(plain, views, scales)
     image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
-    scene = scene_of(image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd)
+    scene = scene_of(
+        image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd, pixel_size
+    )
     if len(sources) == 1:
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
@@ -205,12 +210,13 @@ def predict_file(
         "scales": None if scales is None else [float(each) for each in scales],
         "bbox": bbox,
         "bbox_crs": bbox_crs,
+        "pixel_size": None if pixel_size is None else float(pixel_size),
     }
     run = Run(task, plain, targets, sources, options, asked, making, budget)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
     _say_where(image, sources[0])
-    if min_area and targets.polygons is None:
+    if min_area and targets.polygons is None and run.measured == grid_of(scene.image):
         tell_units(grid_of(scene.image))
     if targets.polygons is not None:
         refuse_unlocated(targets.polygons, grid_of(scene.image))

@@ -7,9 +7,11 @@ there what each pixel is, and returns its own pixels as bytes. Blocks share noth
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -25,13 +27,15 @@ from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.plan import Blend, Block, Tiling
 from geoseg.raster.arrays import grid_of
-from geoseg.raster.grid import pixel_size
+from geoseg.raster.grid import stated_size
 from geoseg.raster.sidecar import class_attrs
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import box_shape
 
 __all__ = ["predict", "scene_of", "zoom_for"]
+
+log = logging.getLogger(__name__)
 
 FARTHEST_ZOOM = 8.0  # beyond it no resampling brings back what the network looks for
 
@@ -50,6 +54,7 @@ def predict(
     precision: str = "auto",
     bands: Sequence[str | int] | None = None,
     gsd: float | Literal["auto", "native"] = "auto",
+    pixel_size: float | None = None,
     views: Turns | None = None,
     scales: Sequence[float] | None = None,
 ) -> xr.DataArray:
@@ -90,6 +95,9 @@ def predict(
         Ground sample distance in metres at which the network is to see the image. ``auto``
         resamples, block by block, when the image's is outside the model's range; scores come back
         to the image's grid.
+    pixel_size : float, optional
+        Side of the image's pixels in metres, for an image that does not say it: a photograph, or an
+        array without a coordinate system. Without it such an image is seen as it is.
     views : {"flips", "d4"}, optional
         Average the probabilities of each window and its mirror images, or of all eight ways to lay
         a square on itself. It takes four or eight times as long.
@@ -119,7 +127,7 @@ def predict(
     """
     segmenter = viewed(ensemble(model), views, scales)
     task = make_task(
-        scene_of(image, segmenter.card, bands, gsd),
+        scene_of(image, segmenter.card, bands, gsd, pixel_size),
         segmenter,
         (output,),
         Tiling(window, halo, blend, stride),
@@ -133,33 +141,39 @@ def scene_of(
     card: Card,
     bands: Sequence[str | int] | None = None,
     gsd: float | Literal["auto", "native"] = "auto",
+    pixel_size: float | None = None,
 ) -> Scene:
     """The image as the network of a card sees it: its bands, its pixel size."""
     chosen = choose_bands(image, card, bands)
-    return Scene(chosen, zoom=zoom_for(chosen, card, gsd))
+    return Scene(chosen, zoom=zoom_for(chosen, card, gsd, pixel_size))
 
 
 def zoom_for(
-    image: xr.DataArray, card: Card, gsd: float | Literal["auto", "native"]
+    image: xr.DataArray,
+    card: Card,
+    gsd: float | Literal["auto", "native"],
+    pixel_size: float | None = None,
 ) -> tuple[float, float]:
     """Network pixels per image pixel, along rows and columns.
 
     Raises
     ------
     UserError
-        When the image's pixels are more than 8 times larger or smaller than the network's, or are
-        to be brought to a size and the image does not say which they have.
+        When the image's pixels are more than 8 times larger or smaller than the network's, are to
+        be brought to a size and nobody says which they have, or the image says another size than
+        `pixel_size`.
     """
     if isinstance(gsd, str) and gsd not in ("auto", "native"):
         raise UserError(f"gsd {gsd!r} must be auto, native or metres, e.g. 10")
     wanted = card.gsd if isinstance(gsd, str) else gsd
-    size = pixel_size(grid_of(image))
+    size = stated_size(grid_of(image), pixel_size)
     if size is None and not isinstance(gsd, str):
         raise UserError(
             f"the image does not say how large its pixels are, which bringing them to {gsd:g} m "
-            "needs; give it a transform and a coordinate system, or take them as they are: --gsd "
-            "native"
+            "needs; say it with --pixel-size (pixel_size), or take them as they are: --gsd native"
         )
+    if size is None and gsd == "auto" and wanted is not None:
+        _tell_unknown_size(card.name, wanted)
     if gsd == "native" or wanted is None or size is None:
         return 1.0, 1.0
     if not 0 < wanted < float("inf"):
@@ -175,6 +189,16 @@ def zoom_for(
             "take the pixels as they are"
         )
     return rows, columns
+
+
+@cache  # once for a model: a batch has many images of one kind
+def _tell_unknown_size(model: str, metres: float) -> None:
+    log.warning(
+        "%s has learnt from pixels of %g m, and the image does not say how large its own are: it "
+        "is seen as it is; say it with --pixel-size (pixel_size), or --gsd native if that is meant",
+        model,
+        metres,
+    )
 
 
 def _lazy(task: Task) -> xr.DataArray:

@@ -11,12 +11,22 @@ from os import stat
 from pathlib import Path
 from typing import Any
 
+from affine import Affine
+
 import geoseg
 from geoseg.decisions import Output
 from geoseg.errors import UserError
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
-from geoseg.raster import Layout, class_layout, files_of, grid_of, open_dataset
+from geoseg.raster import (
+    Grid,
+    Layout,
+    class_layout,
+    files_of,
+    grid_of,
+    open_dataset,
+    pixel_size,
+)
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
 
@@ -71,7 +81,8 @@ class Run:
     options : mapping of str to str
         Creation options of the rasters.
     asked : mapping of str to object
-        What was asked for of windows, precision, views and extent; None leaves it to geoseg.
+        What was asked for of windows, precision, views, extent and the size of pixels; None leaves
+        it to geoseg.
     making : Making
         How small regions and polygons are dealt with.
     memory : int
@@ -108,6 +119,14 @@ class Run:
         target = self.targets.all[name]
         beside = target.parent.resolve() == self.targets.classes.parent.resolve()
         return (self.folder if beside else _hidden(target)) / name / target.name
+
+    @property
+    def measured(self) -> Grid:
+        """The grid that areas are measured on: in metres where the size of pixels was stated."""
+        grid, stated = grid_of(self.task.scene.image), self.asked["pixel_size"]
+        if stated is None or pixel_size(grid) is not None:
+            return grid
+        return Grid(grid.shape, None, Affine.scale(stated))
 
     @cached_property
     def files(self) -> tuple[Mapping[str, Any], ...]:

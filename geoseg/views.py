@@ -93,6 +93,11 @@ def viewed(
     resizing to and fro one pixel of the coarser grid each; and windows that begin at multiples of
     m have theirs, too, at multiples of the stride on whole pixels of the resized grid, where m is
     the least for which ``k m`` is a multiple of the stride.
+
+    A network without a halo gains nothing from such a lattice, so its windows and their stride stay
+    as they are. A resized view of a window then gets the side nearest to ``k`` times its own that
+    the network takes, or likes, if it tells: of a window of 1025 pixels at 3/4 a network that likes
+    ``32 n + 1`` sees 769.
     """
     if views is not None and views not in get_args(Turns):
         raise UserError(f"views {views!r} are unknown; choose flips or d4")
@@ -107,9 +112,17 @@ def viewed(
 @lru_cache(maxsize=KEPT)  # scenes of a batch share it, and with it the copies on devices
 def _viewed(segmenter: Segmenter, views: Turns | None, scales: tuple[Fraction, ...]) -> Segmenter:
     there = copy.copy(segmenter)
-    there.net = Views(segmenter.net, TURNS[views], scales).eval()
+    there.net = Views(segmenter.net, TURNS[views], scales, _liked(segmenter)).eval()
     there.card = _seen_at(segmenter.card, scales)
     return there
+
+
+def _liked(segmenter: Segmenter) -> tuple[int, int] | None:
+    """Step and rest of the sides of windows that a network without a halo likes."""
+    if segmenter.card.halo is not None:
+        return None
+    liked: tuple[int, int] = getattr(segmenter.net, "sides", (segmenter.card.stride, 0))
+    return liked
 
 
 def _fraction(scale: float) -> Fraction:
@@ -125,10 +138,10 @@ def _fraction(scale: float) -> Fraction:
 
 def _seen_at(card: Card, scales: Sequence[Fraction]) -> Card:
     """The card of a model whose windows are resized; see the notes of `viewed`."""
+    if card.halo is None:
+        return card
     stride = lcm(*(_step(card.stride, scale) for scale in scales))
-    halo = card.halo
-    if halo is not None:
-        halo = max(_reach(halo, scale) for scale in scales)
+    halo = max(_reach(card.halo, scale) for scale in scales)
     return replace(card, halo=halo, stride=stride, window=grown(card.window, stride))
 
 
@@ -152,21 +165,38 @@ class Views(nn.Module):
         Values (B, C, h, w) to scores before softmax (B, K, h, w).
     turns : sequence of Turn
     scales : sequence of Fraction
+    liked : tuple of int, optional
+        Step and rest: resized windows get the nearest side that is a multiple of the step and the
+        rest. By default that of the scale, rounded.
     """
 
-    def __init__(self, net: nn.Module, turns: Sequence[Turn], scales: Sequence[Fraction]) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        turns: Sequence[Turn],
+        scales: Sequence[Fraction],
+        liked: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.net = net
         self.turns, self.scales = tuple(turns), tuple(scales)
+        self.step, self.rest = liked or (1, 0)
 
     def forward(self, values: Tensor) -> Tensor:
         """Scores (B, K, h, w) of values (B, C, h, w)."""
         rows, columns = values.shape[2:]
         total = torch.zeros((), device=values.device)
         for scale in self.scales:
-            shown = _resized(values, (round(rows * scale), round(columns * scale)))
+            shown = _resized(values, (self._side(rows, scale), self._side(columns, scale)))
             total = total + _resized(self._turned(shown), (rows, columns))
         return (total / (len(self.scales) * len(self.turns))).log()
+
+    def _side(self, length: int, scale: Fraction) -> int:
+        """Pixels that the network is shown of so many; as they are where they keep their scale."""
+        if scale == SAME:
+            return length
+        steps = max(round((length * scale - self.rest) / self.step), 1)
+        return steps * self.step + self.rest
 
     def _turned(self, values: Tensor) -> Tensor:
         """The sum of probabilities over all turns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -385,6 +386,36 @@ def test_a_picture_without_a_place_gives_a_map_and_a_warning(
         result = predicted(source, tmp_path)
     np.testing.assert_array_equal(result, map_of(stored))
     assert "does not say where it lies" in caplog.text
+
+
+@pytest.mark.parametrize("gsd", [0.5, 1.0])
+def test_a_picture_of_stated_pixel_size_gives_the_map_of_the_same_image_in_its_place(
+    gsd: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    smooth = np.repeat(np.repeat(random_pixels((3, 10, 13)), 9, 1), 9, 2).astype(np.uint8)
+    picture = write(tmp_path / "p.jpg", smooth, driver="JPEG", crs=None, transform=None)
+    half = Affine(0.5, 0.0, 500000.0, 0.0, -0.5, 5600000.0)
+    there = write(tmp_path / "p.tif", read(picture, None), transform=half)
+    options: dict[str, Any] = {"model": pointwise(gsd=gsd), "min_area": 25.25, "overwrite": True}
+    expected = predicted(there, tmp_path, **options)
+    np.testing.assert_array_equal(predicted(picture, tmp_path, pixel_size=0.5, **options), expected)
+    with unlocated_is_fine(), rasterio.open(tmp_path / "map.tif") as labels:
+        assert labels.crs is None
+        assert labels.transform == Affine.identity()
+        assert json.loads(labels.tags()["GEOSEG_OPTIONS"])["pixel_size"] == 0.5
+    assert "areas are in pixels" not in caplog.text
+    if gsd == 0.5:  # 25.25 square metres are 101 pixels
+        pixels = predicted(picture, tmp_path, **(options | {"min_area": 101}))
+        np.testing.assert_array_equal(pixels, expected)
+        assert "areas are in pixels" in caplog.text
+    whole = predicted(picture, tmp_path, pixel_size=0.5, **(options | {"min_area": 0}))
+    assert (whole != expected).any()
+
+
+def test_a_file_that_says_another_pixel_size_than_stated_is_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "scene.tif", random_pixels((3, 9, 9)).astype(np.uint8))
+    with refused("pixels of 0.5 m are stated, and the image itself says 10 x 10 m", tmp_path):
+        predicted(source, tmp_path, pixel_size=0.5)
 
 
 def test_an_image_without_a_coordinate_system_gives_a_map_and_a_warning(

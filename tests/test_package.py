@@ -130,7 +130,7 @@ def test_networks_need_torch_alone() -> None:
         "functools",
         "itertools",
     }
-    optional = {"smp.py": {"segmentation_models_pytorch"}}
+    optional = {"smp.py": {"segmentation_models_pytorch", "timm"}}
     for path in (ROOT / "nets").glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         modules = {

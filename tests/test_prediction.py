@@ -468,3 +468,52 @@ def test_a_pixel_size_cannot_be_asked_of_an_image_that_tells_none() -> None:
     with pytest.raises(UserError, match=r"does not say how large its pixels are, which bringing"):
         geoseg.predict(image, model, gsd=2.0)
     assert geoseg.predict(image, model).shape == (8, 8)
+    assert geoseg.predict(image, model, gsd=2.0, pixel_size=4.0).shape == (8, 8)
+
+
+@pytest.mark.parametrize("gsd", ["auto", 2.0, "native"])
+@pytest.mark.parametrize("output", ["classes", "scores"])
+def test_a_stated_pixel_size_is_as_good_as_one_that_the_image_says(gsd: Any, output: Any) -> None:
+    model = segmenter_of(MODELS["hourglass"]().net, gsd=1.0)
+    image = random_image((90, 121))
+    located = image.rio.write_crs(32633).rio.write_transform(_affine(0.5))
+    options: dict[str, Any] = {"gsd": gsd, "output": output}
+    expected = geoseg.predict(located, model, **options).values
+    found = image.geoseg.predict(model, **options, pixel_size=0.5)
+    np.testing.assert_array_equal(found.values, expected)
+    assert found.shape[-2:] == (90, 121)
+    # One that agrees with what the image says is not in the way.
+    again = geoseg.predict(located, model, **options, pixel_size=0.501).values
+    np.testing.assert_array_equal(again, expected)
+    if gsd != "native":
+        assert (geoseg.predict(image, model, output=output).values != expected).any()
+
+
+@pytest.mark.parametrize("gsd", ["auto", "native"])
+def test_a_pixel_size_that_the_image_denies_is_refused(gsd: Any) -> None:
+    image = random_image((20, 20)).rio.write_crs(32633).rio.write_transform(_affine(10.0))
+    says = r"pixels of 0\.5 m are stated, and the image itself says 10 x 10 m; leave --pixel-size"
+    with pytest.raises(UserError, match=says):
+        geoseg.predict(image, segmenter_of(TwoLayers()), pixel_size=0.5, gsd=gsd)
+
+
+@pytest.mark.parametrize("metres", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_pixel_size_that_is_no_size_is_refused(metres: float) -> None:
+    with pytest.raises(UserError, match=r"must be a positive number of metres, e\.g\. 0\.5"):
+        geoseg.predict(random_image((9, 9)), segmenter_of(TwoLayers()), pixel_size=metres)
+
+
+def test_a_model_that_knows_its_pixels_tells_once_that_the_image_does_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    image = random_image((20, 20))
+    model = segmenter_of(TwoLayers(), gsd=10.0, name="told once")
+    for options in ({"gsd": "native"}, {"pixel_size": 10.0}):
+        geoseg.predict(image, model, **options)
+    geoseg.predict(image, segmenter_of(TwoLayers()))  # knows pixels of any size
+    assert caplog.messages == []
+    for _ in range(3):
+        geoseg.predict(image, model)
+    (told,) = caplog.messages
+    assert told.startswith("told once has learnt from pixels of 10 m, and the image does not say")
+    assert "--pixel-size (pixel_size)" in told

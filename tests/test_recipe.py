@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
+import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
+from affine import Affine
 from fixtures_published import fake_deepglobe_land
+from pointwise import read, write
+from scipy import ndimage
 from toy_training import chequered, data_of
+from toys import segmenter_of
 
+import geoseg
 from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
 from geoseg.metrics import ConfusionMatrix
-from geoseg.recipes import RECIPES, Recipe, train_files
+from geoseg.raster.files import unlocated_is_fine
+from geoseg.recipes import RECIPES, Recipe, train_files, unet_lovasz
 from geoseg.recipes.unet_lovasz import RECIPE
 from geoseg.train import Augmentation, Settings, changed
 from geoseg.train.data.readers import deepglobe_land
@@ -301,6 +312,46 @@ def test_a_quick_run_beats_the_majority_class(tmp_path: Path, encoder: str) -> N
 # -- seen from farther away ------------------------------------------------------------------------
 
 TAPS = {1: 1 / 8, 0: 3 / 8, -1: 3 / 8, -2: 1 / 8}
+
+
+def test_the_command_of_the_paper_takes_a_picture_that_does_not_say_its_pixel_size(
+    tmp_path: Path,
+) -> None:
+    options = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
+    for seed, name in enumerate("ab"):
+        net = nets.build("unet", **options)
+        model = segmenter_of(net, seed, architecture="unet", options=options, gsd=1.0)
+        model.save(tmp_path / f"{name}.safetensors")
+    parts = np.random.default_rng(0).integers(0, 255, (3, 7, 8), dtype=np.uint8)
+    pixels = np.repeat(np.repeat(parts, 100, 1), 100, 2)
+    pixels[:, 130:170, 130:170] ^= 255  # 400 square metres within their part
+    profile = {"driver": "JPEG", "crs": None, "transform": None}
+    write(tmp_path / "scene.jpg", pixels, **profile)
+
+    (command,) = re.findall(r"geoseg predict .*\\\n.*", str(unet_lovasz.__doc__))
+    _, *words = shlex.split(command.replace("\\\n", ""))
+    line = [sys.executable, "-m", "geoseg", *words]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with unlocated_is_fine(), rasterio.open(tmp_path / "map.tif") as file:
+        found = file.read(1)
+    half = Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 5_600_000.0)
+    located = write(tmp_path / "scene.tif", read(tmp_path / "scene.jpg", None), transform=half)
+    models = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    plain = geoseg.predict(
+        geoseg.open_raster(located), models, gsd=1.0, window=288, blend="mean", stride=57
+    ).values
+    assert found.shape == plain.shape == (700, 800)
+    for labels, small in ((plain, True), (found, False)):
+        sizes = [
+            size
+            for value in range(4)
+            for size in np.bincount(ndimage.label(labels == value)[0].ravel())[1:]
+        ]
+        assert (min(sizes) < 3500) == small
+        assert len(sizes) > 1
+    # Large regions keep their class but for what small ones beside them bring.
+    assert (found == plain).mean() > 0.8
 
 
 def test_images_are_halved_as_for_prediction_and_labels_to_middles(tmp_path: Path) -> None:

@@ -402,6 +402,27 @@ def test_another_least_area_is_another_map_though_its_blocks_are_there(
     assert contents(tmp_path / "maps") == contents(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("gsd", [10.0, "native"])
+def test_another_stated_pixel_size_is_another_map(
+    tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch, gsd: Any
+) -> None:
+    pixels = random_pixels((3, 120, 130)).astype(np.uint8)
+    scene = write(tmp_path / "nowhere.tif", pixels, nodata=0, crs=None, transform=None)
+    options: dict[str, Any] = {"gsd": gsd, "min_area": 90}
+    run_until_clean_up(monkeypatch, scene, tmp_path / "maps", model, pixel_size=8, **options)
+    with pytest.raises(UserError, match="exists; add --overwrite"):
+        run(scene, tmp_path / "maps", model, pixel_size=2, skip_done=True, **options)
+    result = run(scene, tmp_path / "maps", model, pixel_size=2, overwrite=True, **options)
+    assert result.computed == (0 if gsd == "native" else result.blocks)  # the network sees the same
+    fresh = run(scene, tmp_path / "fresh", model, pixel_size=2, **options)
+    assert fresh.computed == fresh.blocks
+    assert contents(tmp_path / "maps") == contents(tmp_path / "fresh")
+    assert (
+        run(scene, tmp_path / "fresh", model, pixel_size=2.0, skip_done=True, **options).computed
+        == 0
+    )
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -892,6 +913,27 @@ def test_output_that_nobody_reads_to_the_end_ends_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+def test_a_batch_of_pictures_tells_once_that_they_do_not_say_their_pixel_size(
+    tmp_path: Path,
+) -> None:
+    model = segmenter_of(nets.build("unet", **OPTIONS), architecture="unet", options=OPTIONS, gsd=1)
+    model.save(tmp_path / "model.safetensors")
+    (tmp_path / "scenes").mkdir()
+    for i in range(3):
+        pixels = random_pixels((3, 40, 50), seed=i).astype(np.uint8)
+        write(tmp_path / "scenes" / f"s{i}.tif", pixels, crs=None, transform=None)
+    words = ["predict", tmp_path / "scenes", "-m", tmp_path / "model.safetensors"]
+    done = call(*words, tmp_path / "maps")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("has learnt from pixels of 1 m, and the image does not say") == 1
+    stated = call(*words, tmp_path / "stated", "--pixel-size", 0.5)
+    assert stated.returncode == 0, stated.stderr
+    assert "has learnt from" not in stated.stderr
+    refused = call(*words, tmp_path / "none", "--pixel-size", 0)
+    assert refused.returncode == 2
+    assert refused.stderr.count("pixel size 0 must be a positive number of metres") == 1
 
 
 def test_a_batch_that_is_taken_up_again_leaves_finished_scenes_alone(

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -31,8 +32,14 @@ class Fake(nn.Module):
         self.encoder = nn.Conv2d(in_channels, 2, 3, padding=1)
         self.encoder.output_stride = 16
         self.head = nn.Conv2d(2, classes, 1)
+        self.least, self.side = 0, None
 
     def forward(self, image: Tensor) -> Tensor:
+        if min(image.shape[2:]) < self.least:
+            raise RuntimeError("Given input size: (1x1x1). Calculated output size: (1x0x0).")
+        assert self.side in (None, image.shape[2]), (
+            f"Input height doesn't match model ({self.side})."
+        )
         return self.head(self.encoder(image))
 
 
@@ -47,7 +54,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[s
             torch.linspace(0, 1, 3)[1].item()  # fails without values
         if (arch, encoder_name) == ("linknet", "mit_b0"):
             raise ValueError("Encoder `mit_b0` is not supported for Linknet")
-        return Fake(options["in_channels"], options["classes"])
+        made = Fake(options["in_channels"], options["classes"])
+        made.least = {"pan": 128, "dpt": 32}.get(arch, 0)
+        made.side = 224 if encoder_name == "tu-swin" else None
+        return made
 
     library = ModuleType("segmentation_models_pytorch")
     library.create_model = create_model  # type: ignore[attr-defined]
@@ -58,6 +68,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[s
         get_encoder_names=lambda: ["resnet34", "efficientnet-b4", "mit_b0"]
     )
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", library)
+    timm = ModuleType("timm")
+    timm.list_models = lambda: ["resnet18", "swin", "vit"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "timm", timm)
     return asked
 
 
@@ -115,9 +128,9 @@ def test_without_the_library_the_user_is_told_how_to_get_it(
     ("name", "message"),
     [
         ("smp:unet", r"'smp:unet' has no encoder; write smp:ARCHITECTURE/ENCODER, e\.g\. smp:unet"),
-        ("smp:vnet/resnet34", "no architecture 'vnet'; choose from unet, linknet$"),
-        ("smp:pan/resnet34", "no architecture 'pan'; choose from unet, linknet$"),
-        ("smp:unet/vgg0", "no encoder 'vgg0'; choose from resnet34, efficientnet-b4, mit_b0$"),
+        ("smp:vnet/resnet34", "no architecture 'vnet'; choose from unet, linknet, pan, dpt$"),
+        ("smp:unet/vgg0", "no encoder 'vgg0'; choose from resnet34, efficientnet-b4, mit_b0, tu-N"),
+        ("smp:unet/tu-vgg0", r"no encoder 'tu-vgg0'; .*, tu-NAME of timm\.list_models\(\)$"),
         ("smp:unet/tu-hf-hub:someone/net", "no encoder 'tu-hf-hub:someone/net'"),
     ],
 )
@@ -145,29 +158,134 @@ def test_an_unknown_network_is_refused_with_the_way_to_the_library() -> None:
         nets.options_of("vgg")
 
 
-@pytest.mark.parametrize("name", ["smp:unet/resnet18", "smp:deeplabv3plus/resnet18"])
+def test_a_timm_encoder_is_asked_for_where_timm_lists_it(calls: list[Any]) -> None:
+    nets.build("smp:unet/tu-resnet18", **OPTIONS)
+    assert [names for names, _ in calls] == [("unet", "tu-resnet18")]
+
+
+def test_a_timm_encoder_of_one_size_is_refused_with_the_reason(calls: list[Any]) -> None:
+    with pytest.raises(
+        UserError, match=r"does not take windows of any size .*match model \(224\)\)"
+    ):
+        nets.build("smp:unet/tu-swin", **OPTIONS)
+
+
+def test_pan_takes_windows_smaller_than_it_needs_as_if_the_mean_followed(calls: list[Any]) -> None:
+    net = nets.build("smp:pan/resnet34", **OPTIONS).eval()
+    assert (net.stride, net.halo) == (16, None)
+    image = torch.randn(2, 3, 48, 160)
+    behind = torch.cat([image, torch.zeros(2, 3, 80, 160)], 2)
+    with torch.no_grad():
+        assert net(image).shape == (2, 4, 48, 160)
+        torch.testing.assert_close(net(image), net.net(behind)[:, :, :48])
+
+
+def test_dpt_is_asked_for_windows_of_any_size_and_halves_the_grid_once_more(
+    calls: list[Any],
+) -> None:
+    net = nets.build("smp:dpt/tu-vit", **OPTIONS)
+    assert calls[0][1]["dynamic_img_size"] is True
+    assert (net.stride, net.halo) == (32, None)
+
+
+def test_a_library_that_does_not_load_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "segmentation_models_pytorch.py"
+    broken.write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.delitem(sys.modules, "segmentation_models_pytorch", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        UserError, match=r"nms does not exist\); install torch and torchvision from"
+    ):
+        nets.build(NAME, **OPTIONS)
+
+
+# ---- the library itself ------------------------------------------------------------------------
+
+# Parameters that the library leaves without a use, by the names that they begin with.
+IDLE = {
+    "smp:pan/tu-test_resnet": ("net.decoder.fpa.",),  # biases before a normalisation
+    "smp:dpt/tu-test_vit": ("encoder.model.norm.", "encoder.model.head."),
+}
+STRIDES = {
+    "smp:unet/tu-test_resnet": 32,
+    "smp:deeplabv3plus/resnet18": 16,
+    "smp:pan/tu-test_resnet": 16,
+    "smp:dpt/tu-test_vit": 32,
+}
+
+
+@pytest.fixture
+def library() -> None:
+    """Skips where the library is not there, or torchvision is of another build than torch."""
+    try:
+        constructor_of(NAME)
+    except UserError as error:
+        pytest.skip(f"needs the extra geoseg[smp], 5 GB with its torch: {error}")
+
+
+def made(name: str) -> nn.Module:
+    """With random weights everywhere: some encoders begin with zeros that let no gradient by."""
+    net = nets.build(name, **OPTIONS)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for each in net.parameters():
+            each.copy_(torch.randn(each.shape, generator=generator) / each[0].numel() ** 0.5)
+    return net
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("name", STRIDES)
 def test_the_library_itself_builds_networks_that_keep_to_the_contract(
     name: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip(
-        "segmentation_models_pytorch", reason="needs the extra geoseg[smp], 5 GB with its torch"
-    )
-    net = nets.build(name, **OPTIONS).eval()
-    assert net.stride == {"smp:unet/resnet18": 32, "smp:deeplabv3plus/resnet18": 16}[name]
-    for rows, columns in [(1, 1), (2, 5)]:
-        image = torch.randn(2, 3, rows * net.stride, columns * net.stride)
-        with torch.no_grad():
-            assert net(image).shape == (2, 4, *image.shape[2:])
+    net = made(name).eval()
+    assert net.stride == STRIDES[name]
+    with torch.no_grad():
+        for rows, columns in [(1, 1), (2, 5)]:
+            images = torch.randn(2, 3, rows * net.stride, columns * net.stride)
+            scores = net(images)
+            assert scores.shape == (2, 4, *images.shape[2:])
+            alone = torch.cat([net(image[None]) for image in images])
+            torch.testing.assert_close(scores, alone, rtol=1e-3, atol=1e-3)
+    net.train()(torch.randn(2, 3, 128, 192)).square().sum().backward()
+    idle = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert [each for each in idle if not each.startswith(IDLE.get(name, ()) or "-")] == []
     model = segmenter_of(net, architecture=name, options=OPTIONS)
     assert model.card.stride == net.stride
     model.save(tmp_path / "model.safetensors")
     assert load(tmp_path / "model.safetensors").digest == model.digest
 
 
-def test_the_library_itself_has_networks_that_look_back_at_their_values() -> None:
-    pytest.importorskip(
-        "segmentation_models_pytorch", reason="needs the extra geoseg[smp], 5 GB with its torch"
+@pytest.mark.usefixtures("library")
+def test_windows_of_a_unet_of_the_library_are_exact_and_others_are_blended() -> None:
+    model = segmenter_of(made("smp:unet/tu-test_resnet"))
+    side, halo = 32, model.card.halo
+    assert halo is not None
+    pixels = torch.randn(1, 3, 64, 2 * (halo // side + 1) * side + 128)
+    start = (halo // side + 1) * side
+    with torch.no_grad():
+        whole = model.net(pixels)
+        part = model.net(pixels[..., side:])
+    np.testing.assert_allclose(
+        part[..., start : start + 32], whole[..., start + side : start + side + 32], atol=1e-4
     )
+    for name in ("smp:pan/tu-test_resnet", "smp:dpt/tu-test_vit"):
+        assert segmenter_of(made(name)).card.halo is None
+
+
+@pytest.mark.usefixtures("library")
+def test_the_library_itself_has_networks_that_look_back_at_their_values() -> None:
     with torch.device("meta"):
         net = nets.build("smp:segformer/mit_b0", **OPTIONS).eval()
         assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 4, 64, 64)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    "name", ["smp:dpt/tu-resnet18", "smp:unet/tu-swin_tiny_patch4_window7_224", "smp:dpt/resnet18"]
+)
+def test_the_library_itself_has_encoders_that_do_not_fit_and_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"\(.*\); choose another encoder"):
+        nets.build(name, **OPTIONS)

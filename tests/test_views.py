@@ -171,6 +171,66 @@ def test_networks_that_see_their_whole_window_are_blended() -> None:
         np.testing.assert_allclose(found[:, rows, columns], expected, atol=1e-5)
 
 
+class Nested(Pooled):
+    """Likes windows of 32 k + 1 pixels, and remembers which it saw."""
+
+    halo, stride, sides = None, 1, (32, 1)
+    seen: list[tuple[int, int]] = []  # noqa: RUF012  (shared by copies, on purpose)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(tuple(x.shape[2:]))
+        return super().forward(x)
+
+
+SCALES = {0.5: (65, 33), 0.75: (97, 65), 1: (129, 70), 1.25: (161, 97)}
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_network_that_likes_some_sides_is_shown_resized_windows_of_these(several: bool) -> None:
+    model = segmenter_of(Nested(), window=129)
+    image = random_image((129, 70))
+    mean = np.mean(
+        [
+            resized(whole_image_scores(model, resized(image.values, shown)), (129, 70))
+            for shown in SCALES.values()
+        ],
+        0,
+    )
+    Nested.seen.clear()
+    given = [model, segmenter_of(Nested(), window=129)] if several else model
+    found = scores_of(image, given, scales=tuple(SCALES))
+    assert set(SCALES.values()) <= set(Nested.seen)  # memory is measured on others
+    assert {shape for shape in Nested.seen if shape[1] < shape[0]} == set(SCALES.values())
+    np.testing.assert_allclose(found, mean, atol=1e-5)
+
+
+def test_windows_of_networks_without_a_halo_stay_as_they_are_where_views_are_resized() -> None:
+    small = {"enc_layers": (1, 1, 1, 1), "dec_layers": (1, 1, 1, 1), "growth": 4, "width": 4}
+    net = nets.build("dfcnet", in_channels=3, classes=4, **small)
+    model = segmenter_of(net, window=1025)
+    seen = viewed(model, "flips", (0.75, 1, 1.25))
+    assert (seen.card.window, seen.card.stride, seen.card.halo) == (1025, 1, None)
+    sides = [seen.net._side(1025, scale) for scale in seen.net.scales]
+    assert sides == [769, 1025, 1281]
+    assert [viewed(model, None, (0.75,)).net._side(n, seen.net.scales[0]) for n in (1, 65)] == [
+        33,
+        33,
+    ]
+
+
+@pytest.mark.parametrize("views", [None, "d4"])
+def test_a_network_of_a_stride_and_no_halo_is_shown_multiples_of_it(views: Any) -> None:
+    model = segmenter_of(Hourglass(), halo=None, stride=4, window=64)
+    image = random_image((64, 64))
+    shown = resized(image.values, (84, 84))  # 1.3 times 64 is 83.2
+    turned = [
+        resized(back(whole_image_scores(model, to(shown))), (64, 64))
+        for to, back in turns_of(views)
+    ]
+    found = scores_of(image, model, views=views, scales=(1.3,), blend="mean")
+    np.testing.assert_allclose(found, np.mean(turned, 0), atol=1e-5)
+
+
 def test_lower_precision_averages_in_float32() -> None:
     options: dict[str, Any] = {"views": "d4", "scales": (0.5, 1), "precision": "bf16"}
     found = scores_of(random_image((64, 64)), segmenter_of(Hourglass()), **options)

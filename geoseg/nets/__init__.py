@@ -3,7 +3,9 @@
 Every network takes the options `in_channels` (C) and `classes` (K), gives the rows and columns it
 was given whenever both are multiples of its attribute `stride`, and treats the images of a batch
 apart once it is in evaluation mode. One that is costly to probe, and whose scores no shift shifts,
-says so by an attribute `halo` of None; see `geoseg.reach`.
+says so by an attribute `halo` of None; see `geoseg.reach`. Such a one may tell by an attribute
+`sides`, a step and a rest, that it likes sides of windows that are a multiple of the step and the
+rest: resized views of a window get the nearest of these; see `geoseg.views`.
 
 While it is trained a network may give more: the scores of further heads, whose numbers of channels
 are its attribute `heads`; or less: the middle of the window, where it pads nothing.

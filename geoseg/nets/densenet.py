@@ -27,7 +27,8 @@ meets. The grids nest, every second pixel of one on a pixel of the next, where t
 by 32 pixels shifts the scores. Others work as well, but their grids are stretched onto each other
 by up to half a coarse pixel, so that no shift at all shifts the scores: windows should have 513 or
 1025 rows and columns and be blended. `stride` is 1, for sizes may grow by single pixels; were it
-32, nobody could ask for such windows.
+32, nobody could ask for such windows. `sides` says that 32 k + 1 are liked: resized views of a
+window are brought to the nearest of these.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from geoseg.nets.options import (
 __all__ = ["ClassmateNet", "DFCNet", "FCDenseNet"]
 
 DENSENET_121 = (6, 12, 24, 16)  # Huang et al., table 1
+NESTED = (32, 1)  # sides of images whose grids nest: multiples of the first and the second
 BOTTLENECK = 4  # a layer's inner channels by its new ones (Huang et al., section 3)
 MOST_GROWTH = 256
 CASCADE = (3, 2, 1, 0, 4, 5, 6, 7)  # blocks 5, 4, 3, 2, then 6 to 9
@@ -98,6 +100,7 @@ class FCDenseNet(nn.Module):
         refuse_depths("dec_layers", dec_layers, 3)
         refuse_unless_whole(MOST_CHANNELS, classes=classes)
         self.stride, self.halo = 1, None
+        self.sides = NESTED
         self.checkpointing = False
         self.trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
         self.head = nn.Conv2d(self.trunk.channels[-1], classes, 1)
@@ -119,6 +122,7 @@ class _Classmates(nn.Module):
     def __init__(self, trunk: Trunk, inputs: int, heads: tuple[int, int], width: int) -> None:
         super().__init__()
         self.stride, self.halo = 1, None
+        self.sides = NESTED
         self.checkpointing = False
         self.heads = heads
         self.trunk = trunk

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoseg.raster.cog import CogDraft, Layout, class_layout, creation_options, to_cog
 from geoseg.raster.files import files_of, open_dataset
-from geoseg.raster.grid import Grid, parse_crs, pixel_size
+from geoseg.raster.grid import Grid, parse_crs, pixel_size, stated_size
 from geoseg.raster.sidecar import class_table
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = [
     "open_stack",
     "parse_crs",
     "pixel_size",
+    "stated_size",
     "to_cog",
     "write_raster",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import hypot
+from math import hypot, inf
 
 from affine import Affine
 from pyproj import Geod
@@ -12,7 +12,9 @@ from rasterio.errors import CRSError
 
 from geoseg.errors import UserError
 
-__all__ = ["Grid", "parse_crs", "pixel_size"]
+__all__ = ["Grid", "parse_crs", "pixel_size", "refuse_no_size", "stated_size"]
+
+SLACK = 0.01  # share by which a stated size may differ from that of the file, which has more digits
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,44 @@ def pixel_size(grid: Grid) -> tuple[float, float] | None:
     _, metres = grid.crs.linear_units_factor
     t = grid.transform
     return hypot(t.b, t.e) * metres, hypot(t.a, t.d) * metres
+
+
+def stated_size(grid: Grid, metres: float | None) -> tuple[float, float] | None:
+    """Height and width of a pixel in metres: as the raster says, else as its user does.
+
+    Parameters
+    ----------
+    grid : Grid
+    metres : float or None
+        Side of a pixel, for a raster that does not say it.
+
+    Raises
+    ------
+    UserError
+        When raster and user say different things, or `metres` are no size.
+    """
+    refuse_no_size(metres)
+    known = pixel_size(grid)
+    if metres is None or known is None:
+        return known if metres is None else (metres, metres)
+    if max(abs(side / metres - 1) for side in known) > SLACK:
+        raise UserError(
+            f"pixels of {metres:g} m are stated, and the image itself says {known[1]:.4g} x "
+            f"{known[0]:.4g} m; leave --pixel-size (pixel_size) out, or correct the image's "
+            "transform and coordinate system"
+        )
+    return known
+
+
+def refuse_no_size(metres: float | None) -> None:
+    """Refuse what is no side of a pixel.
+
+    Raises
+    ------
+    UserError
+    """
+    if metres is not None and not 0 < metres < inf:
+        raise UserError(f"pixel size {metres:g} must be a positive number of metres, e.g. 0.5")
 
 
 def _geodesic_size(shape: tuple[int, int], transform: Affine) -> tuple[float, float]:

@@ -22,9 +22,12 @@ sake of "unknown", which is rare and not scored, and scales steep gradients down
 named it is Lovász-Softmax all the same.
 
 The paper's maps are those of windows of 288 pixels at every 57th, averaged, with regions of less
-than 875 square metres given to their neighbours, and for its last rows of five models::
+than 3500 pixels of the full resolution, 875 square metres, given to their neighbours, and for its
+last rows of five models. The images of DeepGlobe do not say how large their pixels are, so the
+command does; they are halved for the network, and the mean scores are brought back to the full
+resolution before the class is decided::
 
-    geoseg predict scene.tif map.tif -m a.safetensors -m b.safetensors \
+    geoseg predict scene.jpg map.tif -m a.safetensors -m b.safetensors --pixel-size 0.5 \
         --window 288 --blend mean --stride 57 --min-area 875
 
 Scores in the model's card are of single models, on images as they were learnt from.
