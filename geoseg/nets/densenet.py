@@ -108,7 +108,9 @@ class _Dense(nn.Module):
             if not name.startswith(UNUSED)
         }
         names = {name: theirs for name in self.state_dict() if (theirs := _torchvision_name(name))}
-        take_over(self, names, used, "trunk.stem.0.weight", ("densenet121", "enc_layers and growth"))
+        take_over(
+            self, names, used, "trunk.stem.0.weight", ("densenet121", "enc_layers and growth")
+        )
 
 
 class FCDenseNet(_Dense):

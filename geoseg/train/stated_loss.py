@@ -89,9 +89,7 @@ def loss_of(
     return loss
 
 
-def floor_of(
-    stated: str | Mapping[str, Any], classes: int, unscored: Sequence[int] = ()
-) -> float:
+def floor_of(stated: str | Mapping[str, Any], classes: int, unscored: Sequence[int] = ()) -> float:
     """What a stated loss never falls below: minus the Jaccard indices that it has, else 0.
 
     Parameters
