@@ -32,7 +32,6 @@ by up to half a coarse pixel, so that no shift at all shifts the scores: windows
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -103,7 +102,7 @@ class _Dense(nn.Module):
             When names or shapes of the weights are others, as with other `enc_layers` or `growth`.
         """
         used = {
-            re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name): tensor
+            _without_dots(name): tensor
             for name, tensor in state.items()
             if not name.startswith(UNUSED)
         }
@@ -577,6 +576,13 @@ def _down(inputs: int) -> nn.Sequential:
         nn.Conv2d(inputs, inputs // 2, 1, bias=False),
         nn.AvgPool2d(2, stride=2, ceil_mode=True),
     )
+
+
+def _without_dots(name: str) -> str:
+    """A name of torchvision's old files as it is now: ``norm.1`` became ``norm1``."""
+    for kind in ("norm", "conv"):
+        name = name.replace(f".{kind}.1.", f".{kind}1.").replace(f".{kind}.2.", f".{kind}2.")
+    return name
 
 
 def _torchvision_name(name: str) -> str | None:
