@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from toys import BANDS, random_image, whole_image_scores
@@ -20,6 +21,7 @@ from geoseg.errors import UserError
 from geoseg.nets.densenet import ClassmateNet, DFCNet, FCDenseNet
 from geoseg.nets.fold import fold_batch_norms
 from geoseg.segmenter import Segmenter, load
+from geoseg.train.prepare import start_from
 
 SMALL: dict[str, Any] = {"enc_layers": (1, 2, 1, 1), "growth": 2}
 OPTIONS: dict[type[nn.Module], dict[str, Any]] = {
@@ -86,6 +88,14 @@ def shapes_of(modules: nn.ModuleList, net: nn.Module, image: Tensor) -> list[tor
         (ClassmateNet, {"classes": 6}, 19_363_400),
         (DFCNet, {"classes": 6}, 21_288_008),
         (DFCNet, {"classes": 6, "fusion": "cascade"}, 21_288_008),
+        (DFCNet, {"classes": 6, "loss_at": "logit", "dropout": 0.2}, 21_288_008),
+        # Blocks 6 to 9 once more, and what fuses them.
+        (ClassmateNet, {"classes": 6, "slice_at": "block5"}, 19_363_400 + 17_590_848 - 6_951_808),
+        (
+            DFCNet,
+            {"classes": 6, "slice_at": "block5"},
+            21_288_008 + 17_590_848 - 6_951_808 + 2_514_432,
+        ),
         # Without seven convolutions of 256 x 256 and what normalises 256 channels.
         (DFCNet, {"classes": 6, "post_merge": "none"}, 21_288_008 - 7 * (256 * 256 + 2 * 256)),
     ],
@@ -254,7 +264,9 @@ def test_images_of_a_batch_do_not_touch_each_other(net: nn.Module) -> None:
         torch.testing.assert_close(net(images), alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"fusion": "cascade"}, {"post_merge": "none"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"fusion": "cascade"}, {"post_merge": "none"}, {"slice_at": "block5"}]
+)
 def test_every_parameter_of_the_fused_network_learns(options: dict[str, Any]) -> None:
     assert idle(small(DFCNet, **options)) == []
 
@@ -262,6 +274,27 @@ def test_every_parameter_of_the_fused_network_learns(options: dict[str, Any]) ->
 @pytest.mark.parametrize("kind", [FCDenseNet, ClassmateNet])
 def test_every_parameter_learns(kind: type[nn.Module]) -> None:
     assert idle(small(kind)) == []
+
+
+def test_every_parameter_of_two_decoders_learns() -> None:
+    assert idle(small(ClassmateNet, slice_at="block5")) == []
+
+
+def test_block_5_sees_2071_pixels_in_steps_of_32() -> None:
+    # A row of the image does: all layers are square. Nothing can cancel where all is positive.
+    trunk = nets.densenet.Trunk(1, 1, (6, 12, 24, 16), (1, 1, 1)).double().eval()
+    trunk.pool = nn.AvgPool2d(3, stride=2, padding=1)  # looks at all that a maximum is taken of
+    for weight in trunk.parameters():
+        nn.init.constant_(weight, 0.5)
+    image = torch.ones(1, 1, 1, 32 * 80 + 1, dtype=torch.float64, requires_grad=True)
+    last = trunk.encoded(image)[-1].sum((0, 1, 2))
+    seen = []
+    for place in (40, 41):
+        (gradient,) = torch.autograd.grad(last[place], image, retain_graph=True)
+        columns = gradient[0, 0, 0].nonzero().flatten()
+        seen.append((int(columns[0]), int(columns[-1])))
+    assert seen[0][1] - seen[0][0] + 1 == 2071
+    assert [after - before for before, after in zip(*seen, strict=True)] == [32, 32]
 
 
 def idle(net: nn.Module) -> list[str]:
@@ -303,6 +336,277 @@ def test_each_head_learns_from_its_own_channels(kind: type[nn.Module]) -> None:
     scores[:, CLASSES:].square().sum().backward()
     assert all(weight.grad is None or not weight.grad.any() for weight in net.land.parameters())
     assert all(weight.grad.any() for weight in net.road.parameters())
+
+
+# -- whose images come when ------------------------------------------------------------------------
+
+SLICED = [(ClassmateNet, "trunk_end"), (ClassmateNet, "block5"), (DFCNet, "block5")]
+
+
+def still(net: nn.Module, *kept: nn.Module) -> None:
+    """Normalisation by what was gathered, but in some parts."""
+    for norm in net.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.eval()
+    for part in kept:
+        part.train()
+
+
+@pytest.mark.parametrize(("kind", "slice_at"), SLICED)
+@pytest.mark.parametrize("turns", [(1, 1), (2, 1), (1, 3)])
+def test_each_head_scores_the_images_of_its_task_alone(
+    kind: type[nn.Module], slice_at: str, turns: tuple[int, int]
+) -> None:
+    net = small(kind, slice_at=slice_at).train()
+    images = torch.randn(2 * sum(turns), 3, 33, 33)
+    first = torch.arange(len(images)) % sum(turns) < turns[0]
+    with torch.no_grad():
+        net(images)  # statistics that are not those of fresh layers
+        still(net)
+        expected = net(images)
+        net.turns = turns
+        found = net(images)
+    assert not found[first, CLASSES:].any()
+    assert not found[~first, :CLASSES].any()
+    torch.testing.assert_close(found[first, :CLASSES], expected[first, :CLASSES])
+    torch.testing.assert_close(found[~first, CLASSES:], expected[~first, CLASSES:])
+
+
+@pytest.mark.parametrize(("kind", "slice_at"), [*SLICED, (DFCNet, "trunk_end")])
+def test_what_lies_behind_the_slice_takes_statistics_of_its_own_task(
+    kind: type[nn.Module], slice_at: str
+) -> None:
+    net = small(kind, slice_at=slice_at).train()
+    net.turns = (1, 1)
+    images, others = torch.randn(4, 3, 33, 33), torch.randn(4, 3, 33, 33)
+    others[::2] = images[::2]  # other roads
+    behind = [net.land, net.trunk.decoder] if slice_at == "block5" else [net.land]
+    still(net, *behind)
+    before = (net.trunk.decoder if slice_at == "trunk_end" else net.trunk.encoder)[0]
+    with torch.no_grad():
+        one, other = net(images), net(others)
+        torch.testing.assert_close(one[::2], other[::2])
+        before.train()
+        assert not torch.allclose(net(others)[::2], net(images)[::2], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [ClassmateNet, DFCNet])
+def test_tasks_that_part_at_block_5_share_nothing_behind_it(kind: type[nn.Module]) -> None:
+    net = small(kind, slice_at="block5").train()
+    net.turns = (1, 1)
+    net(torch.randn(2, 3, 65, 65))[1::2].square().sum().backward()
+    learns = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.any()}
+    parts = {".".join(name.split(".")[: 2 if name[0] == "t" else 1]) for name in learns}
+    shared = {"trunk.stem", "trunk.encoder", "trunk.downs"}
+    assert parts == shared | {"road_decoder", "road"} | (
+        {"road_fusion"} if kind is DFCNet else set()
+    )
+
+
+# -- where the loss is taken, and what is dropped --------------------------------------------------
+
+
+def test_training_gives_coarse_scores_where_the_loss_is_taken_of_them(net: nn.Module) -> None:
+    coarse = type(net)(3, CLASSES, **OPTIONS[type(net)], loss_at="logit").train()
+    coarse.load_state_dict(net.state_dict())
+    images = torch.randn(2, 3, 65, 33)
+    found, enlarged = coarse(images), net.train()(images)
+    part = 4 if isinstance(net, FCDenseNet) else 2
+    assert found.shape[2:] == (64 // part + 1, 32 // part + 1)
+    np.testing.assert_allclose(
+        enlarged.detach().numpy(), aligned(found.detach().numpy(), 65, 33), rtol=1e-4, atol=1e-5
+    )
+    with torch.no_grad():
+        assert torch.equal(coarse.eval()(images), net.eval()(images))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_new_features_are_dropped_and_the_others_enlarged(again: bool) -> None:
+    block = nets.densenet.DenseBlock(3, 4, 2, dropout=0.25).eval()
+    plain = nets.densenet.DenseBlock(3, 4, 2).eval()
+    plain.load_state_dict(block.state_dict())
+    for weight in (*block.parameters(), *plain.parameters()):
+        nn.init.constant_(weight, 0.1)
+    features = torch.rand(2, 3, 30, 30)
+    assert torch.equal(block(features), plain(features))  # nothing is dropped at work
+    block.training = True  # its normalisation stays as it is
+    made = block(features, again)
+    assert torch.equal(made[:, :3], features)
+    first, expected = made[:, 3:5], plain(features)[:, 3:5] / 0.75
+    kept = first != 0
+    torch.testing.assert_close(first[kept], expected[kept])
+    assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.04)
+
+
+def test_dropping_and_computing_layers_again_go_together(net: nn.Module) -> None:
+    images = torch.randn(2, 3, 40, 33)
+    gradients = []
+    for again in (False, True):
+        other = small(type(net), dropout=0.3).train()
+        other.checkpointing = again
+        torch.manual_seed(5)
+        other(images).square().mean().backward()
+        gradients.append([weight.grad for weight in other.parameters()])
+    for kept, anew in zip(*gradients, strict=True):
+        torch.testing.assert_close(kept, anew)
+
+
+# -- torchvision's weights -------------------------------------------------------------------------
+
+
+def torchvision_state(
+    layers: tuple[int, ...] = (1, 2, 1, 1), growth: int = 2, old: bool = False
+) -> dict[str, Tensor]:
+    """Random weights by the names and shapes of torchvision's DenseNets."""
+    state: dict[str, Tensor] = {}
+    dot = "." if old else ""
+
+    def convolution(name: str, inputs: int, outputs: int, kernel: int) -> None:
+        spread = (2 / (inputs * kernel**2)) ** 0.5
+        state[f"features.{name}.weight"] = spread * torch.randn(outputs, inputs, kernel, kernel)
+
+    def norm(name: str, channels: int) -> None:
+        state[f"features.{name}.weight"] = 0.5 + torch.rand(channels)
+        for entry in ("bias", "running_mean"):
+            state[f"features.{name}.{entry}"] = torch.randn(channels)
+        state[f"features.{name}.running_var"] = 0.5 + torch.rand(channels)
+        if not old:
+            state[f"features.{name}.num_batches_tracked"] = torch.tensor(7)
+
+    convolution("conv0", 3, 2 * growth, 7)
+    norm("norm0", 2 * growth)
+    channels = 2 * growth
+    for block, depth in enumerate(layers, start=1):
+        for layer in range(1, depth + 1):
+            name = f"denseblock{block}.denselayer{layer}"
+            norm(f"{name}.norm{dot}1", channels)
+            convolution(f"{name}.conv{dot}1", channels, 4 * growth, 1)
+            norm(f"{name}.norm{dot}2", 4 * growth)
+            convolution(f"{name}.conv{dot}2", 4 * growth, growth, 3)
+            channels += growth
+        if block < len(layers):
+            norm(f"transition{block}.norm", channels)
+            convolution(f"transition{block}.conv", channels, channels // 2, 1)
+            channels //= 2
+    norm("norm5", channels)
+    state["classifier.weight"], state["classifier.bias"] = torch.randn(9, channels), torch.randn(9)
+    return state
+
+
+def torchvision_features(
+    image: Tensor, state: dict[str, Tensor], layers: tuple[int, ...] = (1, 2, 1, 1)
+) -> list[Tensor]:
+    """Outputs of the dense blocks, written out by torchvision's names."""
+
+    def activated(x: Tensor, name: str) -> Tensor:
+        keys = ("running_mean", "running_var", "weight", "bias")
+        return F.batch_norm(x, *(state[f"features.{name}.{key}"] for key in keys)).relu()
+
+    def convolved(x: Tensor, name: str, padding: int = 0, stride: int = 1) -> Tensor:
+        return F.conv2d(x, state[f"features.{name}.weight"], padding=padding, stride=stride)
+
+    x = F.max_pool2d(activated(convolved(image, "conv0", 3, 2), "norm0"), 3, stride=2, padding=1)
+    outputs: list[Tensor] = []
+    for block, depth in enumerate(layers, start=1):
+        for layer in range(1, depth + 1):
+            name = f"denseblock{block}.denselayer{layer}"
+            y = convolved(activated(x, f"{name}.norm1"), f"{name}.conv1")
+            y = convolved(activated(y, f"{name}.norm2"), f"{name}.conv2", 1)
+            x = torch.cat((x, y), 1)
+        outputs.append(x)
+        if block < len(layers):
+            name = f"transition{block}"
+            x = F.avg_pool2d(convolved(activated(x, f"{name}.norm"), f"{name}.conv"), 2)
+    return outputs
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_torchvision_weights_give_the_features_of_torchvision(net: nn.Module, old: bool) -> None:
+    torch.manual_seed(0)
+    state, old_state = torchvision_state(), torchvision_state(old=True)
+    if old:  # the names of old files, which have no counts either
+        for name, theirs in zip(
+            (name for name in state if "num_batches" not in name), list(old_state), strict=True
+        ):
+            old_state[theirs] = state[name]
+    before = {name: w.clone() for name, w in net.state_dict().items()}
+    net.load_torchvision(old_state if old else state)
+    image = torch.randn(2, 3, 64, 96)  # halved evenly, so that the border is torchvision's, too
+    with torch.no_grad():
+        found = net.eval().trunk.encoded(image)[1:]
+    for ours, theirs in zip(found, torchvision_features(image, state), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    after = net.state_dict()
+    encoder = ("trunk.stem", "trunk.encoder", "trunk.downs")
+    rest = [name for name in before if not name.startswith(encoder)]
+    assert rest
+    assert all(torch.equal(before[name], after[name]) for name in rest)
+
+
+def test_the_whole_of_densenet_121_has_a_place() -> None:
+    state = torchvision_state((6, 12, 24, 16), 32)
+    assert len(state) == 727  # entries of torchvision's file
+    net = FCDenseNet(3, 6, dec_layers=(1, 1, 1))
+    net.load_torchvision(state)
+    own = net.state_dict()
+    stored = "features.denseblock4.denselayer16.conv2.weight"
+    assert torch.equal(own["trunk.encoder.3.layers.15.5.weight"], state[stored])
+    stored = "features.transition3.norm.running_mean"
+    assert torch.equal(own["trunk.downs.2.0.running_mean"], state[stored])
+    encoder = [name for name in own if name.startswith("trunk.") and "decoder" not in name]
+    assert len(encoder) == 727 - 5 - 2  # without the last normalisation and the classifier
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+def test_bands_that_are_all_alike_are_the_grey_image(bands: int) -> None:
+    torch.manual_seed(0)
+    state = torchvision_state()
+    net = FCDenseNet(bands, CLASSES, **OPTIONS[FCDenseNet]).eval()
+    net.load_torchvision(state)
+    grey = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        found = net.trunk.encoded(grey.expand(-1, bands, -1, -1))[-1]
+    expected = torchvision_features(grey.expand(-1, 3, -1, -1), state)[-1]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "message"),
+    [
+        (
+            {"enc_layers": (1, 2, 1, 2)},
+            {},
+            r"lack features\.denseblock4\.denselayer2\.\S+ \(of 10 such names\); give those of "
+            r"torchvision's densenet121, or build the network with the enc_layers and growth",
+        ),
+        (
+            {"enc_layers": (1, 1, 1, 1)},
+            {},
+            r"have besides features\.denseblock2\.denselayer2\.conv1\.weight \(of 12 such",
+        ),
+        ({"growth": 3}, {}, r"has the shape \(4, 3, 7, 7\) where the network needs \(6, 3, 7, 7\)"),
+        ({}, {"fc.weight": torch.ones(1)}, r"have besides fc\.weight \(of 1 such"),
+    ],
+)
+def test_weights_of_another_network_are_refused(
+    options: dict[str, Any], change: dict[str, Tensor], message: str
+) -> None:
+    net = small(FCDenseNet, **options)
+    before = {name: w.clone() for name, w in net.state_dict().items()}
+    with pytest.raises(UserError, match=message):
+        net.load_torchvision(torchvision_state() | change)
+    assert all(torch.equal(w, before[name]) for name, w in net.state_dict().items())
+
+
+def test_training_starts_from_a_file_of_torchvision_weights(net: nn.Module, tmp_path: Path) -> None:
+    state = torchvision_state()
+    save_file(state, tmp_path / "densenet121.safetensors")
+    start_from(net, str(tmp_path / "densenet121.safetensors"))
+    stored = state["features.denseblock2.denselayer2.conv1.weight"]
+    assert torch.equal(net.trunk.encoder[1].layers[1][2].weight, stored)
+    deeper = small(type(net), enc_layers=(2, 2, 1, 1))
+    with pytest.raises(UserError, match=r"lack features\.denseblock1\.denselayer2"):
+        start_from(deeper, str(tmp_path / "densenet121.safetensors"))
 
 
 def test_computing_layers_again_changes_nothing(net: nn.Module) -> None:
@@ -468,6 +772,11 @@ def test_options_that_make_no_network_are_refused(
         (DFCNet, {"width": 0}, "width=0: give a whole number from 1 to 65536"),
         (DFCNet, {"fusion": "star"}, "fusion='star': choose from tree, cascade"),
         (DFCNet, {"post_merge": "relu"}, "post_merge='relu': choose from conv, none"),
+        (DFCNet, {"slice_at": "block9"}, "slice_at='block9': choose from trunk_end, block5"),
+        (FCDenseNet, {"loss_at": "pixel"}, "loss_at='pixel': choose from label, logit"),
+        (FCDenseNet, {"dropout": 1.0}, "dropout=1.0: give a number from 0 to below 1"),
+        (ClassmateNet, {"dropout": "none"}, "dropout='none': give a number from 0 to below 1"),
+        (DFCNet, {"dropout": True}, "dropout=True: give a number from 0 to below 1"),
     ],
 )
 def test_tasks_and_fusions_that_are_none_are_refused(

@@ -102,6 +102,43 @@ def test_windows_of_two_tasks_take_turns_and_their_labels_count_on() -> None:
     assert values.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize(
+    ("land", "others", "turns"), [(6, 2, (3, 1)), (2, 4, (1, 2)), (3, 2, (3, 2))]
+)
+def test_tasks_may_have_numbers_of_windows_of_their_own(
+    land: int, others: int, turns: tuple[int, int]
+) -> None:
+    settings = quick("tasks", batch=land, classmate_batch=others)
+    of = feed_of(settings, three_scenes(), roads())
+    drawn = of.draw(0)
+    values, labels = of.changed(drawn)
+    assert of.turns == turns
+    assert [len(batch.pixels) for batch in drawn.batches] == [land, others]
+    place = np.arange(land + others) % sum(turns)
+    for window, at in zip(labels, place, strict=True):
+        assert {*window.unique().tolist()} <= ({0, 1, 2} if at < turns[0] else {3, 4})
+    # Those of the first task are what it would be shown beside as many of the second one.
+    alone = shown(feed_of(quick("tasks", batch=land), three_scenes(), roads()), 0)[0][::2]
+    assert values[place < turns[0]].equal(alone)
+
+
+def test_processes_and_parts_have_windows_of_both_tasks_in_the_same_turns() -> None:
+    settings = quick("tasks", batch=12, classmate_batch=4, accumulate=2)
+    whole = feed_of(settings, three_scenes(), roads()).draw(0).batches
+    for rank in (0, 1):
+        of = feed_of(settings, three_scenes(), roads(), group=Group(rank, 2))
+        drawn = of.draw(0)
+        for batch, every in zip(drawn.batches, whole, strict=True):
+            assert batch.pixels.equal(every.pixels[rank::2])
+        _, labels = of.changed(drawn)
+        tasks = [bool((window >= 3).any()) for window in labels]
+        assert tasks == [False, False, False, True] * 2
+    with pytest.raises(
+        UserError, match=r"batch of 4 windows cannot be shared out among 3 processe"
+    ):
+        feed_of(settings, three_scenes(), roads(), group=Group(0, 3))
+
+
 def test_pixels_without_a_label_stay_so_in_the_second_task() -> None:
     road = roads()
     for scene in road.training:

@@ -32,7 +32,7 @@ from geoseg.train import Settings, fit, loop, scoring
 from geoseg.train.prepare import begin, prepare
 from geoseg.train.processes import Group
 from geoseg.train.schedules import Poly
-from geoseg.train.stated_loss import LOSSES, loss_of
+from geoseg.train.stated_loss import LOSSES, floor_of, loss_of
 
 DENSE = {"enc_layers": [1, 2, 1, 1], "dec_layers": [1, 2, 1], "growth": 4}
 FUSION = {"sensors": [2, 1], "blocks": [1, 1, 1, 1], "width": 4}
@@ -328,29 +328,159 @@ def test_a_class_that_is_found_where_it_does_not_count_leaves_the_mean_alone() -
 
 
 @pytest.mark.parametrize("net", ["plain", "noisy"])
-def test_a_rehearsal_leaves_no_trace(tmp_path: Path, net: str) -> None:
-    settings = quick(net)
+@pytest.mark.parametrize("sampler", ["uniform", "equibatch"])
+def test_a_rehearsal_leaves_no_trace(tmp_path: Path, net: str, sampler: str) -> None:
+    settings = quick(net, sampler=sampler, min_pixels=1, gain=0.2)
     plain = fit(settings, three_scenes(), tmp_path / "plain")
     rehearsed = fit(replace(settings, rehearse=3), three_scenes(), tmp_path / "rehearsed")
     assert same(plain, rehearsed)
 
 
-def test_a_rehearsal_that_teaches_nothing_warns(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = quick(**(PLAIN_STEP | {"lr": 1e-12}), rehearse=1)
-    with caplog.at_level(logging.WARNING):
-        fit(settings, three_scenes(), tmp_path / "model")
-    assert "in 1 steps on one batch the loss did not fall below 1." in caplog.text
-    assert "look at the learning rate (1e-12)" in caplog.text
+@pytest.mark.parametrize("net", ["tasks", "dfcnet"])
+def test_a_rehearsal_of_two_tasks_leaves_no_trace(tmp_path: Path, net: str) -> None:
+    options = DENSE | {"dec_layers": [1, 1, 1, 1], "width": 4} if net == "dfcnet" else {}
+    settings = quick(net, sampler="scene", steps=2, batch=2, **options)
+    sets = three_scenes(), roads()
+    plain = fit(settings, sets[0], tmp_path / "plain", classmate=sets[1])
+    again = replace(settings, rehearse=2)
+    assert same(plain, fit(again, sets[0], tmp_path / "rehearsed", classmate=sets[1]))
 
 
-def test_a_rehearsal_that_teaches_something_is_silent(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def rehearsed(settings: Settings, caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What is told of a rehearsal."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        loop._rehearse(*started(settings, three_scenes()))
+    return [each for each in caplog.records if "rehearsal" in each.message]
+
+
+def test_a_rehearsal_that_teaches_nothing_warns(caplog: pytest.LogCaptureFixture) -> None:
+    (told,) = rehearsed(quick(**(PLAIN_STEP | {"lr": 1e-12}), rehearse=3), caplog)
+    assert told.levelname == "WARNING"
+    assert "rehearsal: in 3 steps on one batch the loss went from 1." in told.message
+    assert "where 0 is learnt by heart; try another lr (1e-12), look whether labels" in told.message
+
+
+def test_a_loss_that_falls_by_less_than_half_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.WARNING):
-        fit(quick(rehearse=1), three_scenes(), tmp_path / "model")
-    assert "did not fall" not in caplog.text
+    (told,) = rehearsed(quick(rehearse=2), caplog)
+    assert told.levelname == "WARNING"
+    first, lowest = (
+        float(told.message.split(f" {word} ")[1].split()[0]) for word in ("from", "to")
+    )
+    assert first / 2 < lowest < first
+
+
+def test_a_batch_that_is_learnt_by_heart_is_told_with_its_figures(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (told,) = rehearsed(quick(rehearse=60), caplog)
+    assert told.levelname == "INFO"
+    assert "rehearsal: in 60 steps on one batch the loss fell from 1." in told.message
+    first, lowest = (
+        float(told.message.split(f" {word} ")[1].split()[0]) for word in ("from", "to")
+    )
+    assert lowest <= first / 2
+
+
+def test_a_rehearsal_that_diverges_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    (told,) = rehearsed(quick(**(PLAIN_STEP | {"lr": 1e38}), rehearse=3), caplog)
+    assert told.levelname == "WARNING"
+    assert "the loss is no longer finite; lower lr (1e+38)" in told.message
+
+
+def test_a_loss_that_goes_below_nothing_is_halved_from_its_lowest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (told,) = rehearsed(quick(rehearse=1, loss="jaccard_region"), caplog)
+    assert told.levelname == "WARNING"  # from -0.2, half of which is nearer to 0
+    (told,) = rehearsed(quick(rehearse=60, loss="jaccard_region"), caplog)
+    assert told.levelname == "INFO"
+    assert "(-1 is learnt by heart)" in told.message
+
+
+@pytest.mark.parametrize(
+    ("stated", "floor"),
+    [
+        ("cross_entropy", 0.0),
+        ("jaccard_pixel", -1 / 3),
+        ({"jaccard_pixel": {"unscored": 0, "weight": 0.5}}, -0.25),
+        ({"jaccard_region": 0.5, "lovasz": 0.5, "jaccard_pixel": 3}, -1.5),
+    ],
+)
+def test_perfect_scores_have_the_lowest_loss_that_there_is(stated: Any, floor: float) -> None:
+    labels = torch.arange(32).reshape(2, 4, 4) % 3
+    if "unscored" in str(stated):
+        labels = labels.clamp(min=1)
+    scores = 100 * F.one_hot(labels, 3).movedim(-1, 1).float()
+    assert floor_of(stated, 3) == pytest.approx(floor)
+    assert float(loss_of(stated)(scores, labels)) == pytest.approx(floor)
+
+
+def test_the_lowest_loss_is_that_of_all_heads() -> None:
+    jaccard = {"loss": {"jaccard_region": 0.5}}
+    run, _ = started(quick("branches", **jaccard), three_scenes())
+    assert run.floor == -1.0
+    settings = quick("tasks", classmate_weight=3, **jaccard)
+    assert prepare(settings, [three_scenes(), roads()], Group()).floor == -2.0
+
+
+# -- two tasks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_the_second_task_weighs_what_is_said(weight: float) -> None:
+    settings = quick("tasks", classmate_weight=weight, batch=3, classmate_batch=1)
+    torch.manual_seed(0)
+    run = prepare(settings, [three_scenes(), roads()], Group())
+    values, labels = run.feed.changed(run.feed.draw(0))
+    net = run.model.net.train()
+    scores = net(values)
+    own = F.cross_entropy(scores[[0, 1, 2], :3], labels[[0, 1, 2]])
+    other = F.cross_entropy(scores[[3], 3:], labels[[3]] - 3)
+    torch.testing.assert_close(run.loss(scores, labels), own + weight * other)
+
+
+@pytest.mark.parametrize(("name", "value"), [("classmate_batch", 4), ("classmate_weight", 0.5)])
+def test_what_is_said_of_a_second_data_set_needs_one(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"{name}={value}: there is no second data set; name it"):
+        started(quick(**{name: value}), three_scenes())
+
+
+@pytest.mark.parametrize("turns", [(1, 1), (3, 1)])
+def test_a_network_of_two_tasks_is_told_whose_windows_come_when(turns: tuple[int, int]) -> None:
+    options = DENSE | {"dec_layers": [1, 1, 1, 1], "width": 4}
+    settings = quick("classmatenet", batch=turns[0] * 2, classmate_batch=2, crop=33, **options)
+    run = prepare(settings, [three_scenes(), roads()], Group())
+    assert run.model.net.turns == turns
+    values, labels = run.feed.changed(run.feed.draw(0))
+    scores = run.model.net.train()(values)
+    for window, truth in zip(scores, labels, strict=True):
+        second = bool((truth >= 3).all())
+        assert window[:3].any() != second
+        assert window[3:].any() == second
+
+
+@pytest.mark.parametrize("crop", [33, 48])
+def test_coarse_scores_meet_the_labels_nearest_to_them(crop: int) -> None:
+    options = {**DENSE, "loss_at": "logit"}
+    settings = quick("fcdensenet", batch=2, crop=crop, **options)
+    run, state = started(settings, three_scenes())
+    values, labels = run.feed.changed(run.feed.draw(0))
+    torch.manual_seed(1)
+    scores = state.net.train()(values)
+    side = {33: 9, 48: 12}[crop]
+    assert scores.shape[2:] == (side, side)
+    places = [
+        min(range(crop), key=lambda p: abs(p - i * (crop - 1) / (side - 1))) for i in range(side)
+    ]
+    if crop == 33:
+        assert places == list(range(0, 33, 4))
+    expected = F.cross_entropy(scores, labels[:, places][:, :, places], ignore_index=IGNORE)
+    torch.testing.assert_close(loop._loss(run, state.net, values, labels), expected)
+    loop._step(run, state, state.net, run.feed.draw(0))
+    assert state.net.eval()(values).shape[2:] == (crop, crop)
 
 
 # -- another model's weights -----------------------------------------------------------------------

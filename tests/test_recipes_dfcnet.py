@@ -13,11 +13,12 @@ import pytest
 import torch
 
 import geoseg
+from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
 from geoseg.metrics import ConfusionMatrix
 from geoseg.raster import open_raster
-from geoseg.recipes import find_recipe, train_files
+from geoseg.recipes import describe, find_recipe, train_files
 from geoseg.recipes.dfcnet import LAND_SHARE, RECIPE, ROAD_SHARE
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Settings, feed
@@ -83,12 +84,40 @@ def test_the_settings_are_those_of_the_paper(variant: str, net: str, batch: int)
         "clip": 0.0,
         "classmate_scale": (0.5, 1.5),
         "checkpointing": True,
+        "rehearse": 100,
+        "classmate_batch": 0,
+        "classmate_weight": 1.0,
+        "schedule_options": {},
         "options": {},
     }
     assert {name: getattr(settings, name) for name in expected} == expected
     assert settings.augment.scale == (0.8, 1.25)
     assert (settings.augment.gain, settings.augment.offset) == (0, 0)
     assert settings.rates.factor(20_000, 80_000) == pytest.approx(0.77189, abs=1e-5)
+
+
+def test_what_the_paper_leaves_open_is_set_by_name() -> None:
+    own = {"slice_at": "block5", "loss_at": "logit", "dropout": 0.2, "fusion": "cascade"}
+    changes = [f"{name}={value}" for name, value in own.items()]
+    changes += ["power=0.5", "classmate_batch=4", "classmate_weight=0.4"]
+    found = change(RECIPE.chosen("dfcnet"), changes)
+    assert found.options == own
+    assert found.rates.factor(3, 4) == 0.5
+    assert (found.classmate_batch, found.classmate_weight) == (4, 0.4)
+    defaults = nets.options_of("dfcnet")
+    assert (defaults["slice_at"], defaults["loss_at"]) == ("trunk_end", "label")
+    assert (defaults["fusion"], defaults["post_merge"]) == ("tree", "conv")
+    assert (defaults["dec_layers"], defaults["dropout"]) == ((24, 12, 6, 4), 0.0)
+
+
+def test_every_option_of_the_networks_is_told_of() -> None:
+    told = describe("dfcnet")
+    for name in ("dfcnet", "classmatenet", "fcdensenet"):
+        # Bands and classes follow from the data; other encoders and widths are no reading of the
+        # paper.
+        fixed = {"in_channels", "classes", "auxiliary", "enc_layers", "growth", "width"}
+        for option in {*nets.options_of(name)} - fixed:
+            assert f"\n    {option}=" in told
 
 
 def test_the_network_itself_is_meant_when_no_variant_is_named() -> None:
@@ -118,6 +147,15 @@ def test_unknown_is_no_class_and_three_quarters_are_learnt_from(root: Path) -> N
     data = RECIPE.read(root / "land")
     assert [each.name for each in data.classes] == LAND
     assert (len(data.training), len(data.held_out)) == (4, 1)  # 5 * 600 / 803 = 3.7
+
+
+def test_unknown_can_be_a_seventh_class_that_is_not_scored(root: Path) -> None:
+    assert RECIPE.read is not None
+    data = RECIPE.read(root / "land", unknown="class")
+    assert [each.name for each in data.classes] == ["unknown", *LAND]
+    assert data.unscored == (0,)
+    assert len(data.training) == 4
+    assert len(RECIPE.read(root / "land", train=2).training) == 2
 
 
 def test_the_paper_s_numbers_of_images_are_learnt_from_where_all_are_there() -> None:
@@ -205,6 +243,15 @@ def test_the_network_starts_with_the_weights_of_the_baseline(
     # Block 9, the fusion and the heads are new.
     parts = {".".join(name.split(".")[: 3 if name[0] == "t" else 1]) for name in {*own} - shared}
     assert parts == {"trunk.decoder.3", "fusion", "land", "road"}
+
+
+def test_tasks_that_part_at_block_5_learn_with_few_roads(train: Callable[..., Path]) -> None:
+    settings = ["slice_at=block5", "loss_at=logit", "dropout=0.1", "classmate_batch=2"]
+    model = geoseg.load(train("classmate", *settings, "classmate_weight=0.5", "rehearse=3"))
+    found = model.card.metrics["held_out"]
+    plain = geoseg.load(train("classmate")).card.metrics["held_out"]
+    assert found["overall_accuracy"] > 0.8 * plain["overall_accuracy"]
+    assert model.card.options["slice_at"] == "block5"
 
 
 def test_weights_of_another_shape_are_told_of(

@@ -48,6 +48,12 @@ def test_poly_gives_the_rates_of_80000_steps_from_one_thousandth() -> None:
     assert rates == pytest.approx([1e-3, 7.7189e-4, 5.3589e-4, 2.8717e-4, 3.8656e-8], rel=1e-4)
 
 
+def test_poly_with_a_power_of_one_goes_straight_down() -> None:
+    factors = [schedule_of("poly", {"power": 1}).factor(step, 8) for step in range(9)]
+    assert factors == [1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0]
+    assert schedule_of("poly", {"power": 2.0}).factor(2, 8) == 0.75**2
+
+
 def test_the_exponential_gives_the_rates_of_100_epochs_down_to_a_tenth() -> None:
     rates = [1e-3 * Exponential().factor(epoch, 100) for epoch in (0, 25, 50, 75, 99)]
     assert rates == pytest.approx([1e-3, 5.591e-4, 3.126e-4, 1.748e-4, 1e-4], rel=4e-4)
@@ -140,7 +146,9 @@ def test_a_schedule_comes_back_from_its_name_and_options(name: str) -> None:
     ("name", "options", "message"),
     [
         ("steep", {}, r"schedule=steep: choose from poly, cosine"),
-        ("poly", {"power": 1}, r"schedule 'poly' has no option 'power'; it has none"),
+        ("constant", {"power": 1}, r"schedule 'constant' has no option 'power'; it has none"),
+        ("poly", {"power": 0}, r"power=0: give a number above 0"),
+        ("poly", {"power": float("inf")}, r"power=inf: give a number above 0"),
         ("cyclic", {"end": 1}, r"'cyclic' has no option 'end'; choose from cycles, low"),
         ("cyclic", {"cycles": 0}, r"cycles=0: give a whole number of 1 or more"),
         ("cyclic", {"cycles": 2.5}, r"cycles=2.5: give a whole number"),

@@ -33,7 +33,7 @@ window are brought to the nearest of these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -46,8 +46,10 @@ from geoseg.nets.options import (
     MOST_CHANNELS,
     refuse_depths,
     refuse_unknown,
+    refuse_unless_share,
     refuse_unless_whole,
 )
+from geoseg.nets.torchvision import take_over
 
 __all__ = ["ClassmateNet", "DFCNet", "FCDenseNet"]
 
@@ -56,9 +58,63 @@ NESTED = (32, 1)  # sides of images whose grids nest: multiples of the first and
 BOTTLENECK = 4  # a layer's inner channels by its new ones (Huang et al., section 3)
 MOST_GROWTH = 256
 CASCADE = (3, 2, 1, 0, 4, 5, 6, 7)  # blocks 5, 4, 3, 2, then 6 to 9
+LOSS_AT = ("label", "logit")
+SLICE_AT = ("trunk_end", "block5")
+UNUSED = ("features.norm5.", "classifier.")  # what torchvision's DenseNet-121 ends with
 
 
-class FCDenseNet(nn.Module):
+class _Dense(nn.Module):
+    """A network of a trunk, in the manners that all of them share."""
+
+    def __init__(self, trunk: Trunk, loss_at: str) -> None:
+        super().__init__()
+        refuse_unknown("loss_at", loss_at, LOSS_AT)
+        self.stride, self.halo, self.sides = 1, None, NESTED
+        self.checkpointing = False
+        self.loss_at = loss_at
+        self.trunk = trunk
+
+    def coarse(self, image: Tensor) -> Tensor:
+        """Logits of images at the resolution at which they are made."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, K, h, w) of images (B, in_channels, h, w), K as for `coarse`.
+
+        In training mode those of `coarse` as they are, where the loss is taken of them.
+        """
+        coarse = self.coarse(image)
+        return coarse if self.training and self.loss_at == "logit" else _enlarged(coarse, image)
+
+    def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
+        """Start blocks 2 to 5 and the stem from torchvision's DenseNet-121; the rest stays.
+
+        What becomes of bands that are not three, `geoseg.nets.torchvision.take_over` tells.
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            By torchvision's names (``features.denseblock1.denselayer1.conv1.weight``), or those of
+            its old files (``...conv.1.weight``). The last normalisation and the classifier, which
+            have no counterpart here, are not used.
+
+        Raises
+        ------
+        UserError
+            When names or shapes of the weights are others, as with other `enc_layers` or `growth`.
+        """
+        used = {
+            _without_dots(name): tensor
+            for name, tensor in state.items()
+            if not name.startswith(UNUSED)
+        }
+        names = {name: theirs for name in self.state_dict() if (theirs := _torchvision_name(name))}
+        take_over(
+            self, names, used, "trunk.stem.0.weight", ("densenet121", "enc_layers and growth")
+        )
+
+
+class FCDenseNet(_Dense):
     """The baseline: blocks 2 to 8 and a 1 x 1 convolution, scores at a quarter of the resolution.
 
     17 289 286 parameters for 3 bands and 6 classes.
@@ -75,6 +131,12 @@ class FCDenseNet(nn.Module):
         Layers of blocks 2 to 5.
     growth : int
         New channels of a layer; the stem has twice as many.
+    dropout : float
+        Share of the new features of every layer that training drops at random. The paper names
+        none; Huang et al. (section 4.2) and Jégou et al. (section 4.1) drop 0.2.
+    loss_at : {"label", "logit"}
+        Whether training gives logits enlarged to the labels, or as coarse as they are made, so that
+        labels are made as coarse as they, by the nearest. The paper does not say.
 
     Attributes
     ----------
@@ -95,14 +157,12 @@ class FCDenseNet(nn.Module):
         dec_layers: Sequence[int] = (24, 12, 6),
         enc_layers: Sequence[int] = DENSENET_121,
         growth: int = 32,
+        dropout: float = 0.0,
+        loss_at: str = "label",
     ) -> None:
-        super().__init__()
         refuse_depths("dec_layers", dec_layers, 3)
         refuse_unless_whole(MOST_CHANNELS, classes=classes)
-        self.stride, self.halo = 1, None
-        self.sides = NESTED
-        self.checkpointing = False
-        self.trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
+        super().__init__(Trunk(in_channels, growth, enc_layers, dec_layers, dropout), loss_at)
         self.head = nn.Conv2d(self.trunk.channels[-1], classes, 1)
         self.apply(initialise)
 
@@ -111,48 +171,80 @@ class FCDenseNet(nn.Module):
         logits: Tensor = self.head(self.trunk(image, self.checkpointing)[-1])
         return logits
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, classes, h, w) of images (B, in_channels, h, w)."""
-        return _enlarged(self.coarse(image), image)
 
-
-class _Classmates(nn.Module):
+class _Classmates(_Dense):
     """Two heads on what a trunk gives: land cover and an auxiliary task."""
 
-    def __init__(self, trunk: Trunk, inputs: int, heads: tuple[int, int], width: int) -> None:
-        super().__init__()
-        self.stride, self.halo = 1, None
-        self.sides = NESTED
-        self.checkpointing = False
+    def __init__(
+        self,
+        trunk: Trunk,
+        inputs: int,
+        heads: tuple[int, int],
+        width: int,
+        slice_at: str,
+        loss_at: str,
+    ) -> None:
+        super().__init__(trunk, loss_at)
+        refuse_unknown("slice_at", slice_at, SLICE_AT)
         self.heads = heads
-        self.trunk = trunk
+        self.turns: tuple[int, int] | None = None
         self.land, self.road = (_head(inputs, width, classes) for classes in heads)
+        self.road_decoder = trunk.another_decoder() if slice_at == "block5" else None
 
-    def shared(self, image: Tensor) -> Tensor:
-        """The last features of both tasks (B, F, h / 2, w / 2), rounded up."""
-        features: Tensor = self.trunk(image, self.checkpointing)[-1]
-        return features
+    def last(self, blocks: list[Tensor]) -> Tensor:
+        """What the head of the land cover sees, (B, F, h / 2, w / 2), of the blocks' outputs."""
+        return blocks[-1]
+
+    def last_of_road(self, blocks: list[Tensor]) -> Tensor:
+        """The same for the auxiliary task, where blocks 6 to 9 are its own."""
+        return blocks[-1]
 
     def coarse(self, image: Tensor) -> Tensor:
         """Logits (B, K, h / 2, w / 2), rounded up, of images (B, in_channels, h, w).
 
         In evaluation mode K is ``classes``; in training mode ``auxiliary`` channels follow.
         """
-        features = self.shared(image)
-        land: Tensor = self.land(features)
-        return torch.cat((land, self.road(features)), 1) if self.training else land
+        trunk, again = self.trunk, self.checkpointing
+        if not self.training:
+            scores: Tensor = self.land(self.last(trunk(image, again)))
+            return scores
+        if self.road_decoder is None:
+            (land,), (road,) = self._sliced([self.last(trunk(image, again))])
+        else:
+            own, others = self._sliced(trunk.encoded(image, again))
+            land = self.last(trunk.decoded(own, trunk.decoder, again))
+            road = self.last_of_road(trunk.decoded(others, self.road_decoder, again))
+        return self._joined(self.land(land), self.road(road))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, K, h, w) of images (B, in_channels, h, w), K as for `coarse`."""
-        return _enlarged(self.coarse(image), image)
+    def _sliced(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Features of the images of each task; of all of them where no task is told."""
+        if self.turns is None:
+            return features, features
+        first, together = self.turns[0], sum(self.turns)
+        place = torch.arange(len(features[0]), device=features[0].device) % together
+        return [each[place < first] for each in features], [
+            each[place >= first] for each in features
+        ]
+
+    def _joined(self, land: Tensor, road: Tensor) -> Tensor:
+        """Channels of both heads; 0 where a head did not see the image."""
+        if self.turns is None:
+            return torch.cat((land, road), 1)
+        behind = F.pad(land, (0, 0, 0, 0, 0, self.heads[1]))
+        before = F.pad(road, (0, 0, 0, 0, self.heads[0], 0))
+        turns = [
+            each.reshape(-1, many, *each.shape[1:])
+            for each, many in zip((behind, before), self.turns, strict=True)
+        ]
+        return torch.cat(turns, 1).flatten(0, 1)
 
 
 class ClassmateNet(_Classmates):
     """Two tasks on one trunk, blocks 2 to 9; scores at half of the resolution.
 
     Land cover and the auxiliary task, roads in the paper, are learnt from batches with images of
-    both, over which the normalisation takes its statistics. In training mode both heads score every
-    image; of each the loss takes the images that it has labels for. In evaluation mode there is the
+    both, over which the normalisation takes its statistics. In training mode each head scores the
+    images of its own task, as `turns` tells, or else every image. In evaluation mode there is the
     land cover alone. 19 363 400 parameters for 3 bands, 6 and 2 classes.
 
     Parameters
@@ -169,11 +261,21 @@ class ClassmateNet(_Classmates):
         As for `FCDenseNet`.
     width : int
         Channels between the two convolutions of a head.
+    slice_at : {"trunk_end", "block5"}
+        Where the tasks part: behind the last block, which is our reading of the paper's "deepest
+        convolution layer", for its figure 3 shows features of that layer as fine as the scores;
+        or behind block 5, the deepest one by the letter, with blocks 6 to 9 for each task.
+    dropout, loss_at
+        As for `FCDenseNet`.
 
     Attributes
     ----------
     heads : tuple of int
         ``(classes, auxiliary)``, as the channels follow each other in training mode.
+    turns : tuple of int, optional
+        How many images of the land cover and then of the auxiliary task follow each other in the
+        batches of training, again and again. None, as it is until it is set, for images of which no
+        head is told the task.
     checkpointing : bool
         As for `FCDenseNet`.
 
@@ -192,11 +294,15 @@ class ClassmateNet(_Classmates):
         enc_layers: Sequence[int] = DENSENET_121,
         growth: int = 32,
         width: int = 256,
+        slice_at: str = "trunk_end",
+        dropout: float = 0.0,
+        loss_at: str = "label",
     ) -> None:
         refuse_depths("dec_layers", dec_layers, 4)
         refuse_unless_whole(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
-        trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
-        super().__init__(trunk, trunk.channels[-1], (classes, auxiliary), width)
+        trunk = Trunk(in_channels, growth, enc_layers, dec_layers, dropout)
+        heads = classes, auxiliary
+        super().__init__(trunk, trunk.channels[-1], heads, width, slice_at, loss_at)
         self.apply(initialise)
 
 
@@ -219,13 +325,16 @@ class DFCNet(_Classmates):
         the same in any order but for the interpolation in between.
     width : int
         Channels of the fused features, and between the two convolutions of a head.
+    slice_at : {"trunk_end", "block5"}
+        As for `ClassmateNet`; the last block is the fusion here, of which each task has one of its
+        own where they part at block 5.
+    dropout, loss_at
+        As for `FCDenseNet`.
 
     Attributes
     ----------
-    heads : tuple of int
-        ``(classes, auxiliary)``, as the channels follow each other in training mode.
-    checkpointing : bool
-        As for `FCDenseNet`.
+    heads, turns, checkpointing
+        As for `ClassmateNet`.
 
     Raises
     ------
@@ -244,18 +353,28 @@ class DFCNet(_Classmates):
         width: int = 256,
         enc_layers: Sequence[int] = DENSENET_121,
         growth: int = 32,
+        slice_at: str = "trunk_end",
+        dropout: float = 0.0,
+        loss_at: str = "label",
     ) -> None:
         refuse_depths("dec_layers", dec_layers, 4)
         refuse_unless_whole(MOST_CHANNELS, classes=classes, auxiliary=auxiliary, width=width)
-        trunk = Trunk(in_channels, growth, enc_layers, dec_layers)
-        super().__init__(trunk, width, (classes, auxiliary), width)
+        trunk = Trunk(in_channels, growth, enc_layers, dec_layers, dropout)
+        super().__init__(trunk, width, (classes, auxiliary), width, slice_at, loss_at)
         self.fusion = DenseFusion(trunk.channels, width, fusion, post_merge)
+        if self.road_decoder is not None:
+            self.road_fusion = DenseFusion(trunk.channels, width, fusion, post_merge)
         self.apply(initialise)
 
-    def shared(self, image: Tensor) -> Tensor:
+    def last(self, blocks: list[Tensor]) -> Tensor:
         """The fused features (B, width, h / 2, w / 2), rounded up."""
-        features: Tensor = self.fusion(self.trunk(image, self.checkpointing))
-        return features
+        fused: Tensor = self.fusion(blocks)
+        return fused
+
+    def last_of_road(self, blocks: list[Tensor]) -> Tensor:
+        """The same for the auxiliary task, where blocks 6 to 9 are its own."""
+        fused: Tensor = self.road_fusion(blocks)
+        return fused
 
 
 class Trunk(nn.Module):
@@ -263,7 +382,7 @@ class Trunk(nn.Module):
 
     Parameters
     ----------
-    in_channels, growth, enc_layers, dec_layers
+    in_channels, growth, enc_layers, dec_layers, dropout
         As for `FCDenseNet`; 3 or 4 `dec_layers`.
 
     Attributes
@@ -273,12 +392,18 @@ class Trunk(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, growth: int, enc_layers: Sequence[int], dec_layers: Sequence[int]
+        self,
+        in_channels: int,
+        growth: int,
+        enc_layers: Sequence[int],
+        dec_layers: Sequence[int],
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         refuse_depths("enc_layers", enc_layers, 4)
         refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels)
         refuse_unless_whole(MOST_GROWTH, growth=growth)
+        refuse_unless_share(dropout=dropout)
         # "2k convolutions of size 7 x 7 with stride 2" (Huang et al., section 4.2).
         fine = 2 * growth
         self.stem = nn.Sequential(
@@ -287,28 +412,45 @@ class Trunk(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        self.encoder = nn.ModuleList()
         channels, inputs = [], fine
         for layers in enc_layers:
-            self.encoder.append(DenseBlock(inputs, layers, growth))
+            self.encoder.append(DenseBlock(inputs, layers, growth, dropout))
             channels.append(inputs + layers * growth)
             inputs = channels[-1] // 2
         self.downs = nn.ModuleList(map(_down, channels[:-1]))
         skips = (*channels[-2::-1], fine)
         self.new = tuple(layers * growth for layers in (enc_layers[-1], *dec_layers))
-        for layers, new, skip in zip(dec_layers, self.new, skips, strict=False):
-            self.decoder.append(DenseBlock(new + skip, layers, growth))
-            channels.append(new + skip + layers * growth)
-        self.channels = tuple(channels)
+        self._blocks = [
+            (new + skip, layers, growth, dropout)
+            for layers, new, skip in zip(dec_layers, self.new, skips, strict=False)
+        ]
+        self.decoder = self.another_decoder()
+        made = (inputs + layers * growth for inputs, layers, growth, _ in self._blocks)
+        self.channels = (*channels, *made)
+
+    def another_decoder(self) -> nn.ModuleList:
+        """Fresh blocks like those from block 6 on."""
+        return nn.ModuleList(DenseBlock(*block) for block in self._blocks)
 
     def forward(self, image: Tensor, checkpointing: bool = False) -> list[Tensor]:
         """Outputs of the blocks, from block 2 on, of images (B, in_channels, h, w)."""
+        return self.decoded(self.encoded(image, checkpointing), self.decoder, checkpointing)
+
+    def encoded(self, image: Tensor, checkpointing: bool = False) -> list[Tensor]:
+        """Outputs of the stem and of blocks 2 to 5 of images (B, in_channels, h, w)."""
         fine = self.stem(image)
-        outputs = [self.encoder[0](self.pool(fine), checkpointing)]
+        outputs = [fine, self.encoder[0](self.pool(fine), checkpointing)]
         for down, block in zip(self.downs, self.encoder[1:], strict=True):
             outputs.append(block(down(outputs[-1]), checkpointing))
-        skips = (*outputs[-2::-1], fine)
-        for block, new, skip in zip(self.decoder, self.new, skips, strict=False):
+        return outputs
+
+    def decoded(
+        self, encoded: list[Tensor], decoder: nn.ModuleList, checkpointing: bool = False
+    ) -> list[Tensor]:
+        """Outputs of blocks 2 to 5, as `encoded` gives them, and of the blocks that follow."""
+        outputs = encoded[1:]
+        for block, new, skip in zip(decoder, self.new, encoded[-2::-1], strict=False):
             lifted = _enlarged(outputs[-1][:, -new:], skip)
             outputs.append(block(torch.cat((lifted, skip), 1), checkpointing))
         return outputs
@@ -324,10 +466,13 @@ class DenseBlock(nn.Module):
     layers : int
     growth : int
         New channels of a layer.
+    dropout : float
+        Share of them that training drops.
     """
 
-    def __init__(self, inputs: int, layers: int, growth: int) -> None:
+    def __init__(self, inputs: int, layers: int, growth: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.layers = nn.ModuleList(
             _dense_layer(inputs + i * growth, growth) for i in range(layers)
         )
@@ -340,7 +485,9 @@ class DenseBlock(nn.Module):
             # Layer by layer, not block by block: going back through block 9 of `DFCNet` needs
             # 15 GiB at once then, not 54, for 16 images of 1025 x 1025 pixels in float32; 104 GiB
             # are kept, not 282.
-            made.append(computed_again(joined, layer, *made) if checkpointing else joined(*made))
+            new = computed_again(joined, layer, *made) if checkpointing else joined(*made)
+            # Outside of what is computed again, which would draw again as well.
+            made.append(F.dropout(new, self.dropout, self.training) if self.dropout else new)
         return torch.cat(made, 1)
 
 
@@ -431,6 +578,32 @@ def _down(inputs: int) -> nn.Sequential:
         nn.Conv2d(inputs, inputs // 2, 1, bias=False),
         nn.AvgPool2d(2, stride=2, ceil_mode=True),
     )
+
+
+def _without_dots(name: str) -> str:
+    """A name of torchvision's old files as it is now: ``norm.1`` became ``norm1``."""
+    for kind in ("norm", "conv"):
+        name = name.replace(f".{kind}.1.", f".{kind}1.").replace(f".{kind}.2.", f".{kind}2.")
+    return name
+
+
+def _torchvision_name(name: str) -> str | None:
+    """Torchvision's name of an entry of our state dict; None beyond block 5.
+
+    Blocks, layers and transitions count from 1, and what stands in a row here is numbered by kind.
+    """
+    layer, _, entry = name.removeprefix("trunk.").rpartition(".")
+    part, *place = layer.split(".")
+    if part == "stem":
+        return f"features.{('conv0', 'norm0')[int(place[0])]}.{entry}"
+    if part == "downs":
+        which = {"0": "norm", "2": "conv"}[place[1]]
+        return f"features.transition{int(place[0]) + 1}.{which}.{entry}"
+    if part == "encoder":
+        block, _, number, within = place
+        which = {"0": "norm1", "2": "conv1", "3": "norm2", "5": "conv2"}[within]
+        return f"features.denseblock{int(block) + 1}.denselayer{int(number) + 1}.{which}.{entry}"
+    return None
 
 
 def _pointwise(inputs: int, width: int) -> nn.Sequential:

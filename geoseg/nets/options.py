@@ -7,7 +7,14 @@ from typing import Any
 
 from geoseg.errors import UserError
 
-__all__ = ["MOST_BLOCKS", "MOST_CHANNELS", "refuse_depths", "refuse_unknown", "refuse_unless_whole"]
+__all__ = [
+    "MOST_BLOCKS",
+    "MOST_CHANNELS",
+    "refuse_depths",
+    "refuse_unknown",
+    "refuse_unless_share",
+    "refuse_unless_whole",
+]
 
 MOST_CHANNELS = 65_536
 """Bands, classes or features beyond those of any network."""
@@ -27,6 +34,19 @@ def refuse_unless_whole(most: int, **options: Any) -> None:
     for name, value in options.items():
         if not _is_whole(value, most):
             raise UserError(f"{name}={value!r}: give a whole number from 1 to {most}")
+
+
+def refuse_unless_share(**options: Any) -> None:
+    """Refuse options that are not numbers from 0 to below 1.
+
+    Raises
+    ------
+    UserError
+        Naming the first of them.
+    """
+    for name, value in options.items():
+        if type(value) not in (int, float) or not 0 <= value < 1:
+            raise UserError(f"{name}={value!r}: give a number from 0 to below 1")
 
 
 def refuse_depths(option: str, depths: Sequence[int], stages: int) -> None:

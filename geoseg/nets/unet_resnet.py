@@ -33,13 +33,13 @@ from geoseg.errors import UserError
 from geoseg.nets.decoder import SKIPS, Decoder, head, refuse_widths
 from geoseg.nets.fresh import initialise
 from geoseg.nets.options import refuse_depths, refuse_unknown
+from geoseg.nets.torchvision import take_over
 
 __all__ = ["UNetResNet34"]
 
 VARIANTS = ("paper", "paper_1x1", "torchvision_elu", "torchvision")
 OWN = VARIANTS[:2]  # which torchvision has no weights for
 STAGES = 4
-RGB = 3  # bands of the images that torchvision's weights were trained on
 FIRST = "stem.0.weight"
 UNUSED = {"fc.weight", "fc.bias"}  # torchvision's classifier of whole images
 
@@ -116,11 +116,8 @@ class UNetResNet34(nn.Module):
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
         """Start the encoder from the weights of torchvision's ResNet-34; the decoder stays.
 
-        Where the network does not see three bands, each band's kernels of the first convolution
-        become the sum of the three stored ones over the number of bands: whatever the bands are and
-        in which order, an image whose bands are all alike gives the features of the grey image it
-        shows. Three bands are taken as red, green and blue, and should be normalised as the weights
-        want it. The network must be of the variant "torchvision" or "torchvision_elu".
+        The network must be of the variant "torchvision" or "torchvision_elu"; what becomes of bands
+        that are not three, `geoseg.nets.torchvision.take_over` tells.
 
         Parameters
         ----------
@@ -140,19 +137,8 @@ class UNetResNet34(nn.Module):
             )
         own = self.state_dict()
         names = {name: theirs for name in own if (theirs := _torchvision_name(name))}
-        _refuse_other_names(set(names.values()), set(state))
-        found = {name: state[theirs] for name, theirs in names.items() if theirs in state}
-        for name, weights in found.items():
-            expected = tuple(own[name].shape)
-            if name == FIRST:
-                expected = (expected[0], RGB, *expected[2:])
-            if tuple(weights.shape) != expected:
-                raise UserError(
-                    f"{names[name]} has the shape {tuple(weights.shape)} where the network needs "
-                    f"{expected}; build the network with the widths and blocks of the weights"
-                )
-        found[FIRST] = _for_bands(found[FIRST], own[FIRST].shape[1])
-        self.load_state_dict(own | found)
+        used = {name: tensor for name, tensor in state.items() if name not in UNUSED}
+        take_over(self, names, used, FIRST, ("resnet34", "widths and blocks"))
 
 
 class Unit(nn.Module):
@@ -233,23 +219,6 @@ def _torchvision_name(name: str) -> str | None:
         return None
     _, level, block, within = layer.split(".", 3)
     return f"layer{int(level) + 1}.{block}.{layers[within]}.{entry}"
-
-
-def _refuse_other_names(expected: set[str], given: set[str]) -> None:
-    missing = {name for name in expected - given if not name.endswith("num_batches_tracked")}
-    for kind, names in (("lack", missing), ("have besides", given - expected - UNUSED)):
-        if names:
-            raise UserError(
-                f"the weights {kind} {min(names)} (of {len(names)} such names); give those of "
-                "torchvision's resnet34, or build the network with the blocks of the weights"
-            )
-
-
-def _for_bands(kernels: Tensor, bands: int) -> Tensor:
-    """Kernels (width, bands, 7, 7) of stored ones (width, RGB, 7, 7)."""
-    if bands == RGB:
-        return kernels
-    return kernels.sum(1, keepdim=True).expand(-1, bands, -1, -1) / bands
 
 
 def _refuse_senseless(

@@ -14,7 +14,28 @@ largest of 513 to 1025), the ranges of sizes, the batches of 32 and 16, the 80 0
 images of 803, and 5000 of 6226, to learn from. What it leaves open is chosen here: the power of the
 learning rate's decay (0.9), as many steps for the networks of two tasks, 8 + 8 windows and equal
 weights of both tasks, mirrored windows, measured mean and deviation, "unknown" ignored; one size a
-batch and data set instead of one a window. The batch was spread over eight GPUs; on fewer,
+batch and data set instead of one a window. These and what else is open are options::
+
+    power=0.9              the decay of the learning rate, (1 - step / steps) ** power
+    classmate_batch=0      windows of ROADS a step, 0 for as many as of LAND (batch=8)
+    classmate_weight=1.0   weight of the loss of roads, that of land cover being 1
+    slice_at=trunk_end     where the tasks part: behind the last layer that they can share, or
+                           "block5", the deepest one by the letter, with a decoder for each
+    loss_at=label          the loss is taken of scores enlarged to the labels, or of "logit", scores
+                           as coarse as they are made, with the nearest labels
+    fusion=tree            pairs of blocks, then pairs of pairs; or "cascade", one after the other
+    post_merge=conv        a convolution after each sum; or "none"
+    dec_layers=[24,12,6,4] layers of blocks 6 to 9; three numbers for the baseline
+    dropout=0.0            share of the new features of every layer that is dropped
+    symmetries=flips       or "none"
+    unknown=ignore         or "class": a seventh class, learnt and not scored
+    start=                 a trained baseline for the others, as above; the baseline starts afresh,
+                           as the paper says, or with start=FILE from DenseNet-121's weights of
+                           torchvision, saved as .safetensors (then also
+                           mean=[123.675,116.28,103.53] and std=[58.395,57.12,57.375])
+
+A copy of the network first learns one batch by heart in 100 steps (``rehearse``), and a warning
+tells if it cannot. The batch was spread over eight GPUs; on fewer,
 ``--set accumulate=8`` learns it in parts, and ``--set precision=bf16`` and smaller crops need less
 memory.
 
@@ -34,6 +55,7 @@ scales steep gradients down, and takes crops of 513, which fit into the memory o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.train import Augmentation, Dataset, Settings
@@ -46,8 +68,10 @@ ROAD_SHARE = 5000 / 6226
 LITTLE = {"enc_layers": [2, 2, 2, 2], "growth": 8}
 
 
-def _land(root: Path) -> Dataset:
-    return deepglobe_land(root, unknown="ignore", train=LAND_SHARE)
+def _land(
+    root: Path, *, unknown: Literal["class", "ignore"] = "ignore", train: float = LAND_SHARE
+) -> Dataset:
+    return deepglobe_land(root, unknown=unknown, train=train)
 
 
 def _roads(root: Path) -> Dataset:
@@ -73,6 +97,7 @@ RECIPE = Recipe(
         augment=Augmentation(symmetries="flips", scale=(0.8, 1.25)),
         classmate_scale=(0.5, 1.5),
         checkpointing=True,
+        rehearse=100,
         validate_every=1000,
         save_every=500,
     ),
@@ -95,6 +120,7 @@ RECIPE = Recipe(
             "lr": 5e-2,
             "clip": 1.0,
             "checkpointing": False,
+            "rehearse": 0,
             "validate_every": 30,
         },
     },

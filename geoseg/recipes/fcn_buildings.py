@@ -51,6 +51,7 @@ RECIPE = Recipe(
         class_power=0.0,
         augment=Augmentation(symmetries="none"),
         std=(255.0,),
+        rehearse=100,
         validate_every=1000,
         save_every=500,
     ),
@@ -70,7 +71,7 @@ RECIPE = Recipe(
     presets={
         "paper": {},
         "recommended": {"symmetries": "all", "schedule": "poly"},
-        "quick": {"batch": 8, "steps": 60, "validate_every": 30},
+        "quick": {"batch": 8, "steps": 60, "rehearse": 0, "validate_every": 30},
     },
     small={"svm": {"batch": 200, "steps": 1}},
     published=Published(

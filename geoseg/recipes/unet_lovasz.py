@@ -118,6 +118,7 @@ RECIPE = Recipe(
             gamma=(0.8, 1.5),
             colour_chance=0.9,
         ),
+        rehearse=100,
         validate_every=10 * STEPS,
     ),
     read=_shrunk,
@@ -135,7 +136,15 @@ RECIPE = Recipe(
     presets={
         "paper": {},
         "recommended": {"clip": 1.0},
-        "quick": {"crop": 64, "batch": 4, "steps": 60, "lr": 3e-3, "cycles": 2, "min_pixels": 50},
+        "quick": {
+            "crop": 64,
+            "batch": 4,
+            "steps": 60,
+            "lr": 3e-3,
+            "cycles": 2,
+            "min_pixels": 50,
+            "rehearse": 0,
+        },
     },
     recommended={
         "jaccard": {"loss": LOSSES["jaccard-region"]},

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,8 @@ class Feed:
     epoch : int
         Steps in which as many pixels are shown as the first data set has; where scenes take turns,
         in which each of them is shown once.
+    turns : tuple of int
+        How many windows of each data set follow each other in a batch, again and again.
 
     Raises
     ------
@@ -67,7 +70,10 @@ class Feed:
         self._samplers = [_sampler(settings, each) for each in data]
         self._first_labels = np.cumsum([0, *(len(each.classes) for each in data[:-1])]).tolist()
         self._data = list(data)
-        self._own = group.share_of(settings.batch, settings.accumulate)
+        others = settings.classmate_batch or settings.batch
+        self._sizes = [settings.batch, *[others] * (len(data) - 1)]
+        self._own = [group.share_of(size, settings.accumulate) for size in self._sizes]
+        self.turns = tuple(size // gcd(*self._sizes) for size in self._sizes)
         self.epoch = -(-_windows(settings, data[0]) // settings.batch)
         scale = settings.augment.scale
         self._scales = [scale, *[settings.classmate_scale or scale] * (len(data) - 1)]
@@ -88,9 +94,10 @@ class Feed:
         settings, group = self._settings, self._group
         rng = np.random.default_rng((settings.seed, step))
         found = []
-        for sampler, scale in zip(self._samplers, self._scales, strict=True):
+        each = zip(self._samplers, self._scales, self._sizes, self._own, strict=True)
+        for sampler, scale, count, own in each:
             size = window_size(rng, settings.crop, scale)
-            drawn = sampler.draw(rng, step * settings.batch, settings.batch, size)[self._own]
+            drawn = sampler.draw(rng, step * count, count, size)[own]
             found.append(next(batches(drawn, len(drawn))))
         for batch, data in zip(found, self._data, strict=True):
             _refuse_strange(batch, data)
@@ -104,7 +111,7 @@ class Feed:
         Returns
         -------
         values : Tensor of float32, shape (B, C, crop, crop)
-            A window of each data set in turn, so that parts of a batch have some of all of them.
+            Windows of each data set in turn, so that parts of a batch have some of all of them.
         labels : Tensor of int64, shape (B, crop, crop)
         """
         parts = [self._changed(batch, drawn.rng) for batch in drawn.batches]
@@ -112,9 +119,16 @@ class Feed:
             torch.where(labels == IGNORE, IGNORE, labels + first)
             for (_, labels), first in zip(parts, self._first_labels, strict=True)
         ]
-        values = torch.stack([values for values, _ in parts], 1).flatten(0, 1)
-        labels = torch.stack(shifted, 1).flatten(0, 1)
+        values = self._in_turn([values for values, _ in parts])
+        labels = self._in_turn(shifted)
         return values.contiguous(memory_format=torch.channels_last), labels
+
+    def _in_turn(self, sets: Sequence[Tensor]) -> Tensor:
+        turns = [
+            windows.reshape(-1, count, *windows.shape[1:])
+            for windows, count in zip(sets, self.turns, strict=True)
+        ]
+        return torch.cat(turns, 1).flatten(0, 1)
 
     def _changed(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)

@@ -24,7 +24,7 @@ from geoseg.train.losses import Loss, class_weights, over_heads
 from geoseg.train.processes import Group
 from geoseg.train.report.logbook import Logbook
 from geoseg.train.settings import Settings
-from geoseg.train.stated_loss import loss_of
+from geoseg.train.stated_loss import floor_of, loss_of
 
 __all__ = [
     "Run",
@@ -38,7 +38,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-TORCHVISION = "layer1.0.conv1.weight"  # a name that torchvision's residual networks have
+# Names that torchvision's residual networks have, and its densely connected ones.
+TORCHVISION = ("layer1.0.conv1.weight", "features.conv0.weight")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Run:
         Of scores and labels, over all heads of the network.
     feed : Feed
     group : Group
+    floor : float
+        What the loss never falls below.
     logbook : Logbook, optional
         Of the process that tells.
     """
@@ -66,6 +69,7 @@ class Run:
     loss: Loss
     feed: Feed
     group: Group
+    floor: float = 0.0
     logbook: Logbook | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -105,13 +109,17 @@ def prepare(settings: Settings, sets: Sequence[Dataset], group: Group) -> Run:
                 f"{data.name} has {len(data.bands)} bands, its classmate {other.name} "
                 f"{len(other.bands)}; choose the same ones of both"
             )
+    _refuse_idle(settings, sets)
     statistics = measure(data)
     model = _untrained(settings, data, statistics, group.device)
     _refuse_crop(settings, model)
     weights = class_weights(statistics.class_pixels, settings.class_power).to(group.device)
     loss = _loss_of(settings, model.net, sets, weights)
     _refuse_colours(settings, statistics)
-    return Run(settings, data, model, loss, Feed(settings, sets, model, group), group)
+    feed, floor = Feed(settings, sets, model, group), _floor(settings, model.net, sets)
+    if len(sets) > 1 and hasattr(model.net, "turns"):
+        model.net.turns = feed.turns  # type: ignore[assignment]
+    return Run(settings, data, model, loss, feed, group, floor)
 
 
 def begin(run: Run) -> State:
@@ -147,7 +155,8 @@ def start_from(net: nn.Module, path: str) -> None:
     path : str
         A model file, the name of a shipped model, or plain weights: a ``.safetensors`` file without
         a card, whose names are those of the network, or torchvision's for a ResNet-34 encoder in
-        one of torchvision's variants (see `UNetResNet34.load_torchvision`).
+        one of torchvision's variants (see `UNetResNet34.load_torchvision`) and for DenseNet-121
+        (see `FCDenseNet.load_torchvision`).
 
     Raises
     ------
@@ -155,7 +164,8 @@ def start_from(net: nn.Module, path: str) -> None:
         When there is no such file, or none of its weights fit.
     """
     plain = _plain_weights(path)
-    if plain is not None and TORCHVISION in plain and hasattr(net, "load_torchvision"):
+    theirs = plain is not None and any(name in plain for name in TORCHVISION)
+    if plain is not None and theirs and hasattr(net, "load_torchvision"):
         cast(Any, net).load_torchvision(plain)
         log.info("the encoder has the weights of %s", path)
         return
@@ -210,8 +220,9 @@ def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weight
                 f"network {settings.net!r} has heads of {list(heads)} classes, the data sets have "
                 f"{classes}; choose a network with a head for each, e.g. classmatenet"
             )
+        others = (loss_of(settings.loss, None, each.unscored) for each in sets[1:])
         return over_heads(
-            [own, *(loss_of(settings.loss, None, each.unscored) for each in sets[1:])], heads
+            [own, *(_weighed(settings.classmate_weight, each) for each in others)], heads
         )
     if any(head != classes[0] for head in heads):
         raise UserError(
@@ -227,6 +238,28 @@ def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weight
         ).sum()
 
     return of_all_heads
+
+
+def _weighed(weight: float, loss: Loss) -> Loss:
+    return lambda scores, labels: weight * loss(scores, labels)
+
+
+def _floor(settings: Settings, net: nn.Module, sets: Sequence[Dataset]) -> float:
+    """What the loss over all heads never falls below."""
+    own, *others = (floor_of(settings.loss, len(each.classes), each.unscored) for each in sets)
+    if others:
+        return own + settings.classmate_weight * sum(others)
+    return own * len(getattr(net, "heads", (0,)))
+
+
+def _refuse_idle(settings: Settings, sets: Sequence[Dataset]) -> None:
+    """Refuse settings of a second data set where there is none."""
+    for name, default in (("classmate_batch", 0), ("classmate_weight", 1.0)):
+        if len(sets) == 1 and getattr(settings, name) != default:
+            raise UserError(
+                f"{name}={getattr(settings, name):g}: there is no second data set; name it as "
+                f"classmate, or leave {name} out"
+            )
 
 
 def _untrained(

@@ -63,11 +63,28 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Poly(Schedule):
-    """``(1 - step / steps) ** 0.9``, as in DeepLab (L.-C. Chen et al., TPAMI 2018)."""
+    """``(1 - step / steps) ** power``, by default as in DeepLab (L.-C. Chen et al., TPAMI 2018).
+
+    Parameters
+    ----------
+    power : float
+        Above 0; 1 goes straight down.
+
+    Raises
+    ------
+    UserError
+        When it is not.
+    """
+
+    power: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.power < math.inf:
+            raise UserError(f"power={self.power}: give a number above 0")
 
     def factor(self, step: int, steps: int) -> float:
         """As `Schedule.factor`."""
-        return math.pow(1.0 - step / steps, 0.9)
+        return math.pow(1.0 - step / steps, self.power)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ class Settings:
     classmate_scale : tuple of float
         The scale of `augment` for windows of the second data set, where another one fits it; empty
         for the same.
+    classmate_batch : int
+        Windows a step of the second data set; 0 for as many as `batch`.
+    classmate_weight : float
+        What the loss of the second task weighs in the sum, that of the first one being 1.
     mean, std : tuple of float
         What pixels are normalised by: one number for all bands, or one a band; where either is
         empty, that of the training pixels.
@@ -75,8 +79,9 @@ class Settings:
     checkpointing : bool
         Compute features anew in the backward pass instead of keeping them, where the network can.
     rehearse : int
-        Steps in which a copy of the network must get better on the first batch before the run
-        begins; 0 for none.
+        Steps in which a copy of the network learns the first batch by heart before the run begins;
+        0 for none. Where the loss is not halved by then, counted from the lowest that there is, a
+        warning says so: who cannot learn one batch will not learn many.
     validate_every, save_every : int
         Steps between scores on the validation scenes, and between checkpoints.
     seed : int
@@ -108,6 +113,8 @@ class Settings:
     class_power: float = 0.5  # between the accuracy of the map (0) and that of rare classes (1)
     augment: Augmentation = field(default_factory=lambda: Augmentation(gain=0.1, offset=0.1))
     classmate_scale: tuple[float, ...] = ()
+    classmate_batch: int = 0
+    classmate_weight: float = 1.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     withhold_unscored: bool = False
@@ -132,7 +139,16 @@ class Settings:
                 raise UserError(f"{name}={getattr(self, name)}: give a whole number of 1 or more")
         if not 0 < self.lr < float("inf"):
             raise UserError(f"lr={self.lr}: give a number above 0")
-        for name in ("clip", "weight_decay", "class_power", "momentum", "rehearse", "seed"):
+        for name in (
+            "clip",
+            "weight_decay",
+            "class_power",
+            "momentum",
+            "classmate_batch",
+            "classmate_weight",
+            "rehearse",
+            "seed",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name}={getattr(self, name)}: give a number of 0 or more")
         for name, choices in (
@@ -142,11 +158,12 @@ class Settings:
         ):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name}={getattr(self, name)}: choose from {', '.join(choices)}")
-        if self.batch % self.accumulate:
-            raise UserError(
-                f"accumulate={self.accumulate}: a batch of {self.batch} windows has no such parts "
-                "of one size; set batch to a multiple"
-            )
+        for name in ("batch", "classmate_batch"):
+            if getattr(self, name) % self.accumulate:
+                raise UserError(
+                    f"accumulate={self.accumulate}: a batch of {getattr(self, name)} windows has "
+                    f"no such parts of one size; set {name} to a multiple"
+                )
         if any(not each > 0 for each in self.std):
             raise UserError(f"std={list(self.std)}: give numbers above 0")
         if self.classmate_scale:

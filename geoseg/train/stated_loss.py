@@ -28,7 +28,7 @@ from geoseg.train import losses
 from geoseg.train.losses import Loss
 from geoseg.train.pooling import POOLINGS, Pooling
 
-__all__ = ["LOSSES", "ImageLabels", "image_labels", "loss_of"]
+__all__ = ["LOSSES", "ImageLabels", "floor_of", "image_labels", "loss_of"]
 
 DATA = "data"  # the class that the data set says does not count
 
@@ -89,6 +89,25 @@ def loss_of(
     return loss
 
 
+def floor_of(stated: str | Mapping[str, Any], classes: int, unscored: Sequence[int] = ()) -> float:
+    """What a stated loss never falls below: minus the Jaccard indices that it has, else 0.
+
+    Parameters
+    ----------
+    stated, unscored
+        As for `loss_of`.
+    classes : int
+    """
+    total = 0.0
+    for name, options in ({stated: 1} if isinstance(stated, str) else stated).items():
+        weight, term = _term(name, options, None, unscored)
+        if name == "jaccard_region":
+            total -= weight
+        elif name == "jaccard_pixel":
+            total -= weight / (classes - (term.keywords.get("unscored") is not None))
+    return total
+
+
 @dataclass(frozen=True)
 class ImageLabels:
     """Which classes a window has, and how scores of pixels become those of windows.
@@ -125,7 +144,7 @@ def image_labels(stated: str | Mapping[str, Any]) -> ImageLabels | None:
 
 def _term(
     name: Any, stated: Any, class_weights: Tensor | None, unscored: Sequence[int]
-) -> tuple[float, Loss]:
+) -> tuple[float, partial[Tensor]]:
     if name not in LOSSES:
         raise UserError(f"there is no loss {name!r}; choose from {', '.join(LOSSES)}")
     given = {"weight": 1, **stated} if isinstance(stated, Mapping) else {"weight": stated}
