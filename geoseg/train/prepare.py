@@ -105,6 +105,11 @@ def prepare(settings: Settings, sets: Sequence[Dataset], group: Group) -> Run:
                 f"{data.name} has {len(data.bands)} bands, its classmate {other.name} "
                 f"{len(other.bands)}; choose the same ones of both"
             )
+    if settings.keep == "best" and not data.validation:
+        raise UserError(
+            f"keep=best chooses by scores on validation scenes, and {data.name} has none; set "
+            "keep=last, or name scenes to validate with"
+        )
     statistics = measure(data)
     model = _untrained(settings, data, statistics, group.device)
     _refuse_crop(settings, model)

@@ -22,6 +22,7 @@ MAPPINGS = ("options", "schedule_options", "augment")  # whose own names are giv
 OPTIMISERS = ("adamw", "adam", "sgd")
 SAMPLERS = ("uniform", "scene", "stratified", "equibatch", "equibatch-scored")
 PRECISIONS = ("fp32", "bf16", "fp16")
+KEPT = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Settings:
         begins; 0 for none.
     validate_every, save_every : int
         Steps between scores on the validation scenes, and between checkpoints.
+    keep : {"last", "best"}
+        Weights of the last step; or of the step whose score on the validation scenes was the best,
+        the first of equals: the micro-F1 of images where the loss is one of images, else mIoU. The
+        last step is then scored as well. Not with a schedule whose weights are averaged at the end.
     seed : int
         Of weights, windows and augmentation: the same seed gives the same model.
 
@@ -112,6 +117,7 @@ class Settings:
     rehearse: int = 0
     validate_every: int = 200
     save_every: int = 50  # a minute or two of work on two cores
+    keep: str = "last"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -135,6 +141,7 @@ class Settings:
             ("optimiser", OPTIMISERS),
             ("sampler", SAMPLERS),
             ("precision", PRECISIONS),
+            ("keep", KEPT),
         ):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name}={getattr(self, name)}: choose from {', '.join(choices)}")
@@ -147,7 +154,11 @@ class Settings:
             raise UserError(f"std={list(self.std)}: give numbers above 0")
         if self.classmate_scale:
             refuse_range("classmate_scale", self.classmate_scale)
-        schedule_of(self.schedule, self.schedule_options).snapshots(self.steps)
+        if self.rates.snapshots(self.steps) and self.keep == "best":
+            raise UserError(
+                f"keep=best chooses one step, and schedule={self.schedule} averages several; set "
+                "keep=last, or another schedule"
+            )
         loss_of(self.loss)
         known = _net_options(self.net)
         unknown = sorted(set(self.options) - set(known))
