@@ -15,7 +15,7 @@ from geoseg.train.data.augment import Augmentation, refuse_range
 from geoseg.train.schedules import Schedule, schedule_of
 from geoseg.train.stated_loss import loss_of
 
-__all__ = ["Settings", "as_pair", "change", "changed"]
+__all__ = ["Settings", "as_pair", "change", "changed", "names"]
 
 DATA_OPTIONS = ("in_channels", "classes")  # follow from the data set
 MAPPINGS = ("options", "schedule_options", "augment")  # whose own names are given
@@ -219,11 +219,20 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     paced = {**paced, **{key: _typed(key, rest.pop(key), of_schedule[key]) for key in named}}
     unknown = sorted(set(rest) - set(known))
     if unknown:
-        own_names = [each.name for each in fields(settings) if each.name not in MAPPINGS]
-        there = [*own_names, *asdict(augment), *of_schedule, *known]
-        raise UserError(f"there is no setting {unknown[0]!r}; choose from {', '.join(there)}")
+        there = ", ".join(names(settings, values))
+        raise UserError(f"there is no setting {unknown[0]!r}; choose from {there}")
     options = {**kept, **rest}
     return replace(settings, **own, augment=augment, schedule_options=paced, options=options)
+
+
+def names(settings: Settings, values: Mapping[str, Any]) -> list[str]:
+    """What `changed` can change by name, with the network and the schedule that `values` name."""
+    net, schedule = (
+        _typed(key, values.get(key, getattr(settings, key)), "") for key in ("net", "schedule")
+    )
+    own = [each.name for each in fields(settings) if each.name not in MAPPINGS]
+    of_schedule = asdict(schedule_of(schedule))  # type: ignore[call-overload]
+    return [*own, *asdict(settings.augment), *of_schedule, *_net_options(net)]
 
 
 def _taken(rest: dict[str, Any], of: Any, but: Sequence[str] = ()) -> dict[str, Any]:
