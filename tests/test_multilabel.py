@@ -48,6 +48,8 @@ def test_the_worked_example_of_three_images_and_four_classes() -> None:
     scores = found.scores()
     assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     np.testing.assert_allclose(found.class_accuracy(), [1, 1, 1 / 3, 1])
+    assert found.class_accuracy().mean() == pytest.approx(found.average_accuracy())
+    assert found.average_accuracy() == pytest.approx(1 - found.hamming_loss())
     np.testing.assert_array_equal(found.support(), [2, 2, 1, 0])
     np.testing.assert_array_equal(found.tables[2], [[1, 1], [1, 0]])
     np.testing.assert_allclose(found.class_f1(), [1, 1, 0, np.nan])

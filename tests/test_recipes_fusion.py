@@ -239,7 +239,7 @@ def test_classes_are_merged_before_a_share_of_a_tenth_is_asked_for() -> None:
     codes = np.repeat(list(shares), list(shares.values())).astype(np.uint8)
     assert [code for code, share in shares.items() if share >= 10] == [12, 17]
     shuffled = np.random.default_rng(0).permutation(codes).reshape(1, 10, 10)
-    labels = torch.from_numpy(igbp_table()(shuffled)[0].astype(np.int64))
+    labels = torch.from_numpy(igbp_table()(shuffled)[0].astype(np.int64))[None]
     merged = np.bincount(labels.ravel(), minlength=10) / 100
     np.testing.assert_allclose(merged, [0.12, 0, 0.09, 0, 0, 0.55, 0, 0, 0, 0.24])
     several = image_labels(RECIPE.chosen("image").loss)

@@ -31,9 +31,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import isfinite, log
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -385,8 +385,7 @@ class Projection(nn.Module):
         return fused
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """Of a residual network.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -13,6 +13,10 @@ from geoseg.train import Dataset
 __all__ = ["Read", "checked", "options_of", "told"]
 
 Read = Callable[..., Dataset]
+
+UNIONS = (Union, UnionType)
+LISTS = (list, tuple, Sequence)
+NOTHING = object()
 
 WORDS = {
     bool: "true or false",
@@ -26,7 +30,7 @@ WORDS = {
 def options_of(read: Read) -> dict[str, tuple[Any, Any]]:
     """The kind and the default of each option of a reader: of all that follows the folder.
 
-    A kind is the annotation: a choice (``Literal``), one of `WORDS`, or a union of such.
+    A kind is the annotation: a choice (``Literal``), one of `WORDS`, a union or a list of such.
     """
     _, *options = inspect.signature(read, eval_str=True).parameters.values()
     return {each.name: (each.annotation, each.default) for each in options}
@@ -48,35 +52,46 @@ def checked(read: Read, values: Mapping[str, Any]) -> dict[str, Any]:
     UserError
         When a value is of another kind.
     """
-    options = options_of(read)
-    return {name: _checked(name, value, options[name][0]) for name, value in values.items()}
+    options, found = options_of(read), {}
+    for name, value in values.items():
+        kind, _ = options[name]
+        found[name] = _as(kind, value)
+        if found[name] is NOTHING:
+            raise UserError(f"{name}={_yaml(value)}: give {_words(kind)}")
+    return found
 
 
-def _checked(name: str, value: Any, kind: Any) -> Any:
-    for each in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
-        if get_origin(each) is Literal:
-            if value in get_args(each):
-                return value
-        elif each is float and (number := _number(value)) is not None:
-            return number
-        elif type(value) is each:
-            return value
-    raise UserError(f"{name}={_yaml(value)}: give {_words(kind)}")
+def _as(kind: Any, value: Any) -> Any:
+    """A value as one of a kind; `NOTHING` where it is none."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in UNIONS:
+        found = (_as(each, value) for each in inner)
+        return next((each for each in found if each is not NOTHING), NOTHING)
+    if origin is Literal:
+        return value if value in inner else NOTHING
+    if origin in LISTS:
+        items = [_as(inner[0], each) for each in value] if isinstance(value, list | tuple) else None
+        return NOTHING if items is None or any(each is NOTHING for each in items) else tuple(items)
+    if kind is float:
+        return _number(value)
+    return value if type(value) is kind else NOTHING
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> Any:
     """A number, also when it is text: YAML takes 1e-3 for that."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
+        return NOTHING
     try:
         return float(value)
     except ValueError:
-        return None
+        return NOTHING
 
 
 def _words(kind: Any) -> str:
-    if get_origin(kind) in (Union, UnionType):
+    if get_origin(kind) in UNIONS:
         return " or ".join(map(_words, get_args(kind)))
+    if get_origin(kind) in LISTS:
+        return f"a list, each {_words(get_args(kind)[0])}"
     if get_origin(kind) is Literal:
         return " or ".join(map(_yaml, get_args(kind)))
     return WORDS.get(kind, str(kind))
