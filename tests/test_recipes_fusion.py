@@ -44,7 +44,7 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, S
 
 def train(variant: str, root: Path, trained: dict[str, Segmenter], folder: Path) -> Segmenter:
     if variant not in trained:
-        settings = [f"variant={variant}", "preset=quick"]
+        settings = [f"variant={variant}+patch-third", "preset=quick"]
         path = folder / "model.safetensors"
         trained[variant] = train_files("deep-fusion", root, path, settings, device="cpu")
     return trained[variant]
