@@ -169,6 +169,26 @@ class MultiLabel:
         """F1 of each class; NaN for one that no image has or was given."""
         return _f_score(self.tables, 1)
 
+    def class_recall(self) -> NDArray[np.float64]:
+        """Share of the images that have each class which were given it; NaN where none has it."""
+        return ratio(self.tables[:, 1, 1], self.support())
+
+    def average_recall(self, zero_support: float = float("nan")) -> float:
+        """Mean recall of the classes.
+
+        Of images of one class each it is what Schmitt and Wu (Remote Sensing Image Classification
+        with the SEN12MS Dataset, ISPRS Annals V-2-2021) print as average accuracy.
+
+        Parameters
+        ----------
+        zero_support : float
+            The recall of a class that no image has; NaN leaves it out, and their toolbox has 0.
+        """
+        each = self.class_recall()
+        each = np.where(np.isnan(each), zero_support, each)
+        known = each[~np.isnan(each)]
+        return float(ratio(known.sum(), known.size))
+
     def average_accuracy(self) -> float:
         """Share of right decisions, which is the mean over classes and micro accuracy as well."""
         right = self.tables[:, 0, 0].sum() + self.tables[:, 1, 1].sum()

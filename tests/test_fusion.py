@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from itertools import product
+from itertools import accumulate, product
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,58 @@ def test_the_mean_over_the_map_is_what_the_classifier_of_pooled_features_gives(
         torch.testing.assert_close(net(image).mean((2, 3)), logits, rtol=1e-5, atol=1e-5)
 
 
+# -- finer features of the last stage --------------------------------------------------------------
+
+
+def test_a_dilated_last_stage_gives_what_the_strided_one_does_and_pixels_between() -> None:
+    blocks = [1, 1, 1, 3]
+    coarse, fine = (small("early", blocks=blocks, output_stride=each).double() for each in (32, 16))
+    fine.load_state_dict(coarse.state_dict())
+    image = torch.randn(2, BANDS, 96, 128, dtype=torch.float64)
+    with torch.no_grad():
+        one, other = coarse.trunk(image), fine.trunk(image)
+    assert other.shape[2:] == (6, 8)
+    torch.testing.assert_close(other[:, :, ::2, ::2], one, rtol=1e-9, atol=1e-9)
+    assert not torch.equal(other[:, :, 1::2, ::2], one)
+
+
+@pytest.mark.parametrize(("kind", "decoder"), list(product(KINDS, DECODERS)))
+def test_finer_features_make_scores_that_shift_by_16(kind: str, decoder: str) -> None:
+    net = small(kind, decoder=decoder, output_stride=16)
+    assert net.stride == 16
+    assert measure_reach(net, BANDS).stride == 16
+    with torch.no_grad():
+        assert net(torch.randn(2, BANDS, 48, 16)).shape == (2, CLASSES, 48, 16)
+    assert idle(net) == []
+
+
+def test_the_mean_of_finer_scores_is_what_the_classifier_of_pooled_features_gives() -> None:
+    net, image = small("early", output_stride=16), torch.randn(3, BANDS, 48, 64)
+    with torch.no_grad():
+        logits = net.decoder.score(net.trunk(image).mean((2, 3), keepdim=True))[:, :, 0, 0]
+        torch.testing.assert_close(net(image).mean((2, 3)), logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_pyramid_takes_two_stages_of_one_size() -> None:
+    net = Pyramid([3, 5, 7, 9], CLASSES, (4, 8, 16, 16)).double()
+    maps = [
+        torch.randn(2, channels, size, size, dtype=torch.float64)
+        for channels, size in zip((3, 5, 7, 9), (16, 8, 4, 4), strict=True)
+    ]
+
+    def to(features: Tensor, like: Tensor) -> Tensor:
+        return functional.interpolate(features, like.shape[2:], mode="bilinear")
+
+    with torch.no_grad():
+        l1, l2, l3, l4 = (net.lateral[i](maps[i]) for i in range(4))
+        p3 = l3 + l4
+        p2 = l2 + to(p3, l2)
+        p1 = l1 + to(p2, l1)
+        total = sum(to(net.smooth[i](level), l1) for i, level in enumerate((p1, p2, p3, l4)))
+        expected = functional.interpolate(net.score(total), (64, 64), mode="bilinear")
+        torch.testing.assert_close(net(maps), expected, rtol=1e-9, atol=1e-9)
+
+
 def test_convolutions_start_from_the_normal_distribution_of_he(net: nn.Module) -> None:
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
@@ -235,6 +287,27 @@ def test_late_scores_are_the_mean_of_those_of_each_sensor_for_the_same_image() -
             scores = torch.empty_like(expected)
             scores[order] = torch.cat([net(batch) for batch in images[order].split(size)])
             torch.testing.assert_close(scores, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_probabilities_are_averaged_where_asked() -> None:
+    net = small("late", decoder="fpn", average="probabilities").double()
+    plain = small("late", decoder="fpn").double()
+    plain.load_state_dict(net.state_dict())
+    images = 9 * torch.randn(3, BANDS, 32, 32, dtype=torch.float64)
+    with torch.no_grad():
+        each = plain.train()(images).split(CLASSES, 1)
+        assert torch.equal(net.train()(images), torch.cat(each, 1))  # each has its own loss
+        net.eval(), plain.eval()
+        apart = [
+            decoder(list(accumulate(trunk, lambda x, stage: stage(x), initial=bands))[1:])
+            for trunk, decoder, bands in zip(
+                net.trunks, net.decoders, images.split([2, 1], 1), strict=True
+            )
+        ]
+        found = net(images).softmax(1)
+        expected = (apart[0].softmax(1) + apart[1].softmax(1)) / 2
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+        assert (found - plain(images).softmax(1)).abs().max() > 1e-3
 
 
 def test_late_scores_in_training_are_those_of_each_sensor_in_order() -> None:
@@ -444,6 +517,10 @@ def test_a_saved_network_predicts_a_raster_as_one_forward_pass_does(
         ("early", {"blocks": [1, 1, 0, 1]}, r"blocks=.*: give 4 whole numbers from 1 to 64"),
         ("early", {"decoder": "unet"}, r"decoder='unet': choose from pool, fpn"),
         ("middle", {"decoder": "unet"}, r"decoder='unet': choose from pool, fpn"),
+        ("middle", {"output_stride": 8}, r"output_stride=8: give 32 or 16"),
+        ("early", {"output_stride": 16.0}, r"output_stride=16.0: give 32 or 16"),
+        ("late", {"average": "labels"}, r"average='labels': choose from scores, probabilities"),
+        ("late", {"average": "probabilities"}, r"decoder=pool labels images; set decoder=fpn"),
         ("middle", {"split": "layer5"}, r"split='layer5': choose from stem, layer1, layer2"),
         ("middle", {"reduce": "median"}, r"reduce='median': choose from mean, sum, max, concat"),
         ("middle", {"reduce": "weighted", "weights": [1.0]}, r"weights=\[1.0\]: give 2 numbers"),

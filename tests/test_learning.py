@@ -32,7 +32,7 @@ from geoseg.train import Settings, fit, loop, scoring
 from geoseg.train.prepare import begin, prepare
 from geoseg.train.processes import Group
 from geoseg.train.schedules import Poly
-from geoseg.train.stated_loss import LOSSES, floor_of, loss_of
+from geoseg.train.stated_loss import LOSSES, floor_of, image_labels, loss_of
 
 DENSE = {"enc_layers": [1, 2, 1, 1], "dec_layers": [1, 2, 1], "growth": 4}
 FUSION = {"sensors": [2, 1], "blocks": [1, 1, 1, 1], "width": 4}
@@ -287,6 +287,63 @@ def test_validation_is_scored_by_windows_as_a_user_would_see_them(
         tmp_path / "blind",
     )
     assert same(model, blind)  # to be looked at changes nothing
+
+
+@pytest.mark.parametrize("kept", ["last", "best"])
+def test_the_last_step_is_scored_where_the_best_one_is_kept(tmp_path: Path, kept: str) -> None:
+    settings = quick(keep=kept, validate_every=3)
+    model = fit(settings, three_scenes(), tmp_path / "model")
+    steps = [each["step"] for each in model.card.training["history"]]
+    assert steps == ([3, 5] if kept == "best" else [3])
+    assert ("kept_step" in model.card.training) == (kept == "best")
+
+
+def test_the_best_weights_are_those_of_the_highest_score_of_images(tmp_path: Path) -> None:
+    """Where a network has learnt about images, of equals the first."""
+    settings = quick("noisy", loss="multi_label", keep="best", validate_every=1, lr=0.3, steps=8)
+    training = fit(settings, three_scenes(), tmp_path / "model").card.training
+    found = [each["micro_f1"] for each in training["history"]]
+    assert training["kept_step"] == 1 + found.index(max(found))
+    assert len(set(found)) > 1
+
+
+def test_scores_that_are_none_keep_the_last_weights(tmp_path: Path) -> None:
+    blank = replace(three_scenes(), validation=[unlabelled(chequered(3), 1.1)])
+    model = fit(quick(keep="best"), blank, tmp_path / "model")
+    assert same(model, fit(quick(), three_scenes(), tmp_path / "last"))
+    assert "kept_step" not in model.card.training
+
+
+def test_nothing_to_choose_the_best_weights_by_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"chequered has none; set keep=last, or name scenes"):
+        fit(quick(keep="best"), data_of(chequered(0)), tmp_path / "model")
+    with pytest.raises(UserError, match=r"keep=best chooses one step, and schedule=decay_then_swa"):
+        quick(keep="best", schedule="decay_then_swa", decay=0.2, cycles=2)
+    with pytest.raises(UserError, match=r"keep=first: choose from last, best"):
+        quick(keep="first")
+
+
+@pytest.mark.parametrize(("crop", "passes"), [(16, 2), (256, 1)])
+@pytest.mark.parametrize("loss", ["multi_label", "single_label"])
+def test_windows_are_run_once_where_pixels_and_images_are_scored_by_the_same_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: int, passes: int, loss: str
+) -> None:
+    scene = chequered(3, (256, 512))
+    settings = quick(loss=loss, crop=crop, batch=1, steps=1, validate_every=1)
+    data = replace(data_of(scene), validation=[scene])
+    shown: list[int] = []
+    logits = Segmenter.logits
+    monkeypatch.setattr(
+        Segmenter, "logits", lambda *args: shown.append(args[1].numel()) or logits(*args)
+    )
+    run, state = started(settings, data)
+    state.losses.append(0.0)
+    loop._look_back(run, state)
+    assert sum(shown) == passes * 3 * 256 * 512
+    images = scoring.score_images(run.model, [scene], crop, 3, image_labels(loss))
+    assert state.history[0]["micro_f1"] == round(images.micro_f(), 4)
+    matrix = scoring.score_windows(run.model, [scene], 256, 3)
+    assert state.history[0]["miou"] == round(matrix.miou(), 4)
 
 
 def test_unscored_classes_change_no_score(tmp_path: Path) -> None:

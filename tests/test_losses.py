@@ -17,6 +17,7 @@ from geoseg.loader import IGNORE
 from geoseg.metrics import ConfusionMatrix
 from geoseg.train.losses import (
     classes_in,
+    commonest,
     cross_entropy,
     jaccard_pixel,
     jaccard_region,
@@ -26,6 +27,7 @@ from geoseg.train.losses import (
     over_heads,
     sigmoid_cross_entropy,
 )
+from geoseg.train.pooling import POOLINGS
 from geoseg.train.stated_loss import LOSSES, loss_of
 
 seeds = st.integers(0, 2**32 - 1)
@@ -368,7 +370,7 @@ def test_pixels_without_a_label_change_nothing(name: str) -> None:
     scores, labels = random_case(5, classes=2)
     other = scores.clone()
     other.movedim(1, -1)[labels == IGNORE] += torch.tensor([4.0, -9.0], dtype=torch.float64)
-    if name != "multi_label":  # whose scores are those of whole windows
+    if name not in ("multi_label", "single_label"):  # whose scores are those of whole windows
         assert float(ALL[name](other, labels)) == float(ALL[name](scores, labels))
     window = torch.full_like(labels[:1], IGNORE)
     more = ALL[name](torch.cat([scores, scores[:1]]), torch.cat([labels, window]))
@@ -398,7 +400,7 @@ def test_half_precision_is_summed_in_single_precision(name: str) -> None:
 @of_all
 def test_the_truth_costs_less_than_knowing_nothing(name: str) -> None:
     labels = labels_of(0, 1, 1, 0)
-    if name == "multi_label":
+    if name in ("multi_label", "single_label"):
         labels = labels_of(1, 1, 1, 1)
     known = ALL[name](certain(labels, 2), labels)
     assert float(known) < float(ALL[name](torch.zeros(1, 2, 2, 2), labels)) - 0.1
@@ -443,6 +445,30 @@ def test_losses_of_two_classes_refuse_three(name: str) -> None:
 
 
 # -- labels of windows -----------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, st.sampled_from(sorted(POOLINGS)))
+def test_the_loss_of_a_single_class_is_the_cross_entropy_of_the_commonest_by_hand(
+    seed: int, pooling: str
+) -> None:
+    scores, labels = random_case(seed)
+    labels[0, 0] = IGNORE
+    expected = []
+    for window in range(len(labels)):
+        values = labels[window][labels[window] != IGNORE].tolist()
+        if values:
+            truth = max(range(3), key=lambda which: (values.count(which), -which))
+            pooled = POOLINGS[pooling](scores[window : window + 1])[0].numpy()
+            expected.append(np.log(np.exp(pooled).sum()) - pooled[truth])
+    found = loss_of({"single_label": {"pooling": pooling}})(scores, labels)
+    assert float(found) == pytest.approx(np.mean(expected))
+
+
+def test_of_classes_with_equally_many_pixels_the_first_is_the_commonest() -> None:
+    assert commonest(labels_of(2, 1, 1, 2), 3).tolist() == [1]
+    assert commonest(labels_of(2, 2, IGNORE, 0), 3).tolist() == [2]
+    assert commonest(labels_of(*[IGNORE] * 4), 3).tolist() == [0]
 
 
 @settings(deadline=None, max_examples=50)
@@ -579,6 +605,11 @@ def test_class_weights_are_those_of_the_cross_entropy() -> None:
         ("{lovasz: {classes: [1, 1]}}", r"classes=\[1, 1\]: give present"),
         ("{multi_label: {pooling: best}}", r"pooling=best: give the name of a pooling, of mean"),
         ("{multi_label: {min_pixels: 0}}", r"min_pixels=0: give a whole number of 1 or more"),
+        (
+            "{single_label: {min_fraction: 0.1}}",
+            r"has no option min_fraction; choose from weight, p",
+        ),
+        ("{single_label: 1, multi_label: 1}", r"one class each or may have several; leave out mul"),
         ("{multi_label: {min_fraction: 5}}", r"min_fraction=5: give a number from 0 to 1"),
     ],
 )

@@ -48,6 +48,8 @@ def test_the_worked_example_of_three_images_and_four_classes() -> None:
     scores = found.scores()
     assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     np.testing.assert_allclose(found.class_accuracy(), [1, 1, 1 / 3, 1])
+    assert found.class_accuracy().mean() == pytest.approx(found.average_accuracy())
+    assert found.average_accuracy() == pytest.approx(1 - found.hamming_loss())
     np.testing.assert_array_equal(found.support(), [2, 2, 1, 0])
     np.testing.assert_array_equal(found.tables[2], [[1, 1], [1, 0]])
     np.testing.assert_allclose(found.class_f1(), [1, 1, 0, np.nan])
@@ -121,6 +123,22 @@ def test_scores_of_any_scale_rank_alike() -> None:
 
 def test_no_image_has_no_score() -> None:
     assert all(np.isnan(value) for value in MultiLabel(3).scores().values())
+
+
+@settings(deadline=None, max_examples=40)
+@given(seeds)
+def test_of_one_class_each_scores_are_those_of_a_confusion_matrix(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, decided = rng.integers(0, 4, (2, 20))  # of the five classes no image has the last
+    decided[0] = 4
+    found = counted(np.eye(5)[truth], np.eye(5)[decided], None)
+    overall = metrics.accuracy_score(truth, decided)
+    assert found.subset_accuracy() == pytest.approx(overall)
+    assert found.micro_f() == pytest.approx(overall)
+    recalls = [np.mean(decided[truth == each] == each) for each in np.unique(truth)]
+    assert found.average_recall() == pytest.approx(np.mean(recalls))
+    assert found.average_recall(zero_support=0.0) == pytest.approx(np.sum(recalls) / 5)
+    assert np.isnan(found.class_recall()[4])
 
 
 def test_decisions_of_another_number_of_images_are_refused() -> None:

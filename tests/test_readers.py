@@ -47,7 +47,7 @@ from geoseg.train.data.readers import (
 )
 from geoseg.train.data.readers.landsat import cdl_table
 from geoseg.train.data.readers.parts import in_parts
-from geoseg.train.data.readers.sen12ms import HELD_OUT, STATISTICS, Patch, igbp_table
+from geoseg.train.data.readers.sen12ms import HELD_OUT, S2, STATISTICS, UNIT, Patch, igbp_table
 
 
 def pixels_of(scene: Scene) -> Any:
@@ -282,7 +282,7 @@ def test_classes_without_savanna_are_nine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fill", [0.0, -25.0, float("nan")])
 def test_missing_radar_is_filled_as_asked_and_the_rest_clipped(tmp_path: Path, fill: float) -> None:
-    data = sen12ms(fake_sen12ms(tmp_path), sensors="s1", nan_fill=fill)
+    data = sen12ms(fake_sen12ms(tmp_path), bands="s1", nan_fill=fill)
     assert data.bands == ("VV", "VH")
     pixels = [pixels_of(scene) for scene in scenes_of(data)]
     filled = [p for p in pixels if (np.isnan(p) if np.isnan(fill) else p == fill).all()]
@@ -291,11 +291,38 @@ def test_missing_radar_is_filled_as_asked_and_the_rest_clipped(tmp_path: Path, f
     assert (others.min(), others.max()) == (-25.0, 0.0)
 
 
+def test_colours_are_blue_green_and_red(tmp_path: Path) -> None:
+    root = fake_sen12ms(tmp_path)
+    data = sen12ms(root, bands="rgb")
+    assert data.bands == ("B02", "B03", "B04")
+    for scene in data.training:
+        patch = scene.image.variable._data.array.read.patch
+        np.testing.assert_array_equal(pixels_of(scene), read_image(patch.path("s2"))[1:4])
+
+
+def test_reflectance_above_one_is_clipped_where_asked_and_unit_brings_pixels_to_0_to_1(
+    tmp_path: Path,
+) -> None:
+    root = fake_sen12ms(tmp_path)
+    for path in root.glob("*/s2_*/*.tif"):
+        write_image(path, np.linspace(0, 20_000, 13 * 68 * 68).reshape(13, 68, 68).astype("u2"))
+    plain, clipped = (sen12ms(root, saturate=each).training[0] for each in (False, True))
+    found = pixels_of(clipped)
+    np.testing.assert_array_equal(found[:10], pixels_of(plain)[:10].clip(0, 10_000))
+    np.testing.assert_array_equal(found[10:], pixels_of(plain)[10:])
+    assert pixels_of(plain)[:10].max() > 10_000
+    less, by = np.array([UNIT[band] for band in (*S2, "VV", "VH")]).T[:, :, None, None]
+    unit = (found - less) / by
+    np.testing.assert_allclose(unit[:10], found[:10] / 10_000)
+    np.testing.assert_allclose(unit[10:], found[10:] / 25 + 1, atol=1e-6)
+    assert 0 <= unit.min() < unit.max() <= 1
+
+
 def test_one_sensor_needs_no_files_of_the_other(tmp_path: Path) -> None:
     root = fake_sen12ms(tmp_path)
     for path in root.glob("*/s1_*"):
         shutil.rmtree(path)
-    data = sen12ms(root, sensors="s2")
+    data = sen12ms(root, bands="s2")
     assert pixels_of(data.training[0]).shape == (10, 68, 68)
     with pytest.raises(UserError, match=r"s1_1_p30.tif is missing, the partner of .*_s2_1_p30.tif"):
         sen12ms(root)
@@ -371,8 +398,8 @@ def test_a_patch_of_another_size_is_told_when_it_is_read(tmp_path: Path) -> None
 
 
 def test_senseless_options_of_sen12ms_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"sensors 's3' .*: choose both, s1 or s2"):
-        sen12ms(tmp_path, sensors="s3")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"bands 's3' .*: choose both, s1, s2 or rgb"):
+        sen12ms(tmp_path, bands="s3")  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"validation 'none': choose .* scene or patch_third"):
         sen12ms(tmp_path, validation="none")  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"holds no patch of SEN12MS, such as ROIs1158_spring"):

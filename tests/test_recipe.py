@@ -6,9 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import asdict, fields
+from ast import literal_eval
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,18 +25,20 @@ from toy_training import chequered, data_of
 from toys import segmenter_of
 
 import geoseg
-from geoseg import nets
+from geoseg import nets, recipes
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE
 from geoseg.metrics import ConfusionMatrix
 from geoseg.raster.files import unlocated_is_fine
-from geoseg.recipes import RECIPES, Recipe, train_files, unet_lovasz
+from geoseg.recipes import OWN, RECIPES, Recipe, train_files, unet_lovasz
+from geoseg.recipes.reading import checked, options_of, told
 from geoseg.recipes.unet_lovasz import RECIPE
-from geoseg.train import Augmentation, Settings, changed
+from geoseg.train import Augmentation, Dataset, Settings, changed
 from geoseg.train.data.readers import deepglobe_land
 from geoseg.train.data.readers.coarse import coarser
 from geoseg.train.schedules import SCHEDULES
 from geoseg.train.scoring import scores
+from geoseg.train.settings import names
 
 TWO_AXES = Recipe(
     name="both",
@@ -193,6 +198,145 @@ def test_no_two_kinds_of_settings_share_a_name() -> None:
         assert not options & (own | views | paces), name
     assert not own & views
     assert not (own | views) & paces
+
+
+# -- options of readers ----------------------------------------------------------------------------
+
+
+def made_reader(
+    root: Path,
+    kind: Literal["wide", "narrow"] = "wide",
+    *,
+    white: bool = False,
+    share: float | None = None,
+    block: int = 3,
+    fill: float = 0.0,
+    years: Sequence[int] = (),
+) -> Dataset:
+    seen = {"kind": kind, "white": white, "share": share, "block": block, "fill": fill}
+    seen["years"] = years
+    return replace(data_of(chequered(0)), description=repr(seen))
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Any]]:
+    """Settings, and what the reader was asked for, of each run of a recipe "made"."""
+    recipe = Recipe(
+        name="made",
+        about="For these tests.",
+        settings=Settings(net="unet"),
+        read=made_reader,
+        variants=({"plain": {}, "filled": {}},),
+        reading={"filled": {"fill": -1.0}},
+    )
+    runs: list[tuple[Settings, Any]] = []
+    monkeypatch.setitem(recipes.RECIPES, "made", recipe)
+    monkeypatch.setitem(recipes.MODULES, "made", made)
+    monkeypatch.setattr(
+        recipes,
+        "fit",
+        lambda settings, data, *_, **__: runs.append((settings, literal_eval(data.description))),
+    )
+    return runs
+
+
+made = ModuleType("made", "Words about it.")
+DEFAULTS = {"kind": "wide", "white": False, "share": None, "block": 3, "fill": 0.0, "years": ()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], {}),
+        (["white=true"], {"white": True}),
+        (["kind=narrow", "block=7"], {"kind": "narrow", "block": 7}),
+        (["share=1e-1", "fill=-25"], {"share": 0.1, "fill": -25.0}),
+        (["share=null"], {}),
+        (["years=[2019, 2020]"], {"years": (2019, 2020)}),
+        (["variant=filled"], {"fill": -1.0}),
+        (["variant=filled", "fill=2"], {"fill": 2.0}),
+    ],
+)
+def test_options_of_a_reader_are_set_by_name(
+    tmp_path: Path, seen: list[Any], changes: list[str], expected: dict[str, Any]
+) -> None:
+    train_files("made", tmp_path, tmp_path / "model", [*changes, "steps=9", "widths=[4, 8]"])
+    settings, asked = seen[0]
+    assert asked == DEFAULTS | expected
+    assert [type(each) for each in asked.values()] == [
+        type(each) for each in (DEFAULTS | expected).values()
+    ]
+    assert settings == Settings(net="unet", steps=9, options={"widths": [4, 8]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("white=1", r"white=1: give true or false"),
+        ("kind=broad", r"kind=broad: give wide or narrow"),
+        ("share=half", r"share=half: give a number or null"),
+        ("share=true", r"share=true: give a number or null"),
+        ("block=2.5", r"block=2.5: give a whole number"),
+        ("years=2019", r"years=2019: give a list, each a whole number"),
+        ("years=[2019, x]", r"years=\[2019, 'x'\]: give a list, each a whole number"),
+        ("block=null", r"block=null: give a whole number"),
+        ("fill=[1]", r"fill=\[1\]: give a number"),
+        ("root=elsewhere", r"root=elsewhere is for data sets that a YAML file describes"),
+        ("whit=true", r"no setting 'whit'; choose from net, .*widths.*, kind, white, share, block"),
+    ],
+)
+def test_options_of_a_reader_are_checked(
+    tmp_path: Path, seen: list[Any], change: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train_files("made", tmp_path, tmp_path / "model", [change])
+    assert not seen
+
+
+def test_options_of_a_reader_are_refused_where_a_file_describes_the_data(
+    tmp_path: Path, seen: list[Any]
+) -> None:
+    described = tmp_path / "other.yaml"
+    described.write_text("name: x")
+    within = tmp_path / "folder"
+    within.mkdir()
+    (within / "dataset.yaml").write_text("name: x")
+    for path in (described, within):
+        message = r"block, white: how a folder in the published .* by a YAML file; leave it out"
+        with pytest.raises(UserError, match=message):
+            train_files("made", path, tmp_path / "model", ["white=true", "block=3"])
+    assert not seen
+
+
+def test_what_can_be_set_of_a_reader_is_told_with_its_recipe(seen: list[Any]) -> None:
+    words = recipes.describe("made")
+    assert words.startswith("Words about it.\n\nOf the folder, to be changed by --set as well:")
+    assert [each.strip() for each in words.splitlines()[-6:]] == [
+        "kind=wide: wide or narrow",
+        "white=false: true or false",
+        "share=null: a number or null",
+        "block=3: a whole number",
+        "fill=0.0: a number",
+        "years=(): a list, each a whole number",
+    ]
+    assert "--set" not in recipes.describe("unet").splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_no_option_of_a_reader_has_the_name_of_a_setting_and_all_can_be_told(name: str) -> None:
+    recipe = RECIPES[name]
+    assert recipe.read is not None
+    options = options_of(recipe.read)
+    others = {*OWN}
+    for net in nets.REGISTRY:
+        for schedule in SCHEDULES:
+            others |= {*names(Settings(), {"net": net, "schedule": schedule})}
+    assert not options.keys() & others
+    own = recipe.reader()
+    assert own is not None
+    values = {key: default for key, (_, default) in options_of(own).items()}
+    assert checked(own, values) == values
+    assert "<" not in told(own)  # as a kind would be written that there are no words for
 
 
 # -- U-Net with Lovász-Softmax ---------------------------------------------------------------------

@@ -20,7 +20,7 @@ from geoseg.recipes import RECIPES, train_files
 from geoseg.segmenter import Segmenter
 from geoseg.train import read_dataset, scoring
 from geoseg.train.data.readers import sen12ms
-from geoseg.train.data.readers.sen12ms import STATISTICS
+from geoseg.train.data.readers.sen12ms import STATISTICS, igbp_table
 from geoseg.train.stated_loss import ImageLabels, image_labels
 
 RECIPE = RECIPES["deep-fusion"]
@@ -44,7 +44,7 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, S
 
 def train(variant: str, root: Path, trained: dict[str, Segmenter], folder: Path) -> Segmenter:
     if variant not in trained:
-        settings = [f"variant={variant}", "preset=quick"]
+        settings = [f"variant={variant}+patch-third", "preset=quick"]
         path = folder / "model.safetensors"
         trained[variant] = train_files("deep-fusion", root, path, settings, device="cpu")
     return trained[variant]
@@ -61,6 +61,7 @@ def train(variant: str, root: Path, trained: dict[str, Segmenter], folder: Path)
         ("early", "early_fusion", 1e-3, 1e-5, (*S2, "VV", "VH")),
         ("s2", "early_fusion", 1e-3, 1e-5, S2),
         ("s1", "early_fusion", 1e-3, 1e-5, ("VV", "VH")),
+        ("rgb", "early_fusion", 1e-3, 1e-5, ("B02", "B03", "B04")),
     ],
 )
 def test_settings_are_those_of_the_paper_and_of_its_toolbox(
@@ -74,8 +75,33 @@ def test_settings_are_those_of_the_paper_and_of_its_toolbox(
     assert settings.steps * settings.batch == 100 * 108_912  # epochs of so many patches
     assert settings.loss == {"multi_label": {"min_fraction": 0.1}}
     assert settings.augment.symmetries == "none"
+    assert settings.keep == RECIPE.chosen(variant, "recommended").keep == "best"
     assert settings.mean == tuple(STATISTICS[band][0] for band in bands)
     assert settings.std == tuple(STATISTICS[band][1] for band in bands)
+
+
+@pytest.mark.parametrize("variant", ["middle", "s2", "s1", "rgb"])
+def test_unit_brings_the_bands_of_a_variant_to_0_to_1(variant: str) -> None:
+    settings = RECIPE.chosen(f"unit+{variant}")
+    bands = {"middle": 12, "s2": 10, "s1": 2, "rgb": 3}[variant]
+    lowest, span = ([*[0.0] * 10, -25.0, -25.0], [*[1e4] * 10, 25.0, 25.0])
+    own = slice(-bands, None) if variant in ("middle", "s1") else slice(bands)
+    assert settings.mean == tuple(lowest[own])
+    assert settings.std == tuple(span[own])
+
+
+def test_no_place_is_learnt_from_and_validated_with_unless_asked_for(tmp_path: Path) -> None:
+    """In every preset, of scenes of several patches."""
+    root = fake_sen12ms(tmp_path, n=3, scenes=tuple(range(20, 30)))
+
+    def scenes(part: Any) -> set[str]:
+        return {each.image.variable._data.array.read.patch.scene for each in part}
+
+    for preset in RECIPE.presets:
+        own, third = (RECIPE.reader(variant, preset)(root) for variant in ("", "patch-third"))
+        assert own.validation
+        assert not scenes(own.training) & scenes(own.validation)
+        assert scenes(third.training) & scenes(third.validation)
 
 
 def test_dense_variants_learn_from_pixels_with_a_pyramid() -> None:
@@ -98,9 +124,13 @@ def test_average_accuracy_as_printed_is_the_mean_over_classes() -> None:
 @pytest.mark.parametrize(
     ("variant", "preset", "options"),
     [
-        ("", "paper", {"validation": "patch_third"}),
-        ("s1", "paper", {"sensors": "s1", "validation": "patch_third"}),
-        ("by-scene+s2", "recommended", {"sensors": "s2", "validation": "scene", "nan_fill": -25}),
+        ("", "paper", {"validation": "scene"}),
+        ("", "recommended", {"validation": "scene", "nan_fill": -25}),
+        ("patch-third", "paper", {"validation": "patch_third"}),
+        ("patch-third", "recommended", {"validation": "patch_third", "nan_fill": -25}),
+        ("s1", "paper", {"bands": "s1"}),
+        ("rgb", "quick", {"bands": "rgb"}),
+        ("by-scene+s2+unit", "recommended", {"bands": "s2", "nan_fill": -25, "saturate": True}),
     ],
 )
 def test_a_variant_reads_its_own_sensors(
@@ -110,7 +140,8 @@ def test_a_variant_reads_its_own_sensors(
     assert read is not None
     found, expected = read(root), sen12ms(root, **options)
     assert found.bands == expected.bands
-    for one, other in ((found.training, expected.training), (found.held_out, expected.held_out)):
+    parts = ("training", "validation", "held_out")
+    for one, other in ((getattr(found, part), getattr(expected, part)) for part in parts):
         assert len(one) == len(other)
         for mine, theirs in zip(one, other, strict=True):
             np.testing.assert_array_equal(mine.image.values, theirs.image.values)
@@ -155,6 +186,75 @@ def test_a_model_file_of_two_sensors_predicts(root: Path, tmp_path: Path) -> Non
     labels = geoseg.predict(image, str(path)).values
     assert labels.shape == (96, 96)
     assert set(np.unique(labels)) <= set(range(1, 11))
+
+
+def test_images_of_a_single_class_are_told_apart(root: Path, tmp_path: Path) -> None:
+    settings = ["variant=early+single+patch-third", "preset=quick", "steps=60", "keep=best"]
+    model = train_files("deep-fusion", root, tmp_path / "m", settings, device="cpu")
+    found = model.card.metrics["held_out"]["of_images"]
+    truth, given = [], []
+    for scene in sen12ms(root).held_out:
+        for top, left in np.ndindex(3, 3):
+            box = slice(32 * top, 32 * top + 32), slice(32 * left, 32 * left + 32)
+            truth.append(np.bincount(scene.read_labels(box).ravel(), minlength=10).argmax())
+            scores = model.logits(torch.from_numpy(scene.read(box))[None], scene.nodata)
+            given.append(int(scores.mean((0, 2, 3)).argmax()))
+    right = np.equal(truth, given)
+    assert found["overall_accuracy"] == found["micro_f1"] == round(right.mean(), 4)
+    assert found["overall_accuracy"] > np.bincount(truth).max() / len(truth)
+    recalls = [right[np.equal(truth, each)].mean() for each in np.unique(truth)]
+    assert found["average_recall"] == round(np.mean(recalls), 4)
+    assert found["average_recall_of_all"] == round(np.sum(recalls) / 10, 4)
+    assert found["recall"]["snow or ice"] is None
+    assert found["support"]["forest"] == truth.count(0)
+    assert [each["step"] for each in model.card.training["history"]] == [60]
+
+
+@pytest.mark.parametrize("kind", ["early", "middle", "late"])
+def test_dense_networks_of_finer_features_learn(root: Path, tmp_path: Path, kind: str) -> None:
+    settings = [f"variant={kind}+dense+unit", "preset=quick", "steps=2", "output_stride=16"]
+    settings += ["average=probabilities"] if kind == "late" else []
+    model = train_files("deep-fusion", root, tmp_path / "m", settings, device="cpu")
+    assert model.card.options["output_stride"] == model.card.stride == 16
+
+
+def test_probabilities_of_pixels_are_not_averaged_for_labels_of_images(
+    root: Path, tmp_path: Path
+) -> None:
+    settings = ["variant=late", "preset=quick", "average=probabilities"]
+    with pytest.raises(UserError, match=r"decoder=pool labels images; set decoder=fpn, or average"):
+        train_files("deep-fusion", root, tmp_path / "m", settings)
+    for loss in ("multi_label", "single_label"):
+        own = [*settings, "decoder=fpn", f"loss={loss}"]
+        with pytest.raises(UserError, match=r"the loss is one of images; set average=scores"):
+            train_files("deep-fusion", root, tmp_path / "m", own)
+
+
+# -- labels of images ------------------------------------------------------------------------------
+
+
+def test_classes_are_merged_before_a_share_of_a_tenth_is_asked_for() -> None:
+    """Of a hundred pixels: forests and croplands of two kinds each have a tenth only together."""
+    shares = {1: 6, 4: 6, 9: 9, 12: 50, 14: 5, 17: 24}
+    codes = np.repeat(list(shares), list(shares.values())).astype(np.uint8)
+    assert [code for code, share in shares.items() if share >= 10] == [12, 17]
+    shuffled = np.random.default_rng(0).permutation(codes).reshape(1, 10, 10)
+    labels = torch.from_numpy(igbp_table()(shuffled)[0].astype(np.int64))[None]
+    merged = np.bincount(labels.ravel(), minlength=10) / 100
+    np.testing.assert_allclose(merged, [0.12, 0, 0.09, 0, 0, 0.55, 0, 0, 0, 0.24])
+    several = image_labels(RECIPE.chosen("image").loss)
+    single = image_labels(RECIPE.chosen("single").loss)
+    assert several is not None
+    assert single is not None
+    assert (several.present(labels, 10)[0].nonzero().ravel() + 1).tolist() == [1, 6, 10]
+    assert (single.present(labels, 10)[0].nonzero().ravel() + 1).tolist() == [6]
+
+
+def test_a_share_of_exactly_a_tenth_makes_a_label() -> None:
+    labels = torch.tensor([0] * 10 + [1] * 9 + [5] * 81).reshape(1, 10, 10)
+    several = image_labels(RECIPE.chosen().loss)
+    assert several is not None
+    assert several.present(labels, 10)[0].nonzero().ravel().tolist() == [0, 5]
 
 
 # -- scores of images ------------------------------------------------------------------------------
@@ -220,6 +320,8 @@ def test_windows_without_labels_are_not_scored(
             {"multi_label": {"weight": 2, "pooling": "highest", "min_pixels": 3}},
             ImageLabels("highest", 3, 0.0),
         ),
+        ("single_label", ImageLabels(single=True)),
+        ({"single_label": {"pooling": "highest"}}, ImageLabels("highest", single=True)),
         ("cross_entropy", None),
         ({"lovasz": 1}, None),
     ],

@@ -19,11 +19,13 @@ from rasterio.transform import from_origin
 from safetensors.torch import load_file, save_file
 from toy_training import NETS, chequered, data_of, quick, roads, three_scenes
 
+import geoseg
 from geoseg import nets
 from geoseg.errors import UserError
 from geoseg.recipes import train_files
 from geoseg.train import Settings, fit
 from geoseg.train.checkpoint import State, checkpoint_of, restore, save
+from geoseg.train.scoring import score_windows
 
 SWA = {"schedule": "decay_then_swa", "decay": 0.2, "cycles": 2}
 COLOURS = {"hue": 0.1, "saturation": 0.2, "value": 0.1, "gamma": [0.7, 1.5], "colour_chance": 0.5}
@@ -40,6 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
     "parts": {"accumulate": 2},
     "a layer that draws": {"net": "noisy"},
     "a rehearsal": {"net": "noisy", "rehearse": 2},
+    "the best weights": {"net": "noisy", "keep": "best", "validate_every": 2, "lr": 0.3},
     "bf16": {"precision": "bf16"},
     "fp16": {"precision": "fp16"},
     "a unet": {"net": "unet", "widths": [4, 6], "validate_every": 2},
@@ -112,6 +115,42 @@ def test_averages_weigh_the_ends_of_cycles_alike_whenever_the_run_was_stopped(
     model = fit(settings, three_scenes(), tmp_path / "model", resume=True)
     for name, tensor in model.net.state_dict().items():
         torch.testing.assert_close(tensor, (found[3][name] + found[5][name]) / 2)
+
+
+def test_the_best_weights_are_kept_whenever_the_run_was_stopped(tmp_path: Path) -> None:
+    """Against the weights that the checkpoint has after each step, each scored anew."""
+    settings = quick("noisy", keep="best", validate_every=1, steps=8, lr=0.3)
+    path, weights, scores = tmp_path / "model", {}, {}
+    for step in range(1, 9):
+        with pytest.raises(KeyboardInterrupt):
+            fit(settings, three_scenes(), path, resume=True, on_progress=StopAfter(step))
+        kept = load_file(checkpoint_of(path))
+        weights[step] = {
+            name.removeprefix("net."): each for name, each in kept.items() if name[:4] == "net."
+        }
+    model = fit(settings, three_scenes(), path, resume=True)
+    for step, own in weights.items():
+        model.net.load_state_dict(own)
+        scores[step] = score_windows(model, three_scenes().validation, 256, 4).miou()
+    best = max(scores, key=lambda step: scores[step])
+    assert best < 8  # or nothing would be seen
+    assert model.card.training["kept_step"] == best
+    for name, tensor in geoseg.load(path).net.state_dict().items():
+        assert tensor.equal(weights[best][name]), name
+
+
+def test_a_checkpoint_from_before_the_best_weights_were_kept_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with pytest.raises(KeyboardInterrupt):
+        fit(quick(), three_scenes(), path, on_progress=StopAfter(1))
+    saved = checkpoint_of(path)
+    length = int.from_bytes(saved.read_bytes()[:8], "little")
+    metadata = json.loads(saved.read_bytes()[8 : 8 + length])["__metadata__"]
+    header = json.loads(metadata["geoseg-training"])
+    del header["best"]
+    save_file(load_file(saved), saved, {"geoseg-training": json.dumps(header)})
+    model = fit(quick(), three_scenes(), path, resume=True)
+    assert len(model.card.training["history"]) == 0
 
 
 def test_the_learning_curve_is_in_the_card_of_a_stopped_run_too(tmp_path: Path) -> None:

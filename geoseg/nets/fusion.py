@@ -32,7 +32,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import partial
-from math import isfinite
+from math import isfinite, log
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,7 @@ __all__ = ["EarlyFusion", "LateFusion", "MiddleFusion"]
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 STRIDE = 32  # of the last stage, in pixels
 STEM = 64  # channels of the first stage
+AVERAGES = ("scores", "probabilities")
 PYRAMID = 128  # channels of a pyramid's levels, Kirillov et al. 2019, section 3.1
 REDUCTIONS = ("mean", "sum", "max", "concat1x1", "weighted")
 
@@ -78,6 +80,9 @@ class EarlyFusion(nn.Module):
         Bottlenecks of the four stages; 3, 4, 23 and 3 make 101 layers.
     width : int
         Inner channels of the first stage's bottlenecks; every later stage has twice as many.
+    output_stride : {32, 16}
+        Pixels from one feature of the last stage to the next. With 16 the last stage is dilated
+        instead: the same weights, features at twice the rows and columns, and more time.
 
     Attributes
     ----------
@@ -98,12 +103,13 @@ class EarlyFusion(nn.Module):
         decoder: str = "pool",
         blocks: Sequence[int] = DEPTHS[101],
         width: int = 64,
+        output_stride: int = STRIDE,
     ) -> None:
         super().__init__()
-        _refuse_senseless(in_channels, classes, blocks, width)
-        self.stride, self.checkpointing = STRIDE, False
-        self.trunk = _stages(in_channels, blocks, width)
-        self.decoder = _decoder(decoder, width, classes)
+        shape = _shape(in_channels, classes, blocks, width, output_stride)
+        self.stride, self.checkpointing = output_stride, False
+        self.trunk = _stages(in_channels, shape)
+        self.decoder = _decoder(decoder, shape, classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores (B, classes, h, w) of images (B, in_channels, h, w)."""
@@ -132,7 +138,7 @@ class MiddleFusion(nn.Module):
         convolution of all of them. A pyramid has the finer features fused alike.
     weights : sequence of float
         What each sensor weighs in the weighted mean; of no account otherwise.
-    decoder, blocks, width
+    decoder, blocks, width, output_stride
         As for `EarlyFusion`.
 
     Attributes
@@ -157,24 +163,23 @@ class MiddleFusion(nn.Module):
         decoder: str = "pool",
         blocks: Sequence[int] = DEPTHS[101],
         width: int = 64,
+        output_stride: int = STRIDE,
     ) -> None:
         super().__init__()
-        _refuse_senseless(in_channels, classes, blocks, width)
+        shape = _shape(in_channels, classes, blocks, width, output_stride)
         _refuse_other_sensors(sensors, in_channels)
         refuse_unknown("split", split, STAGES)
-        self.stride, self.checkpointing, self.sensors = STRIDE, False, list(sensors)
+        self.stride, self.checkpointing, self.sensors = output_stride, False, list(sensors)
         last = STAGES.index(split)
-        self.branches = nn.ModuleList(
-            _stages(bands, blocks, width, range(last + 1)) for bands in sensors
-        )
-        self.shared = _stages(in_channels, blocks, width, range(last + 1, len(STAGES)))
+        self.branches = nn.ModuleList(_stages(bands, shape, range(last + 1)) for bands in sensors)
+        self.shared = _stages(in_channels, shape, range(last + 1, len(STAGES)))
         # The finest level that the decoder looks at, of those that the sensors have for themselves.
         self.finest = last if decoder == "pool" else min(last, 1)
         self.merges = nn.ModuleList(
             _merge(reduce, channels, sensors, weights)
-            for channels in _channels(width)[self.finest : last + 1]
+            for channels in _channels(shape.width)[self.finest : last + 1]
         )
-        self.decoder = _decoder(decoder, width, classes)
+        self.decoder = _decoder(decoder, shape, classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores (B, classes, h, w) of images (B, in_channels, h, w)."""
@@ -193,7 +198,7 @@ class MiddleFusion(nn.Module):
 class LateFusion(nn.Module):
     """Complete residual networks of several sensors, whose scores are averaged.
 
-    Evaluation gives the mean of their scores, pixel by pixel and image by image. Training gives the
+    Evaluation gives their mean, pixel by pixel and image by image. Training gives the
     scores of each, one after the other, for each has its own loss. The sum of these losses trains
     them as if each were alone: no parameter is in two of them, and Adam treats each parameter by
     itself. (Gradients that are clipped by their common norm would tie them together.)
@@ -206,8 +211,12 @@ class LateFusion(nn.Module):
         Classes to tell apart, K.
     sensors : sequence of int
         Bands of each sensor, in the order in which they are stacked; 2 to 8 sensors.
-    decoder, blocks, width
+    decoder, blocks, width, output_stride
         As for `EarlyFusion`.
+    average : {"scores", "probabilities"}
+        What the mean is of: the scores before softmax; or probabilities of pixels after it, whose
+        logarithms are given, so that softmax gives the mean. It takes the decoder "fpn", for "pool"
+        makes scores of images, of which several classes may be true.
 
     Attributes
     ----------
@@ -230,14 +239,23 @@ class LateFusion(nn.Module):
         decoder: str = "pool",
         blocks: Sequence[int] = DEPTHS[101],
         width: int = 64,
+        output_stride: int = STRIDE,
+        average: str = "scores",
     ) -> None:
         super().__init__()
-        _refuse_senseless(in_channels, classes, blocks, width)
+        shape = _shape(in_channels, classes, blocks, width, output_stride)
         _refuse_other_sensors(sensors, in_channels)
-        self.stride, self.checkpointing, self.sensors = STRIDE, False, list(sensors)
+        self.stride, self.checkpointing, self.sensors = output_stride, False, list(sensors)
+        refuse_unknown("average", average, AVERAGES)
+        if average == "probabilities" and decoder == "pool":
+            raise UserError(
+                "average=probabilities is for those of pixels, and decoder=pool labels images; set "
+                "decoder=fpn, or average=scores"
+            )
+        self.log_probabilities = average == "probabilities"
         self.heads = (classes,) * len(sensors)
-        self.trunks = nn.ModuleList(_stages(bands, blocks, width) for bands in sensors)
-        self.decoders = nn.ModuleList(_decoder(decoder, width, classes) for _ in sensors)
+        self.trunks = nn.ModuleList(_stages(bands, shape) for bands in sensors)
+        self.decoders = nn.ModuleList(_decoder(decoder, shape, classes) for _ in sensors)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores of images (B, in_channels, h, w).
@@ -253,7 +271,12 @@ class LateFusion(nn.Module):
                 self.trunks, self.decoders, _split(image, self.sensors), strict=True
             )
         ]
-        return torch.cat(scores, 1) if self.training else torch.stack(scores).mean(0)
+        if self.training:
+            return torch.cat(scores, 1)
+        if self.log_probabilities:
+            probable = torch.stack([each.log_softmax(1) for each in scores])
+            return probable.logsumexp(0) - log(len(scores))
+        return torch.stack(scores).mean(0)
 
 
 class DenseClassifier(nn.Module):
@@ -268,15 +291,18 @@ class DenseClassifier(nn.Module):
     ----------
     inputs, classes : int
         Channels of the last stage, and of the scores.
+    stride : int
+        Pixels from one feature to the next.
     """
 
-    def __init__(self, inputs: int, classes: int) -> None:
+    def __init__(self, inputs: int, classes: int, stride: int = STRIDE) -> None:
         super().__init__()
+        self.stride = stride
         self.score = nn.Conv2d(inputs, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Scores (B, classes, 32 h, 32 w) of maps whose last one is (B, inputs, h, w)."""
-        return _enlarged(self.score(maps[-1]), STRIDE)
+        """Scores (B, classes, stride h, stride w) of maps whose last one is (B, inputs, h, w)."""
+        return _enlarged(self.score(maps[-1]), self.stride)
 
 
 class Pyramid(nn.Module):
@@ -294,23 +320,29 @@ class Pyramid(nn.Module):
         Channels of the stages, from fine to coarse.
     classes : int
         Channels of the scores.
+    strides : sequence of int
+        Pixels from one feature to the next, of each stage.
     """
 
-    def __init__(self, inputs: Sequence[int], classes: int) -> None:
+    def __init__(
+        self, inputs: Sequence[int], classes: int, strides: Sequence[int] = (4, 8, 16, STRIDE)
+    ) -> None:
         super().__init__()
+        self.factors = [each // strides[0] for each in strides]
         self.lateral = nn.ModuleList(nn.Conv2d(each, PYRAMID, 1) for each in inputs)
         self.smooth = nn.ModuleList(nn.Conv2d(PYRAMID, PYRAMID, 3, padding=1) for _ in inputs)
         self.score = nn.Conv2d(PYRAMID, classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Scores (B, classes, 4 h, 4 w); the last maps are those of the stages, of h, h / 2, ..."""
+        """Scores (B, classes, 4 h, 4 w); the last maps are those of the stages, from h x w on."""
         stages = maps[-len(self.lateral) :]
         levels = [lateral(each) for lateral, each in zip(self.lateral, stages, strict=True)]
         for coarse in reversed(range(1, len(levels))):
-            levels[coarse - 1] = levels[coarse - 1] + _enlarged(levels[coarse], 2)
+            factor = self.factors[coarse] // self.factors[coarse - 1]
+            levels[coarse - 1] = levels[coarse - 1] + _enlarged(levels[coarse], factor)
         total, *coarser = (smooth(each) for smooth, each in zip(self.smooth, levels, strict=True))
-        for halvings, each in enumerate(coarser, 1):
-            total = total + _enlarged(each, 2**halvings)
+        for factor, each in zip(self.factors[1:], coarser, strict=True):
+            total = total + _enlarged(each, factor)
         return _enlarged(self.score(total), 4)
 
 
@@ -353,24 +385,43 @@ class Projection(nn.Module):
         return fused
 
 
+class Shape(NamedTuple):
+    """Of a residual network.
+
+    Parameters
+    ----------
+    blocks : sequence of int
+        Bottlenecks of the four stages.
+    width : int
+        Inner channels of the first one's.
+    output_stride : int
+        Pixels from one feature of the last stage to the next.
+    """
+
+    blocks: Sequence[int]
+    width: int
+    output_stride: int
+
+
 def _channels(width: int) -> list[int]:
     """Channels of the five stages."""
     return [STEM, *(EXPANSION * width * 2**i for i in range(4))]
 
 
 def _stages(
-    in_channels: int, blocks: Sequence[int], width: int, which: Iterable[int] = range(len(STAGES))
+    in_channels: int, shape: Shape, which: Iterable[int] = range(len(STAGES))
 ) -> nn.Sequential:
     """Some stages of a residual network, under their names."""
-    named = ((STAGES[i], _stage(i, in_channels, blocks, width)) for i in which)
+    named = ((STAGES[i], _stage(i, in_channels, shape)) for i in which)
     return nn.Sequential(OrderedDict(named)).apply(initialise)
 
 
-def _stage(index: int, in_channels: int, blocks: Sequence[int], width: int) -> nn.Sequential:
+def _stage(index: int, in_channels: int, shape: Shape) -> nn.Sequential:
     if index == 0:
         return stem(in_channels)
-    inputs, halvings = _channels(width)[index - 1], index - 1
-    return bottlenecks(inputs, width * 2**halvings, blocks[halvings], min(index, 2))
+    inputs, halvings = _channels(shape.width)[index - 1], index - 1
+    paces = (1, 2) if index == 4 and shape.output_stride < STRIDE else (min(index, 2), 1)
+    return bottlenecks(inputs, shape.width * 2**halvings, shape.blocks[halvings], *paces)
 
 
 def _maps(stages: nn.Module, features: Tensor, checkpointing: bool) -> list[Tensor]:
@@ -390,12 +441,14 @@ def _split(image: Tensor, sensors: list[int]) -> Sequence[Tensor]:
     return torch.split_with_sizes(image, sensors, 1)
 
 
-def _decoder(name: str, width: int, classes: int) -> nn.Module:
+def _decoder(name: str, shape: Shape, classes: int) -> nn.Module:
     refuse_unknown("decoder", name, ("pool", "fpn"))
-    inputs = _channels(width)[1:]
+    inputs, last = _channels(shape.width)[1:], shape.output_stride
     if name == "pool":
-        return DenseClassifier(inputs[-1], classes).apply(initialise)
-    return Pyramid(inputs, classes).apply(partial(initialise, nonlinearity="linear"))
+        return DenseClassifier(inputs[-1], classes, last).apply(initialise)
+    return Pyramid(inputs, classes, (4, 8, 16, last)).apply(
+        partial(initialise, nonlinearity="linear")
+    )
 
 
 def _merge(
@@ -417,13 +470,21 @@ def _merge(
 
 def _enlarged(features: Tensor, factor: int) -> Tensor:
     """So many times the rows and columns, bilinear between the centres of pixels."""
+    if factor == 1:
+        return features
     return functional.interpolate(features, scale_factor=float(factor), mode="bilinear")
 
 
-def _refuse_senseless(in_channels: int, classes: int, blocks: Sequence[int], width: int) -> None:
+def _shape(
+    in_channels: int, classes: int, blocks: Sequence[int], width: int, output_stride: int
+) -> Shape:
+    """What a network is made by, unless an option is senseless."""
     refuse_unless_whole(MOST_CHANNELS, in_channels=in_channels, classes=classes)
     refuse_unless_whole(MOST_WIDTH, width=width)
     refuse_depths("blocks", blocks, len(STAGES) - 1)
+    if type(output_stride) is not int or output_stride not in (16, STRIDE):
+        raise UserError(f"output_stride={output_stride!r}: give {STRIDE} or 16")
+    return Shape(blocks, width, output_stride)
 
 
 def _refuse_other_sensors(sensors: Sequence[int], in_channels: int) -> None:

@@ -33,16 +33,20 @@ class Bottleneck(nn.Module):
         Channels that come in, and inner ones; ``EXPANSION * width`` come out.
     stride : int
         Of the 3 x 3 convolution and the shortcut.
+    dilation : int
+        Pixels from one tap of the 3 x 3 convolution to the next.
     """
 
-    def __init__(self, inputs: int, width: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, width: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
         outputs = EXPANSION * width
         self.residual = nn.Sequential(
             nn.Conv2d(inputs, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False),
+            nn.Conv2d(
+                width, width, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
+            ),
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Conv2d(width, outputs, 1, bias=False),
@@ -60,12 +64,17 @@ class Bottleneck(nn.Module):
         return total.relu()
 
 
-def bottlenecks(inputs: int, width: int, depth: int, stride: int) -> nn.Sequential:
-    """A stage: so many bottlenecks, the first of which has the stride."""
-    widths = [inputs] + [EXPANSION * width] * (depth - 1)
-    return nn.Sequential(
-        *(Bottleneck(each, width, stride if i == 0 else 1) for i, each in enumerate(widths))
-    )
+def bottlenecks(
+    inputs: int, width: int, depth: int, stride: int, dilation: int = 1
+) -> nn.Sequential:
+    """A stage: so many bottlenecks, the first of which has the stride, and the others the dilation.
+
+    With a stride of 1 and a dilation of 2, instead of 2 and 1, a stage gives at every second pixel
+    what it would have given, and something in between.
+    """
+    first = Bottleneck(inputs, width, stride)
+    others = (Bottleneck(EXPANSION * width, width, 1, dilation) for _ in range(depth - 1))
+    return nn.Sequential(first, *others)
 
 
 def stem(in_channels: int) -> nn.Sequential:

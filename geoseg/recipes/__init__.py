@@ -6,9 +6,11 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 from geoseg.errors import UserError
 from geoseg.recipes import (
@@ -19,10 +21,12 @@ from geoseg.recipes import (
     unet,
     unet_lovasz,
 )
+from geoseg.recipes.reading import Read, checked, options_of, told
 from geoseg.recipes.recipe import Published, Recipe
 from geoseg.segmenter import Segmenter
-from geoseg.train import Dataset, Progress, change, fit, read_dataset
+from geoseg.train import Dataset, Progress, Settings, changed, fit, read_dataset
 from geoseg.train.data.labels import FILE_NAME
+from geoseg.train.settings import as_pair, names
 
 __all__ = ["RECIPES", "Published", "Recipe", "describe", "find_recipe", "overview", "train_files"]
 
@@ -32,8 +36,6 @@ MODULES = {
 }
 
 RECIPES: dict[str, Recipe] = {name: module.RECIPE for name, module in MODULES.items()}
-
-Read = Callable[[Path], Dataset]
 
 OWN = ("variant", "preset", "root", "classmate")
 """Settings that are not of the loop: what the recipe shall be, and where the data are."""
@@ -53,15 +55,17 @@ def find_recipe(name: str) -> Recipe:
 
 
 def describe(name: str) -> str:
-    """What a recipe is, where it is from, what was chosen, and how its maps are made.
+    """What a recipe is, where it is from, what was chosen, and how its folder is read.
 
     Raises
     ------
     UserError
         When there is none of that name.
     """
-    find_recipe(name)
-    return (MODULES[name].__doc__ or "").strip()
+    read = find_recipe(name).reader()
+    options = told(read) if read else ""
+    heading = "\n\nOf the folder, to be changed by --set as well:\n\n" if options else ""
+    return (MODULES[name].__doc__ or "").strip() + heading + options
 
 
 def overview() -> str:
@@ -107,7 +111,8 @@ def train_files(
         As ``key=value``: ``variant`` and ``preset`` choose among those of the recipe,
         ``root=DIR`` says where images and labels of a YAML file are, ``classmate=DATA`` where the
         second task of a network with two lies; others change a setting, see
-        `geoseg.train.changed`.
+        `geoseg.train.changed`, or else an option of what reads the folder, as `describe` lists
+        them.
     resume, device, on_progress, report
         As for `geoseg.train.fit`.
 
@@ -121,8 +126,14 @@ def train_files(
     own = {key: value for key, equals, value in pairs if equals and key in OWN}
     rest = [each for each in settings if each.partition("=")[0] not in own]
     named = own.get("variant", ""), own.get("preset", "paper")
-    chosen, read = change(found.chosen(*named), rest), found.reader(*named)
-    first, second = _read(read, Path(fspath(data)), own.get("root")), None
+    read, path = found.reader(*named), Path(fspath(data))
+    values = dict(map(as_pair, rest))
+    of_reader = _taken(values, found.chosen(*named), read)
+    chosen = changed(found.chosen(*named), values)
+    if read and of_reader:
+        _refuse_described(path, of_reader)
+        read = partial(read, **checked(read, of_reader))
+    first, second = _read(read, path, own.get("root")), None
     if "classmate" in own:
         second = _read(found.read_classmate or read, Path(own["classmate"]), None)
     return fit(
@@ -138,10 +149,32 @@ def train_files(
     )
 
 
+def _taken(values: dict[str, Any], settings: Settings, read: Read | None) -> dict[str, Any]:
+    """Options of the reader, taken out of `values`; a setting of that name comes first."""
+    known, options = names(settings, values), list(options_of(read)) if read else []
+    unknown = sorted(values.keys() - {*known, *options})
+    if unknown:
+        raise UserError(
+            f"there is no setting {unknown[0]!r}; choose from {', '.join([*known, *options])}"
+        )
+    return {name: values.pop(name) for name in list(values) if name not in known}
+
+
+def _is_described(path: Path) -> bool:
+    return not path.is_dir() or (path / FILE_NAME).is_file()
+
+
+def _refuse_described(path: Path, options: dict[str, Any]) -> None:
+    if _is_described(path):
+        raise UserError(
+            f"{', '.join(sorted(options))}: how a folder in the published layout is read, but "
+            f"{path} is described by a YAML file; leave it out, and say there what is meant"
+        )
+
+
 def _read(read: Read | None, path: Path, root: str | None) -> Dataset:
     """The data set at a path: as it is described, or in the recipe's own layout."""
-    described = not path.is_dir() or (path / FILE_NAME).is_file()
-    if read is None or described:
+    if read is None or _is_described(path):
         return read_dataset(path, *([root] if root else []))
     if root:
         raise UserError(

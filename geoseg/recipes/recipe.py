@@ -14,6 +14,7 @@ from geoseg.train import Dataset, Published, Settings, changed
 __all__ = ["Published", "Recipe"]
 
 Changes = Mapping[str, Any]
+Variant = Changes | Callable[[Settings], Changes]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Recipe:
         The same for the second task of a network with two; None where it is laid out as the first.
     variants : sequence of mapping
         Changes by name, along one axis or several that combine freely; of each axis the first is
-        meant when none is named.
+        meant when none is named. Instead of changes, what makes them of the settings so far.
     presets : mapping of str to mapping
         Changes by name; "paper" changes nothing.
     small, better : mapping of str to mapping
@@ -50,7 +51,7 @@ class Recipe:
     settings: Settings
     read: Callable[..., Dataset] | None = None
     read_classmate: Callable[[Path], Dataset] | None = None
-    variants: Sequence[Mapping[str, Changes]] = ()
+    variants: Sequence[Mapping[str, Variant]] = ()
     presets: Mapping[str, Changes] = field(default_factory=lambda: {"paper": {}})
     small: Mapping[str, Changes] = field(default_factory=dict)
     better: Mapping[str, Changes] = field(default_factory=dict)
@@ -74,7 +75,8 @@ class Recipe:
         """
         settings, names = self.settings, self._named(variant)
         for axis, name in zip(self.variants, names, strict=True):
-            settings = changed(settings, axis[name])
+            changes = axis[name]
+            settings = changed(settings, changes(settings) if callable(changes) else changes)
         if preset not in self.presets:
             raise UserError(
                 f"recipe {self.name} has no preset {preset!r}; choose from "

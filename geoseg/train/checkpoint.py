@@ -19,9 +19,27 @@ from torch.optim.swa_utils import AveragedModel
 
 from geoseg.errors import UserError
 
-__all__ = ["State", "checkpoint_of", "refuse_to_replace", "restore", "save"]
+__all__ = ["Best", "State", "checkpoint_of", "refuse_to_replace", "restore", "save"]
 
 METADATA_KEY = "geoseg-training"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The step whose score on the validation scenes was the best so far.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    score : float
+    weights : dict of str to Tensor
+        The network's ``state_dict``, in the processor's memory.
+    """
+
+    step: int
+    score: float
+    weights: dict[str, Tensor]
 
 
 @dataclass
@@ -44,6 +62,8 @@ class State:
         Now and then: the step, the mean loss since the time before, scores of the validation.
     average : AveragedModel, optional
         Of the weights at the ends of cycles, see `geoseg.train.averaging`.
+    best : Best, optional
+        Where the best weights are to be kept, once there was a score.
     """
 
     net: nn.Module
@@ -55,6 +75,7 @@ class State:
     losses: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     average: AveragedModel | None = None
+    best: Best | None = None
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -96,6 +117,7 @@ def save(state: State, path: Path, facts: dict[str, Any]) -> None:
         "losses": state.losses,
         "history": state.history,
         "scaler": state.scaler.state_dict(),
+        "best": state.best and {"step": state.best.step, "score": state.best.score},
         "facts": facts,
     }
     draft = path.with_name(f"{path.name}.part")
@@ -125,6 +147,8 @@ def restore(state: State, path: Path) -> dict[str, Any]:
             state.average.load_state_dict(_below("average", tensors))
         _restore_optimiser(state.optimiser, _below("optimiser", tensors))
         _restore_rest(state, header)
+        if header.get("best"):  # older checkpoints know of none
+            state.best = Best(**header["best"], weights=_below("best", tensors))
         facts = {part: header["facts"][part] for part in ("settings", "data")}
     except (SafetensorError, OSError, LookupError, ValueError, RuntimeError) as error:
         raise UserError(
@@ -135,12 +159,13 @@ def restore(state: State, path: Path) -> dict[str, Any]:
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
-    modules = {"net": state.net, "average": state.average}
+    kinds = {
+        "net": state.net.state_dict(),
+        "average": state.average.state_dict() if state.average is not None else {},
+        "best": state.best.weights if state.best else {},
+    }
     weights = {
-        f"{kind}.{name}": tensor
-        for kind, module in modules.items()
-        if module is not None
-        for name, tensor in module.state_dict().items()
+        f"{kind}.{name}": tensor for kind, own in kinds.items() for name, tensor in own.items()
     }
     moments = {
         f"optimiser.{index}.{name}": tensor

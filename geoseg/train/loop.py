@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from geoseg.devices import find_devices
 from geoseg.errors import UserError
+from geoseg.metrics import ConfusionMatrix
+from geoseg.multilabel import MultiLabel
 from geoseg.segmenter import Segmenter
 from geoseg.train import averaging, checkpoint, scoring
-from geoseg.train.checkpoint import State
+from geoseg.train.checkpoint import Best, State
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.feed import Drawn
 from geoseg.train.prepare import Run, begin, optimiser_of, prepare, start_from
@@ -137,6 +139,8 @@ def fit(
             _take_average(run, state)
         if not group.leads:
             return run.model
+        if state.best is not None:
+            _take_best(state)
         trained = _finish(_with_history(run, state), settings, data, path, run.logbook, device)
         saved.unlink(missing_ok=True)
     return trained
@@ -204,7 +208,8 @@ def _train(run: Run, state: State, saved: Path, tell: Progress) -> None:
             state.losses.append(loss)
             if state.average is not None and state.step in snapshots:
                 state.average.update_parameters(state.net)
-            if state.step % settings.validate_every == 0:
+            last = settings.keep == "best" and state.step == settings.steps
+            if last or state.step % settings.validate_every == 0:
                 event |= _look_back(run, state)
             if run.logbook:
                 rate = state.optimiser.param_groups[0]["lr"]
@@ -296,16 +301,10 @@ def _look_back(run: Run, state: State) -> dict[str, float | None]:
     narrow = run.model.card.halo is None
     size = run.settings.crop if narrow else max(run.settings.crop, VALIDATED)
     together = run.settings.batch // run.settings.accumulate  # what fits into memory in training
-    matrix = scoring.score_windows(
-        run.model, run.data.validation, size, together, run.data.unscored
-    )
+    matrix, images = _scored(run, size, together)
     found = scoring.scores(matrix, run.model.card.classes)
     row |= {name: found[name] for name in ("miou", "overall_accuracy")}
-    labels = image_labels(run.settings.loss)
-    if labels is not None:
-        images = scoring.score_images(
-            run.model, run.data.validation, run.settings.crop, together, labels
-        )
+    if images is not None:
         row["micro_f1"] = round(images.micro_f(), 4)
         log.info("step %d: validation micro-F1 of images %.3f", state.step, images.micro_f())
     log.info(
@@ -314,7 +313,36 @@ def _look_back(run: Run, state: State) -> dict[str, float | None]:
         matrix.miou(),
         matrix.accuracy(),
     )
+    if run.settings.keep == "best":
+        _compare(state, matrix.miou() if images is None else images.micro_f())
     return {"miou": row["miou"]}
+
+
+def _scored(run: Run, size: int, together: int) -> tuple[ConfusionMatrix, MultiLabel | None]:
+    """Scores of pixels, in windows of a size, and of images, where they are what is learnt."""
+    model, data, crop = run.model, run.data, run.settings.crop
+    labels = image_labels(run.settings.loss)
+    if labels is not None and size == crop and not hasattr(model.net, "pooled"):
+        return scoring.score_both(model, data.validation, size, together, labels, data.unscored)
+    matrix = scoring.score_windows(model, data.validation, size, together, data.unscored)
+    if labels is None:
+        return matrix, None
+    return matrix, scoring.score_images(model, data.validation, crop, together, labels)
+
+
+def _compare(state: State, score: float) -> None:
+    """Keep the weights if their score is the best so far; NaN, where nothing is scored, is not."""
+    if score > (state.best.score if state.best else -1.0):
+        weights = state.net.state_dict()
+        copied = {name: each.detach().to("cpu", copy=True) for name, each in weights.items()}
+        state.best = Best(state.step, score, copied)
+
+
+def _take_best(state: State) -> None:
+    """Give the network the weights that scored best."""
+    assert state.best is not None  # noqa: S101  (for the type checker)
+    state.net.load_state_dict(state.best.weights)
+    log.info("the weights of step %d are kept, the best one", state.best.step)
 
 
 def _begin_anew(run: Run, state: State) -> None:
@@ -395,6 +423,8 @@ def _go_on(run: Run, state: State, saved: Path) -> None:
 def _with_history(run: Run, state: State) -> Segmenter:
     """The trained model, whose card tells how it was trained."""
     training = {**run.model.card.training, "history": state.history}
+    if state.best is not None:
+        training["kept_step"] = state.best.step
     return Segmenter.from_card(state.net, replace(run.model.card, training=training))
 
 

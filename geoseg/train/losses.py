@@ -24,6 +24,7 @@ __all__ = [
     "Loss",
     "class_weights",
     "classes_in",
+    "commonest",
     "cross_entropy",
     "jaccard_pixel",
     "jaccard_region",
@@ -32,6 +33,7 @@ __all__ = [
     "multi_label",
     "over_heads",
     "sigmoid_cross_entropy",
+    "single_label",
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -322,6 +324,50 @@ def multi_label(
     return each.where(labelled, 0).sum() / labelled.sum().clamp(min=1)
 
 
+def single_label(logits: Tensor, labels: Tensor, *, pooling: str | Pooling = "mean") -> Tensor:
+    """Which class most of a window has: cross-entropy of pooled scores, averaged over windows.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, K, h, w)
+    labels : Tensor of int64, shape (B, h, w)
+        Windows without any label are left out.
+    pooling : str or callable
+        As for `multi_label`.
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    pool = POOLINGS[pooling] if isinstance(pooling, str) else pooling
+    labelled = (labels != IGNORE).flatten(1).any(1)
+    truth = commonest(labels, logits.shape[1]).where(labelled, IGNORE)
+    total = F.cross_entropy(pool(_full(logits)), truth, ignore_index=IGNORE, reduction="sum")
+    return total / labelled.sum().clamp(min=1)
+
+
+def commonest(labels: Tensor, classes: int) -> Tensor:
+    """The class of most pixels of each window, of equals the first; 0 where nothing is labelled.
+
+    Parameters
+    ----------
+    labels : Tensor of int64, shape (B, h, w)
+    classes : int
+        Number of classes, K.
+
+    Returns
+    -------
+    Tensor of int64, shape (B,)
+    """
+    return _pixels_of(labels, classes).argmax(1)
+
+
+def _pixels_of(labels: Tensor, classes: int) -> Tensor:
+    """Pixels of each class in each window, shape (B, K)."""
+    # One class at a time: all at once would take K times the memory of the labels.
+    return torch.stack([(labels == which).sum((1, 2)) for which in range(classes)], 1)
+
+
 def classes_in(
     labels: Tensor, classes: int, min_pixels: int = 1, min_fraction: float = 0.0
 ) -> Tensor:
@@ -341,8 +387,7 @@ def classes_in(
     -------
     Tensor of bool, shape (B, K)
     """
-    # One class at a time: all at once would take K times the memory of the labels.
-    pixels = torch.stack([(labels == which).sum((1, 2)) for which in range(classes)], 1)
+    pixels = _pixels_of(labels, classes)
     labelled = (labels != IGNORE).sum((1, 2))[:, None]
     # By a quotient, for 0.07 times 100 is a little more than 7.
     return (pixels >= max(min_pixels, 1)) & (pixels / labelled >= min_fraction)

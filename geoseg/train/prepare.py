@@ -24,7 +24,7 @@ from geoseg.train.losses import Loss, class_weights, over_heads
 from geoseg.train.processes import Group
 from geoseg.train.report.logbook import Logbook
 from geoseg.train.settings import Settings
-from geoseg.train.stated_loss import floor_of, loss_of
+from geoseg.train.stated_loss import floor_of, image_labels, loss_of
 
 __all__ = [
     "Run",
@@ -110,6 +110,11 @@ def prepare(settings: Settings, sets: Sequence[Dataset], group: Group) -> Run:
                 f"{len(other.bands)}; choose the same ones of both"
             )
     _refuse_idle(settings, sets)
+    if settings.keep == "best" and not data.validation:
+        raise UserError(
+            f"keep=best chooses by scores on validation scenes, and {data.name} has none; set "
+            "keep=last, or name scenes to validate with"
+        )
     statistics = measure(data)
     model = _untrained(settings, data, statistics, group.device)
     _refuse_crop(settings, model)
@@ -212,6 +217,11 @@ def _loss_of(settings: Settings, net: nn.Module, sets: Sequence[Dataset], weight
     branches of a late fusion do.
     """
     own = loss_of(settings.loss, weights, sets[0].unscored)
+    if image_labels(settings.loss) and getattr(net, "log_probabilities", False):
+        raise UserError(
+            "average=probabilities is for those of pixels, and the loss is one of images; set "
+            "average=scores"
+        )
     classes = [len(each.classes) for each in sets]
     heads: Sequence[int] = getattr(net, "heads", (classes[0],))
     if len(sets) > 1:

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from geoseg.card import Card
 from geoseg.classes import ClassInfo
-from geoseg.loader import IGNORE, Scene, batches
+from geoseg.loader import IGNORE, Batch, Scene, batches
 from geoseg.metrics import BinnedRoc, ConfusionMatrix, Discontinuity, ratio
 from geoseg.multilabel import MultiLabel
 from geoseg.prediction import predict
 from geoseg.segmenter import Segmenter
 from geoseg.train.data.dataset import Dataset
-from geoseg.train.losses import classes_in
 from geoseg.train.pooling import POOLINGS
 from geoseg.train.settings import Settings
 from geoseg.train.stated_loss import ImageLabels, image_labels
@@ -31,6 +30,7 @@ __all__ = [
     "Scored",
     "image_scores",
     "markdown_table",
+    "score_both",
     "score_images",
     "score_maps",
     "score_parts",
@@ -174,6 +174,7 @@ def with_image_scores(model: Segmenter, data: Dataset, settings: Settings) -> Se
             "of_images": image_scores(
                 score_images(model, parts[name], settings.crop, settings.batch, labels),
                 model.card.classes,
+                labels.single,
             ),
         }
         for name, found in model.card.metrics.items()
@@ -204,14 +205,24 @@ def score_windows(
         Labels whose pixels do not count.
     """
     matrix = ConfusionMatrix(len(model.card.classes))
-    for found in batches(_grid(scenes, size), batch):
-        assert found.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
-        _, valid = model.normalise(found.pixels, found.nodata)
-        scores = model.logits(found.pixels, found.nodata)
-        truth = found.labels.where(valid, IGNORE).numpy()
-        truth = np.where(np.isin(truth, unscored), IGNORE, truth)
-        matrix.update(truth, without(scores.argmax(1).cpu().numpy(), unscored))
+    for each in batches(_grid(scenes, size), batch):
+        scores = model.logits(each.pixels, each.nodata)
+        _count_pixels(matrix, _truth(model, each), scores, unscored)
     return matrix
+
+
+def _truth(model: Segmenter, batch: Batch) -> Tensor:
+    """Labels where the image has data."""
+    assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
+    _, valid = model.normalise(batch.pixels, batch.nodata)
+    return batch.labels.where(valid, IGNORE)
+
+
+def _count_pixels(
+    matrix: ConfusionMatrix, truth: Tensor, scores: Tensor, unscored: Sequence[int]
+) -> None:
+    scored = np.where(np.isin(truth, unscored), IGNORE, truth)
+    matrix.update(scored, without(scores.argmax(1).cpu().numpy(), unscored))
 
 
 def without(found: NDArray[Any], unscored: Sequence[int]) -> NDArray[Any]:
@@ -240,8 +251,8 @@ def score_images(
 ) -> MultiLabel:
     """Score which classes windows side by side are said to have: those of a pooled score above 0.
 
-    That is a probability of one half. Decisions are those of each window by itself, whatever is in
-    its batch.
+    That is a probability of one half. Windows of a single class are said to have the one that
+    scores highest. Decisions are those of each window by itself, whatever is in its batch.
 
     Parameters
     ----------
@@ -257,14 +268,36 @@ def score_images(
     """
     found = MultiLabel(len(model.card.classes))
     for each in batches(_grid(scenes, size), batch):
-        assert each.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)
-        _, valid = model.normalise(each.pixels, each.nodata)
-        truth = each.labels.where(valid, IGNORE)
-        known = (truth != IGNORE).flatten(1).any(1).numpy()
-        present = classes_in(truth, found.classes, labels.min_pixels, labels.min_fraction)
-        pooled = POOLINGS[labels.pooling](_maps(model, each.pixels, each.nodata)).cpu().numpy()
-        found.update(present.numpy()[known], pooled[known] >= 0, pooled[known])
+        maps = _maps(model, each.pixels, each.nodata)
+        _count_images(found, _truth(model, each), maps, labels)
     return found
+
+
+def score_both(
+    model: Segmenter,
+    scenes: Sequence[Scene],
+    size: int,
+    batch: int,
+    labels: ImageLabels,
+    unscored: Sequence[int] = (),
+) -> tuple[ConfusionMatrix, MultiLabel]:
+    """What `score_windows` and `score_images` give, of a network whose scores of pixels are pooled.
+
+    Each window is run once. Parameters are those of the two.
+    """
+    matrix, found = ConfusionMatrix(len(model.card.classes)), MultiLabel(len(model.card.classes))
+    for each in batches(_grid(scenes, size), batch):
+        truth, scores = _truth(model, each), model.logits(each.pixels, each.nodata)
+        _count_pixels(matrix, truth, scores, unscored)
+        _count_images(found, truth, scores, labels)
+    return matrix, found
+
+
+def _count_images(found: MultiLabel, truth: Tensor, maps: Tensor, labels: ImageLabels) -> None:
+    known = (truth != IGNORE).flatten(1).any(1).numpy()
+    pooled = POOLINGS[labels.pooling](maps).cpu()
+    present, given = labels.present(truth, found.classes), labels.decided(pooled)
+    found.update(present.numpy()[known], given.numpy()[known], pooled.numpy()[known])
 
 
 @torch.inference_mode()
@@ -277,14 +310,27 @@ def _maps(model: Segmenter, pixels: Tensor, nodata: float | None) -> Tensor:
     return maps
 
 
-def image_scores(found: MultiLabel, classes: Sequence[ClassInfo]) -> dict[str, Any]:
+def image_scores(
+    found: MultiLabel, classes: Sequence[ClassInfo], single: bool = False
+) -> dict[str, Any]:
     """Scores of images as plain numbers of four decimals, as a card keeps them.
+
+    Parameters
+    ----------
+    found : MultiLabel
+    classes : sequence of ClassInfo
+    single : bool
+        Whether each image has one class, and was given one.
 
     Returns
     -------
     dict
         ``images``, all that `MultiLabel.scores` gives, and by class name ``support`` (images that
-        have it), ``accuracy`` and ``f1``. A rare class that is never given has a high accuracy.
+        have it), ``accuracy`` and ``f1``. A rare class that is never given has a high accuracy. Of
+        a single class instead ``overall_accuracy``, the share of images that were given theirs;
+        ``average_recall``, over the classes that an image has, and ``average_recall_of_all``, where
+        that of the others is 0; ``micro_f1``, which is the overall accuracy; ``macro_f1``; and by
+        class name ``support``, ``recall`` and ``f1``.
     """
     names = [each.name for each in classes]
 
@@ -294,6 +340,21 @@ def image_scores(found: MultiLabel, classes: Sequence[ClassInfo]) -> dict[str, A
     def rounded(values: NDArray[Any]) -> dict[str, Any]:
         return {name: _rounded(value) for name, value in by_name(values).items()}
 
+    if single:
+        whole = {
+            "overall_accuracy": found.subset_accuracy(),
+            "average_recall": found.average_recall(),
+            "average_recall_of_all": found.average_recall(zero_support=0.0),
+            "micro_f1": found.micro_f(),
+            "macro_f1": found.macro_f1(),
+        }
+        return {
+            "images": found.images(),
+            **{name: _rounded(value) for name, value in whole.items()},
+            "support": by_name(found.support()),
+            "recall": rounded(found.class_recall()),
+            "f1": rounded(found.class_f1()),
+        }
     return {
         "images": found.images(),
         **{name: _rounded(value) for name, value in found.scores().items()},

@@ -15,13 +15,14 @@ from geoseg.train.data.augment import Augmentation, refuse_range
 from geoseg.train.schedules import Schedule, schedule_of
 from geoseg.train.stated_loss import loss_of
 
-__all__ = ["Settings", "as_pair", "change", "changed"]
+__all__ = ["Settings", "as_pair", "change", "changed", "names"]
 
 DATA_OPTIONS = ("in_channels", "classes")  # follow from the data set
 MAPPINGS = ("options", "schedule_options", "augment")  # whose own names are given
 OPTIMISERS = ("adamw", "adam", "sgd")
 SAMPLERS = ("uniform", "scene", "stratified", "equibatch", "equibatch-scored")
 PRECISIONS = ("fp32", "bf16", "fp16")
+KEPT = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Settings:
         warning says so: who cannot learn one batch will not learn many.
     validate_every, save_every : int
         Steps between scores on the validation scenes, and between checkpoints.
+    keep : {"last", "best"}
+        Weights of the last step; or of the step whose score on the validation scenes was the best,
+        the first of equals: the micro-F1 of images where the loss is one of images, else mIoU. The
+        last step is then scored as well. Not with a schedule whose weights are averaged at the end.
     seed : int
         Of weights, windows and augmentation: the same seed gives the same model.
 
@@ -123,6 +128,7 @@ class Settings:
     rehearse: int = 0
     validate_every: int = 200
     save_every: int = 50  # a minute or two of work on two cores
+    keep: str = "last"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -155,6 +161,7 @@ class Settings:
             ("optimiser", OPTIMISERS),
             ("sampler", SAMPLERS),
             ("precision", PRECISIONS),
+            ("keep", KEPT),
         ):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name}={getattr(self, name)}: choose from {', '.join(choices)}")
@@ -168,7 +175,11 @@ class Settings:
             raise UserError(f"std={list(self.std)}: give numbers above 0")
         if self.classmate_scale:
             refuse_range("classmate_scale", self.classmate_scale)
-        schedule_of(self.schedule, self.schedule_options).snapshots(self.steps)
+        if self.rates.snapshots(self.steps) and self.keep == "best":
+            raise UserError(
+                f"keep=best chooses one step, and schedule={self.schedule} averages several; set "
+                "keep=last, or another schedule"
+            )
         loss_of(self.loss)
         known = _net_options(self.net)
         unknown = sorted(set(self.options) - set(known))
@@ -229,11 +240,20 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     paced = {**paced, **{key: _typed(key, rest.pop(key), of_schedule[key]) for key in named}}
     unknown = sorted(set(rest) - set(known))
     if unknown:
-        own_names = [each.name for each in fields(settings) if each.name not in MAPPINGS]
-        there = [*own_names, *asdict(augment), *of_schedule, *known]
-        raise UserError(f"there is no setting {unknown[0]!r}; choose from {', '.join(there)}")
+        there = ", ".join(names(settings, values))
+        raise UserError(f"there is no setting {unknown[0]!r}; choose from {there}")
     options = {**kept, **rest}
     return replace(settings, **own, augment=augment, schedule_options=paced, options=options)
+
+
+def names(settings: Settings, values: Mapping[str, Any]) -> list[str]:
+    """What `changed` can change by name, with the network and the schedule that `values` name."""
+    net, schedule = (
+        _typed(key, values.get(key, getattr(settings, key)), "") for key in ("net", "schedule")
+    )
+    own = [each.name for each in fields(settings) if each.name not in MAPPINGS]
+    of_schedule = asdict(schedule_of(schedule))  # type: ignore[call-overload]
+    return [*own, *asdict(settings.augment), *of_schedule, *_net_options(net)]
 
 
 def _taken(rest: dict[str, Any], of: Any, but: Sequence[str] = ()) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from math import inf
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
 from geoseg.errors import UserError
@@ -40,6 +41,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "lovasz": losses.lovasz,
     "lovasz_hinge": losses.lovasz_hinge,
     "multi_label": losses.multi_label,
+    "single_label": losses.single_label,
 }
 
 
@@ -81,6 +83,11 @@ def loss_of(
         raise UserError(
             f"loss={stated}: give a name, or names with weights, of {', '.join(LOSSES)}"
         )
+    if {"multi_label", "single_label"} <= named.keys():
+        raise UserError(
+            f"loss={stated}: windows have one class each or may have several; leave out "
+            "multi_label or single_label"
+        )
     terms = [_term(name, options, weights, unscored) for name, options in named.items()]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -118,11 +125,30 @@ class ImageLabels:
         Key of `geoseg.train.pooling.POOLINGS`.
     min_pixels, min_fraction
         As for `geoseg.train.losses.classes_in`.
+    single : bool
+        Whether a window has one class, that of most of its pixels, and is given the one that scores
+        highest; of equals the first. Shares are of no account then.
     """
 
     pooling: str = "mean"
     min_pixels: int = 1
     min_fraction: float = 0.0
+    single: bool = False
+
+    def present(self, labels: Tensor, classes: int) -> Tensor:
+        """Which classes windows have: flags (B, K), of labels (B, h, w).
+
+        A window without any label has none, or in case of a single class the first one.
+        """
+        if self.single:
+            return F.one_hot(losses.commonest(labels, classes), classes).bool()
+        return losses.classes_in(labels, classes, self.min_pixels, self.min_fraction)
+
+    def decided(self, scores: Tensor) -> Tensor:
+        """Which classes windows are given: flags (B, K), by pooled scores (B, K)."""
+        if self.single:
+            return F.one_hot(scores.argmax(1), scores.shape[1]).bool()
+        return scores >= 0
 
 
 def image_labels(stated: str | Mapping[str, Any]) -> ImageLabels | None:
@@ -133,13 +159,13 @@ def image_labels(stated: str | Mapping[str, Any]) -> ImageLabels | None:
     stated : str or mapping
         As for `loss_of`, which refuses what cannot be meant.
     """
-    if isinstance(stated, str):
-        return ImageLabels() if stated == "multi_label" else None
-    if "multi_label" not in stated:
-        return None
-    own = stated["multi_label"]
-    options = own if isinstance(own, Mapping) else {}
-    return ImageLabels(**{key: value for key, value in options.items() if key != "weight"})
+    named: Mapping[str, Any] = {stated: 1} if isinstance(stated, str) else stated
+    for name in ("multi_label", "single_label"):
+        if name in named:
+            own = named[name] if isinstance(named[name], Mapping) else {}
+            options = {key: value for key, value in own.items() if key != "weight"}
+            return ImageLabels(**options, single=name == "single_label")
+    return None
 
 
 def _term(

@@ -29,7 +29,6 @@ from geoseg.reach import measure_reach
 from geoseg.segmenter import Segmenter, told_reach
 from geoseg.train import scoring
 from geoseg.train.data.dataset import Dataset
-from geoseg.train.losses import classes_in
 from geoseg.train.pseudo import (
     BACKGROUND,
     FOREGROUND,
@@ -306,13 +305,8 @@ def _labels_of(
     labelling: Labelling,
 ) -> NDArray[np.uint8]:
     values, valid = model.normalise(torch.from_numpy(pixels)[None].to(model.device), nodata)
-    kept = labelling.labels
-    present = classes_in(
-        torch.from_numpy(truth.astype(np.int64))[None],
-        len(model.card.classes),
-        kept.min_pixels,
-        kept.min_fraction,
-    ).to(model.device)
+    known = torch.from_numpy(truth.astype(np.int64))[None]
+    present = labelling.labels.present(known, len(model.card.classes)).to(model.device)
     with torch.no_grad():
         maps = max_normalised(averaged_maps(model.net, values, labelling.scales))
         maps = refined(maps, values, labelling.iterations)

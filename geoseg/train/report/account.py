@@ -32,7 +32,12 @@ METRICS = {
 }
 """Scores of a card in words; others are told by their own names."""
 
-OF_IMAGES = {"micro_f1": "micro-F1 of images", "average_accuracy": "decisions about images"}
+OF_IMAGES = {
+    "micro_f1": "micro-F1 of images",
+    "average_accuracy": "decisions about images",
+    "overall_accuracy": "overall accuracy of images",
+    "average_recall": "mean recall of images",
+}
 """Scores that come first where images are what is classified, in words."""
 
 

@@ -33,14 +33,16 @@ from geoseg.train.data.lazy import lazy_image, lazy_labels
 from geoseg.train.data.readers.files import read_window
 from geoseg.train.data.readers.parts import in_parts, shared_out
 
-__all__ = ["HELD_OUT", "STATISTICS", "igbp_table", "sen12ms"]
+__all__ = ["HELD_OUT", "STATISTICS", "UNIT", "igbp_table", "sen12ms"]
 
 log = logging.getLogger(__name__)
 
 S2_NUMBERS = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13)  # without B1, B9 and B10, of 60 m
 S2 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 S1 = ("VV", "VH")
+RGB = ("B02", "B03", "B04")  # in this order
 LOWEST, HIGHEST = -25.0, 0.0  # dB
+WHITE = 10_000.0  # a reflectance of 1
 
 # Mean and standard deviation of the bands, S1 after it is clipped, as the authors of the toolbox
 # of SEN12MS give them (Schmitt and Wu, ISPRS Annals V-2-2021, 2021).
@@ -58,6 +60,9 @@ STATISTICS = {
     "VV": (-11.76858, 4.525339),
     "VH": (-18.294598, 4.3586307),
 }
+
+UNIT = {band: (0.0, WHITE) if band in S2 else (LOWEST, HIGHEST - LOWEST) for band in STATISTICS}
+"""What to subtract from the pixels of a band and to divide them by, so that they are 0 to 1."""
 
 # Simplified IGBP classes, with the colours of the 2020 IEEE GRSS data fusion contest.
 CLASSES = (
@@ -82,6 +87,14 @@ HELD_OUT = {
 """Scenes of the test list."""
 
 BROKEN = ("summer", 146, 202)  # season, scene, patch: radar of NaN
+
+# The number of each band in the file of its sensor, in the order in which bands are stacked.
+_FILES = {
+    "s2": dict(zip(S2, S2_NUMBERS, strict=True)),
+    "s1": dict(zip(S1, (1, 2), strict=True)),
+}
+
+_BANDS = {"both": (*S2, *S1), "s2": S2, "s1": S1, "rgb": RGB}
 
 _NAME = re.compile(r"(ROIs\d+_([a-z]+))_s2_(\d+)_p(\d+)\.tif")
 
@@ -138,22 +151,23 @@ class Pixels:
     """Reads the bands of a patch: S2, then S1 without NaN and clipped."""
 
     patch: Patch
-    sensors: tuple[str, ...]
+    bands: tuple[str, ...]
     nan_fill: float
+    saturate: bool
 
     def __call__(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Pixels of a window, shape (band, rows, columns)."""
-        read = [self._read(sensor, rows, columns) for sensor in self.sensors]
+        read = [self._read(sensor, rows, columns) for sensor in _sensors(self.bands)]
         return np.concatenate(read)
 
     def _read(self, sensor: str, rows: slice, columns: slice) -> NDArray[np.float32]:
-        numbers = S2_NUMBERS if sensor == "s2" else (1, 2)
+        numbers = [_FILES[sensor][band] for band in self.bands if band in _FILES[sensor]]
         path = fspath(self.patch.path(sensor))
         pixels = read_window(path, numbers, rows, columns).astype(np.float32)
         if sensor == "s1":
             pixels[np.isnan(pixels)] = self.nan_fill
-            pixels = pixels.clip(LOWEST, HIGHEST)
-        return pixels
+            return pixels.clip(LOWEST, HIGHEST)
+        return pixels.clip(0, WHITE) if self.saturate else pixels
 
 
 @dataclass(frozen=True)
@@ -187,9 +201,10 @@ def _classes(savanna: bool) -> list[tuple[str, str, tuple[int, ...]]]:
 def sen12ms(
     root: Path,
     *,
-    sensors: Literal["both", "s1", "s2"] = "both",
+    bands: Literal["both", "s1", "s2", "rgb"] = "both",
     savanna: bool = True,
     nan_fill: float = HIGHEST,
+    saturate: bool = False,
     validation: Literal["scene", "patch_third"] = "scene",
 ) -> Dataset:
     """Read SEN12MS.
@@ -201,13 +216,17 @@ def sen12ms(
     ----------
     root : Path
         The folder that holds the seasons.
-    sensors : {"both", "s1", "s2"}
-        Both are twelve bands, those of S2 first.
+    bands : {"both", "s1", "s2", "rgb"}
+        Both sensors are twelve bands, those of S2 first; "rgb" is B02, B03, B04 of S2, which are
+        blue, green and red.
     savanna : bool
         As for `igbp_table`.
     nan_fill : float
         What missing radar becomes, in dB: 0, the brightest, as in the published toolbox; -25, the
         darkest, is better; NaN leaves it missing, as in prediction.
+    saturate : bool
+        Whether S2 is clipped to 0..10,000, a reflectance of 0 to 1, as in the dense baselines of
+        the 2020 IEEE GRSS data fusion contest.
     validation : {"scene", "patch_third"}
         A tenth of the training scenes; or a third of the patches, as in Pooser and Li, "Deep Fusion
         Networks for Land Cover Classification", where neighbours are on both sides.
@@ -216,21 +235,21 @@ def sen12ms(
     -------
     Dataset
         S1 is clipped to -25..0 dB, and otherwise pixels are as they are stored; `STATISTICS` are
-        the published means and deviations.
+        the published means and deviations, `UNIT` what brings pixels to 0..1.
 
     Raises
     ------
     UserError
         When there is no patch, a partner is missing, or an option is unknown.
     """
-    chosen = {"both": ("s2", "s1"), "s1": ("s1",), "s2": ("s2",)}.get(sensors)
+    chosen = _BANDS.get(bands)
     if chosen is None or validation not in ("scene", "patch_third"):
         raise UserError(
-            f"sensors {sensors!r} with validation {validation!r}: choose both, s1 or s2, and scene "
-            "or patch_third"
+            f"bands {bands!r} with validation {validation!r}: choose both, s1, s2 or rgb, and "
+            "scene or patch_third"
         )
-    bands = tuple(band for each in chosen for band in (S2 if each == "s2" else S1))
-    patches, held_out = _listed(Path(root), chosen)
+    patches, held_out = _listed(Path(root), _sensors(chosen))
+    table = igbp_table(savanna=savanna)
     learnt = iter(_learnt(patches, held_out, validation))
     parts = ["held_out" if out else next(learnt) for out in held_out]
     classes = _classes(savanna)
@@ -241,13 +260,18 @@ def sen12ms(
             "500 m, which are blocky and partly wrong."
         ),
         classes=tuple(ClassInfo(i + 1, name, color) for i, (name, color, _) in enumerate(classes)),
-        bands=bands,
+        bands=chosen,
         gsd=10.0,
         licence="CC-BY-4.0",
         **shared_out(
-            _scenes(patches, chosen, nan_fill, igbp_table(savanna=savanna), len(bands)), parts
+            _scenes([Pixels(each, chosen, nan_fill, saturate) for each in patches], table), parts
         ),
     )
+
+
+def _sensors(bands: Sequence[str]) -> list[str]:
+    """Those that have some of the bands, in the order in which they are stacked."""
+    return [sensor for sensor, own in _FILES.items() if not own.keys().isdisjoint(bands)]
 
 
 def _learnt(patches: Sequence[Patch], held_out: Sequence[bool], validation: str) -> list[str]:
@@ -258,21 +282,14 @@ def _learnt(patches: Sequence[Patch], held_out: Sequence[bool], validation: str)
     return in_parts([each.name for each in kept], (0.67, 1.0, 1.0))  # 108,912 of 162,555
 
 
-def _scenes(
-    patches: Sequence[Patch],
-    sensors: tuple[str, ...],
-    nan_fill: float,
-    table: Table,
-    bands: int,
-) -> list[Scene]:
+def _scenes(pixels: Sequence[Pixels], table: Table) -> list[Scene]:
     scenes, sizes = [], dict[str, tuple[int, int]]()
-    for patch in patches:
+    for each in pixels:
+        patch = each.patch
         if patch.scene not in sizes:
             with open_dataset(fspath(patch.path("s2"))) as dataset:
                 sizes[patch.scene] = dataset.shape
-        image = lazy_image(
-            Pixels(patch, sensors, nan_fill), (bands, *sizes[patch.scene]), "float32"
-        )
+        image = lazy_image(each, (len(each.bands), *sizes[patch.scene]), "float32")
         scenes.append(Scene(image, lazy_labels(Labels(patch, table), image)))
     return scenes
 
