@@ -55,7 +55,8 @@ def files(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     folder, found = tmp_path_factory.mktemp("models"), {}
     for variant in ("resnet50", "baseline", "ucam"):
         found[variant] = folder / f"{variant}.safetensors"
-        fit(RECIPE.chosen(variant, "quick"), data, found[variant], device="cpu")
+        told = {"report": folder / variant, "published": RECIPE.published}
+        fit(RECIPE.chosen(variant, "quick"), data, found[variant], device="cpu", **told)
     return found
 
 
@@ -110,6 +111,16 @@ def test_windows_are_told_apart_better_than_by_the_commonest_decision(
     found = geoseg.load(files[variant]).card.metrics["held_out"]["of_images"]
     assert found["images"] >= 12
     assert found["average_accuracy"] > found["majority_accuracy"] + 0.05
+
+
+def test_the_report_tells_the_decisions_about_images_first(files: dict[str, Path]) -> None:
+    path = files["resnet50"]
+    scores = geoseg.load(path).card.metrics["held_out"]["of_images"]
+    page = (path.parent / "resnet50" / "index.html").read_text()
+    assert page.index("micro-F1 of images, held-out") < page.index("mIoU, held-out")
+    assert "of images f1 corn" in page
+    for score in (scores["micro_f1"], scores["average_accuracy"]):
+        assert f"{score:.3f}" in page
 
 
 @pytest.mark.parametrize("variant", ["ucam", "baseline"])

@@ -242,7 +242,7 @@ def _flat(scores: Mapping[str, Any]) -> dict[str, float | None]:
     for key, value in sorted(scores.items(), key=lambda item: isinstance(item[1], int)):
         name = METRICS.get(key, key.replace("_", " "))
         if isinstance(value, Mapping):
-            found |= {f"{name} {inner}": each for inner, each in value.items()}
+            found |= {f"{name} {inner}": each for inner, each in _flat(value).items()}
         else:
             found[name] = value
     return found
