@@ -78,13 +78,15 @@ def check_values(image: xr.DataArray, card: Card) -> None:
     Raises
     ------
     UserError
-        When all bands are 20 times or more too dark or too bright: the units differ.
+        When all bands are 20 times or more too dark or too bright, or a band of decibels is
+        positive: the units differ.
     """
     if not card.value_range:
         return
     sample = _sample(image)
     if sample.shape[1] == 0:
         return
+    _refuse_positive_decibels(sample, card)
     highest = np.nanpercentile(sample, 99, axis=1)
     usual = np.array([high for _, high in card.value_range])
     if not (highest > 0).any() or not (usual > 0).all():
@@ -100,6 +102,23 @@ def check_values(image: xr.DataArray, card: Card) -> None:
         )
     if (ratio < 1 / DOUBTFUL).all() or (ratio > DOUBTFUL).all():
         log.warning("%s: the map may be poor", says)
+
+
+def _refuse_positive_decibels(sample: NDArray[np.float32], card: Card) -> None:
+    """Refuse bands that are positive where the model has only seen negative values.
+
+    Backscatter in decibels is: what is positive there is linear, or a band of another sensor.
+    """
+    lowest, highest = np.nanpercentile(sample, (1, 99), axis=1)
+    for name, low, high, (least, most) in zip(
+        card.bands, lowest, highest, card.value_range or (), strict=True
+    ):
+        if most < 0 <= low and high > 0:
+            raise UserError(
+                f"band {name!r} goes from {low:g} to {high:g} where {card.name} was trained on "
+                f"{least:g} to {most:g}: the units differ, or it is another band; give decibels, "
+                "or name the bands by --bands"
+            )
 
 
 def _sample(image: xr.DataArray) -> NDArray[np.float32]:

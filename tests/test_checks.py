@@ -327,6 +327,28 @@ def test_values_in_other_units_are_refused(
     assert "\n" not in str(caught.value)
 
 
+DECIBELS = ((200.0, 4000.0), (-24.0, -1.5), (200.0, 4000.0))
+
+
+@pytest.mark.parametrize("factor", [1e-5, 1.0])
+def test_a_band_that_is_positive_where_the_model_knows_decibels_is_refused(factor: float) -> None:
+    image = image_of(4000)
+    image[1] *= factor  # power that was not turned to decibels, or another band
+    with pytest.raises(
+        UserError, match=r"band '.*' goes from .* trained on -24 to -1.5: the units"
+    ):
+        check_values(image, pointwise(value_range=DECIBELS).card)
+
+
+def test_decibels_are_taken_though_a_few_pixels_are_positive(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    image = image_of(4000)
+    image[1] = image[1] / 200 - 19  # -18.8 to 1
+    check_values(image, pointwise(value_range=DECIBELS).card)
+    assert not caplog.messages
+
+
 def test_a_byte_image_for_a_model_of_reflectance_is_refused(scene: Path, tmp_path: Path) -> None:
     with refused("pixels go up to .* trained on values up to 10000", tmp_path):
         geoseg.predict_file(scene, tmp_path / "map.tif", pointwise(value_range=((0, 10_000),) * 3))
