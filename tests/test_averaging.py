@@ -132,7 +132,7 @@ def test_an_average_goes_on_from_a_checkpoint(tmp_path: Path, stopped: int) -> N
     undisturbed, stopping, resumed = state_of(), state_of(), state_of(seed=1)
     train(undisturbed, STEPS)
     train(stopping, stopped)
-    checkpoint.save(stopping, tmp_path / "checkpoint", {})
+    checkpoint.save(stopping, tmp_path / "checkpoint", {"settings": {}, "data": {}})
     checkpoint.restore(resumed, tmp_path / "checkpoint")
     train(resumed, STEPS)
     for state in (undisturbed, resumed):
@@ -145,7 +145,9 @@ def test_an_average_goes_on_from_a_checkpoint(tmp_path: Path, stopped: int) -> N
 def test_a_checkpoint_without_an_average_is_not_taken_for_one_with_it(tmp_path: Path) -> None:
     state = state_of()
     train(state, 1)
-    checkpoint.save(State(state.net, state.optimiser), tmp_path / "checkpoint", {})
+    checkpoint.save(
+        State(state.net, state.optimiser), tmp_path / "checkpoint", {"settings": {}, "data": {}}
+    )
     with pytest.raises(
         UserError, match=r"does not fit this run or is damaged .*delete it to start"
     ):
