@@ -549,6 +549,12 @@ def test_a_folder_has_a_class_for_each_value_of_its_labels(tiles: Path) -> None:
         np.testing.assert_array_equal(labels_of(scene), expected)
 
 
+def test_two_images_of_one_name_are_refused(tiles: Path) -> None:
+    (tiles / "images" / "3.png").touch()
+    with pytest.raises(UserError, match=r"3.png and 3.tif have the same name; keep one"):
+        folder(tiles)
+
+
 def write_table(folder: Path, column: str, values: list[Any]) -> None:
     with (folder / "tiles.csv").open("w", newline="") as file:
         writer = csv.writer(file)
