@@ -523,3 +523,30 @@ def test_scenes_with_different_missing_values_do_not_share_batches() -> None:
     Dataset("towns", "", as_classes(["a", "b"]), ("only",), both, both)
     with pytest.raises(UserError, match=r"towns: scenes have different no-data values \(0, none\)"):
         Dataset("towns", "", as_classes(["a", "b"]), ("only",), [*both, Scene(zero, labels)])
+
+
+@pytest.mark.parametrize(("ignored", "share"), [(10, None), (11, "11 %"), (60, "60 %")])
+def test_many_labels_of_no_class_are_told_of(
+    ignored: int, share: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = np.repeat(np.uint8([IGNORE, 0, 1]), [ignored, 20, 80 - ignored]).reshape(10, 10)
+    measure(data_of(made_up(np.arange(200).reshape(2, 10, 10), labels)))
+    told = [
+        f"towns: {share} of the training labels that were looked at are of no class and ignored; "
+        "if they mean something, list it in a class"
+    ]
+    assert caplog.messages == (told if share else [])
+
+
+def test_classes_without_a_pixel_are_told_of_by_name(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes = [
+        {"name": name, "codes": codes}
+        for name, codes in {"ice": [80], "land": [1, 2, 7], "rest": [9], "sand": [60]}.items()
+    ]
+    measure(read_dataset(describe(folder, classes=classes)))
+    assert caplog.messages == [
+        "towns: no training pixel that was looked at is of class 'ice', 'sand', which will not be "
+        "learnt; check codes and split, or leave it out"
+    ]
