@@ -79,9 +79,21 @@ def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
 
 
 def paired(
-    images: Mapping[str, Path], labels: Mapping[str, Path], where: Path
+    images: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    where: Path,
+    remedy: str = "check the folder and the names",
 ) -> list[tuple[str, Path, Path]]:
     """Name, image and labels of what has both; the rest is told of.
+
+    Parameters
+    ----------
+    images, labels : mapping of str to Path
+        Files by name.
+    where : Path
+        The folder that they are in.
+    remedy : str
+        What to do when nothing has both.
 
     Raises
     ------
@@ -91,8 +103,8 @@ def paired(
     names = sorted(set(images) & set(labels))
     if not names:
         raise UserError(
-            f"{where} holds {len(images)} images and {len(labels)} label files, none of which "
-            "belong together; check the folder and the names"
+            f"{where} holds {_shown(images, where, 'images')} and "
+            f"{_shown(labels, where, 'label files')}, none of which belong together; {remedy}"
         )
     alone = sorted(set(images) ^ set(labels))
     if alone:
@@ -100,6 +112,12 @@ def paired(
             "%s: %d files have no partner and are left out, first %s", where, len(alone), alone[0]
         )
     return [(name, images[name], labels[name]) for name in names]
+
+
+def _shown(files: Mapping[str, Path], where: Path, kind: str) -> str:
+    """How many files of a kind there are, and the first of them."""
+    first = "".join(f" ({path.relative_to(where)})" for path in list(files.values())[:1])
+    return f"{len(files)} {kind}{first}"
 
 
 def common_gsd(scenes: Iterable[Scene]) -> float | None:
