@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import lcm
-from os import PathLike
+from os import PathLike, fspath
 
 import torch
 from torch import Tensor, nn
@@ -45,11 +45,12 @@ def ensemble(models: Model | Iterable[Model]) -> Segmenter:
     UserError
         When there is none, when classes, bands or pixel sizes differ, or a file cannot be loaded.
     """
-    given = [models] if isinstance(models, Segmenter | str | PathLike) else models
+    given = [models] if isinstance(models, Segmenter | str | PathLike) else list(models)
     members = tuple(each if isinstance(each, Segmenter) else load(each) for each in given)
     if not members:
         raise UserError("no model is given; name at least one model or model file")
-    return members[0] if len(members) == 1 else Ensemble.of(members)
+    names = [each.card.name if isinstance(each, Segmenter) else fspath(each) for each in given]
+    return members[0] if len(members) == 1 else Ensemble.of(members, names)
 
 
 class Ensemble(Segmenter):
@@ -70,9 +71,9 @@ class Ensemble(Segmenter):
     members: tuple[Segmenter, ...]
 
     @classmethod
-    def of(cls, members: Sequence[Segmenter]) -> Ensemble:
-        """Join two members or more; see `ensemble`."""
-        card = _joined([each.card for each in members])
+    def of(cls, members: Sequence[Segmenter], names: Sequence[str]) -> Ensemble:
+        """Join two members or more, of these names in messages; see `ensemble`."""
+        card = _joined([each.card for each in members], names)
         net = MeanProbability([each.net for each in members], [each.channels for each in members])
         joined = cls.from_card(net, card)
         joined.members = tuple(members)
@@ -145,10 +146,10 @@ class MeanProbability(nn.Module):
         return (total / len(self.nets)).log()
 
 
-def _joined(cards: Sequence[Card]) -> Card:
+def _joined(cards: Sequence[Card], called: Sequence[str]) -> Card:
     first = cards[0]
-    for other in cards[1:]:
-        _refuse_different(first, other)
+    for other, name in zip(cards[1:], called[1:], strict=True):
+        _refuse_different((first, other), (called[0], name))
     names = [each.name for each in cards]
     stride = lcm(*(each.stride for each in cards))
     halos = [each.halo for each in cards if each.halo is not None]
@@ -170,25 +171,41 @@ def _joined(cards: Sequence[Card]) -> Card:
     )
 
 
-def _refuse_different(first: Card, other: Card) -> None:
-    classes, others = (
-        [f"{each.value} {each.name}" for each in card.classes] for card in (first, other)
-    )
+def _refuse_different(cards: tuple[Card, Card], names: tuple[str, str]) -> None:
+    (first, other), (one, two) = cards, names
+    _refuse_other_names(cards, names)
+    classes, others = ([f"{each.value} {each.name}" for each in card.classes] for card in cards)
     if classes != others:
         raise UserError(
-            f"{first.name} tells {', '.join(classes)} apart but {other.name} {', '.join(others)}; "
-            "an ensemble needs models of the same classes in the same order"
+            f"{one} tells {', '.join(classes)} apart but {two} {', '.join(others)}; an ensemble "
+            "needs models of the same classes in the same order"
         )
     if sorted(first.bands) != sorted(other.bands):
         raise UserError(
-            f"{first.name} takes the bands {', '.join(first.bands)} but {other.name} "
-            f"{', '.join(other.bands)}; an ensemble needs models of the same bands, in any order"
+            f"{one} takes the bands {', '.join(first.bands)} but {two} {', '.join(other.bands)}; "
+            "an ensemble needs models of the same bands, in any order"
         )
     if first.gsd != other.gsd:
         raise UserError(
-            f"{first.name} was trained on {_metres(first)} but {other.name} on {_metres(other)}; "
-            "an ensemble needs models of one pixel size"
+            f"{one} was trained on {_metres(first)} but {two} on {_metres(other)}; an ensemble "
+            "needs models of one pixel size"
         )
+
+
+def _refuse_other_names(cards: tuple[Card, Card], names: tuple[str, str]) -> None:
+    """Refuse classes of the same values that are called otherwise."""
+    mine, theirs = (card.classes for card in cards)
+    if [each.value for each in mine] != [each.value for each in theirs]:
+        return
+    for own, other in zip(mine, theirs, strict=True):
+        if own.name != other.name:
+            raise UserError(
+                f"class {own.value} is {own.name!r} in {names[0]} but {other.name!r} in "
+                f"{names[1]}; an ensemble needs models of the same classes in the same order: "
+                "train both with the same names, or where they mean the same, save the second with "
+                "the classes of the first: Segmenter.from_card(b.net, dataclasses.replace(b.card, "
+                "classes=a.card.classes)).save(...)"
+            )
 
 
 def _metres(card: Card) -> str:

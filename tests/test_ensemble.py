@@ -200,7 +200,11 @@ def card_of(model: Segmenter, **facts: Any) -> Segmenter:
     [
         (
             {"classes": geoseg.segmenter.as_classes(("water", "wood", "field", "town"))},
-            "1 forest, .* but .* 1 wood, .*same classes in the same order",
+            "class 1 is 'forest' in .* but 'wood' in .*same classes in the same order: train both",
+        ),
+        (
+            {"classes": geoseg.segmenter.as_classes(("water", "forest", "field"))},
+            "2 field, 3 .* but .* 2 field; .*same classes in the same order",
         ),
         ({"bands": ("red", "green", "nir")}, "red, green, blue but .* red, green, nir; .*same ban"),
         ({"gsd": 2.5}, "any pixel size but .* pixels of 2.5 m; .*one pixel size"),
@@ -213,6 +217,24 @@ def test_models_that_do_not_belong_together_are_refused(
     with pytest.raises(UserError, match=message) as caught:
         geoseg.ensemble([model, card_of(model, **facts)])
     assert "\n" not in str(caught.value)
+
+
+def test_files_whose_classes_are_called_otherwise_are_named_and_can_be_joined_as_told(
+    saved: list[Path],
+) -> None:
+    first, second = map(geoseg.load, saved)
+    renamed = tuple(replace(each, name=f"new {each.name}") for each in second.card.classes)
+    card_of(second, classes=renamed).save(saved[1])
+    name = first.card.classes[0].name
+    with pytest.raises(
+        UserError,
+        match=rf"class 0 is '{name}' in \S+first.safetensors but 'new {name}' in "
+        r"\S+second.safetensors; .*Segmenter.from_card",
+    ):
+        geoseg.ensemble(saved)
+    b = geoseg.load(saved[1])
+    Segmenter.from_card(b.net, replace(b.card, classes=first.card.classes)).save(saved[1])
+    assert geoseg.ensemble(saved).card.classes == first.card.classes
 
 
 def test_no_model_at_all_is_refused() -> None:

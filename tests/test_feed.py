@@ -242,3 +242,16 @@ def test_no_window_is_drawn_for_the_sake_of_a_class_that_does_not_count() -> Non
     assert [each.classes for each in samplers] == [(1, 2)]
     whole = feed_of(replace(settings, sampler="equibatch"), data)._samplers
     assert [each.classes for each in whole] == [(0, 1, 2)]
+
+
+@pytest.mark.parametrize("crop", [40, 44])
+def test_windows_larger_than_every_image_are_told_of(
+    crop: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    sets = [data_of(chequered(0), chequered(1, (24, 64)))]
+    prepare(quick(crop=crop), sets, Group())
+    told = (
+        "crop=44 is more than any image of chequered has, at most 48 x 40 pixels: all windows are "
+        "filled up with mirrored borders; set crop=40 or less"
+    )
+    assert caplog.messages == ([told] if crop == 44 else [])

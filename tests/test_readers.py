@@ -33,6 +33,8 @@ from fixtures_published import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
@@ -107,7 +109,7 @@ def test_land_cover_masks_are_read_as_drawn_though_they_are_noisy(
     assert as_set(scenes_of(data)) == {land_labels(number, 64).tobytes() for number in range(5)}
     assert [each.value for each in data.classes] == list(range(7))
     assert [each.rgb for each in data.classes] == [tuple(map(int, c)) for c in LAND_COLORS]
-    assert (data.bands, data.gsd) == (("red", "green", "blue"), 0.5)
+    assert data.bands == ("red", "green", "blue")
 
 
 def test_images_go_with_their_own_masks(tmp_path: Path) -> None:
@@ -140,9 +142,10 @@ def test_a_colour_of_no_class_is_told_once(
     with caplog.at_level(logging.WARNING):
         found = [labels_of(scene) for scene in scenes_of(deepglobe_land(root, unknown=unknown))]
     assert all((labels[10:12, :5] == index).all() for labels in found)
-    assert len(caplog.messages) == 1
-    assert f"labels of no class are {taken} wherever they are, first in" in caplog.messages[0]
-    assert caplog.messages[0].endswith("_mask.png: #ff0000 (10 pixels)")
+    told = [each for each in caplog.messages if "of no class" in each]
+    assert len(told) == 1
+    assert f"labels of no class are {taken} wherever they are, first in" in told[0]
+    assert told[0].endswith("_mask.png: #ff0000 (10 pixels)")
 
 
 def test_so_many_images_as_asked_for_are_learnt_from(tmp_path: Path) -> None:
@@ -161,7 +164,6 @@ def test_images_of_one_region_are_never_parted(tmp_path: Path) -> None:
     (tmp_path / "land.csv").write_text("id,region\n" + rows)
     data = deepglobe_land(root)
     assert sum(counts(data)) == 10
-    assert data.gsd == pytest.approx(612 / 512)
     region_of = {land_labels(i, 64).tobytes(): region for i, region in enumerate(regions.values())}
     found = [
         {region_of[each] for each in as_set(part)}
@@ -172,6 +174,33 @@ def test_images_of_one_region_are_never_parted(tmp_path: Path) -> None:
     (tmp_path / "land.csv").write_text("id,region\n100,1\n")
     with pytest.raises(UserError, match=r"table of regions does not list 137; add its row"):
         deepglobe_land(root)
+
+
+@pytest.mark.parametrize(("size", "gsd"), [(2448, 0.5), (512, 612 / 512), (600, None)])
+@pytest.mark.parametrize("listed", [False, True])
+def test_land_cover_images_tell_their_pixel_size_by_their_own(
+    tmp_path: Path, size: int, gsd: float | None, listed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = fake_deepglobe_land(tmp_path / "land", n=1, size=size)
+    if listed:
+        (number,) = (path.name.split("_")[0] for path in root.glob("train/*_sat.jpg"))
+        (tmp_path / "land.csv").write_text(f"id,region\n{number},1\n")
+    data = deepglobe_land(root, train=1)
+    assert data.gsd == (gsd and pytest.approx(gsd))
+    told = ["images of 600 x 600 pixels: the pixel size is known of 2448 x 2448 (0.5 m) and 512 x "
+            "512 (1.195 m), and left out; describe them in YAML to state gsd"]  # fmt: skip
+    assert caplog.messages == ([] if gsd else told)
+
+
+def test_land_cover_images_of_several_sizes_have_no_pixel_size(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = fake_deepglobe_land(tmp_path, n=2, size=512)
+    path = min(root.glob("train/*_mask.png"))
+    for each in (path, path.with_name(path.name.replace("mask.png", "sat.jpg"))):
+        write_image(each, np.zeros((3, 64, 64), np.uint8))
+    assert deepglobe_land(root).gsd is None
+    assert "images of 2 sizes, 64 x 64, pixels: the pixel size is known of" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -547,6 +576,40 @@ def test_a_folder_has_a_class_for_each_value_of_its_labels(tiles: Path) -> None:
         codes = read_image(tiles / "labels" / f"{number}.png")[0]
         expected = np.vectorize({3: 0, 7: 1, 255: IGNORE}.get)(codes)
         np.testing.assert_array_equal(labels_of(scene), expected)
+
+
+def test_a_folder_says_where_it_looked_and_what_it_saw(tiles: Path) -> None:
+    (tiles / "labels").rename(tiles / "masks")
+    with pytest.raises(
+        UserError,
+        match=r"holds 10 images \(images/0.tif\) and 0 label files, none .* images/ and labels/: .*"
+        "YAML",
+    ) as caught:
+        folder(tiles)
+    assert "\n" not in str(caught.value)
+    (tiles / "labels").mkdir()
+    (tiles / "masks" / "3.png").rename(tiles / "labels" / "3_mask.png")
+    with pytest.raises(UserError, match=r"10 images .* and 1 label files \(labels/3_mask.png\)"):
+        folder(tiles)
+
+
+@pytest.mark.parametrize(
+    ("code", "side", "gsd"), [(32633, 10.0, 10.0), (2263, 10.0, 3.048), (4326, 1e-4, None)]
+)
+def test_a_folder_has_the_pixel_size_of_its_images(
+    tmp_path: Path, code: int, side: float, gsd: float | None
+) -> None:
+    codes = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 2
+    for kind in ("images", "labels"):
+        where = CRS.from_epsg(code), from_origin(10, 50, side, side)
+        write_image(tmp_path / kind / "a.tif", codes, where)
+    assert folder(tmp_path).gsd == (gsd and pytest.approx(gsd, rel=1e-4))
+
+
+def test_two_images_of_one_name_are_refused(tiles: Path) -> None:
+    (tiles / "images" / "3.png").touch()
+    with pytest.raises(UserError, match=r"3.png and 3.tif have the same name; keep one"):
+        folder(tiles)
 
 
 def write_table(folder: Path, column: str, values: list[Any]) -> None:

@@ -375,7 +375,7 @@ def test_bands_of_several_files_are_counted_through(tmp_path: Path) -> None:
         ({"images": []}, r"images is \[\]; give a pattern, or a list"),
         ({"images": ["*_optical.tif", 3]}, r"give a pattern, or a list of them to be stacked"),
         ({"images": ["*_optical.tif", "*_sonar.tif"]}, r"no image matches .*_sonar.tif"),
-        ({"images": ["*_optical.tif", "a*_radar.tif"]}, r"have no partner, first a_1_"),
+        ({"images": ["*_optical.tif", "a*_radar.tif"]}, r"no partner, first b_2_optical.tif and"),
     ],
 )
 def test_files_that_are_not_there_or_do_not_fit_are_told(

@@ -13,6 +13,7 @@ import xarray as xr
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from geoseg.classes import as_classes
@@ -154,7 +155,12 @@ def test_text_that_is_no_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
         ({"bands": {"red": 5, "green": 1}}, r"band"),
         ({"classes": []}, r"no classes were given"),
         ({"classes": ["water"]}, r"class 1: 'water' must be fields"),
-        ({"classes": [{"name": "sea"}]}, r"class 1: codes is missing"),
+        ({"classes": [{"name": "sea"}]}, r"class 1: 'sea' has no codes, colors or polygons; list"),
+        (
+            {"labels": "towns.gpkg"},
+            r"towns.gpkg, a file of polygons, .* codes .*polygons: all, none",
+        ),
+        ({"labels": "masks/*"}, r"no label matches .*masks/\*; check root and labels"),
         ({"classes": [{"name": "sea", "codes": ["a"]}]}, r"'sea': codes \['a'\] must be whole"),
         ({"classes": [{"name": "sea", "codes": []}]}, r"'sea': codes \[\] must be whole"),
         ({"classes": [{"name": n, "codes": [1]} for n in "ab"]}, r"code 1 is listed by two"),
@@ -181,7 +187,7 @@ def test_a_description_that_cannot_be_meant_is_refused(
 
 def test_an_image_without_labels_is_named(folder: Path) -> None:
     (folder / "labels" / "scene_1.tif").unlink()
-    with pytest.raises(UserError, match=r"no partner, first scene_1"):
+    with pytest.raises(UserError, match=r"no partner, first images/scene_1.tif;"):
         read_dataset(folder)
 
     write(folder / "labels" / "scene_1.tif", np.ones((1, 30, WIDTH), np.uint8), left=210.0)
@@ -189,7 +195,134 @@ def test_an_image_without_labels_is_named(folder: Path) -> None:
         read_dataset(folder)
 
 
+@pytest.fixture
+def streets(tmp_path: Path) -> Path:
+    """Two files of the same names in each of three folders; all pixels of one have one value."""
+    for value in range(6):
+        place, name = tmp_path / f"tile_{value // 2 + 1}", f"part_{value % 2 + 1}.tif"
+        for kind in ("images", "masks"):
+            (place / kind).mkdir(parents=True, exist_ok=True)
+            write(place / kind / name, np.full((1, 4, 5), value, np.uint8))
+    return tmp_path
+
+
+def describe_streets(folder: Path, **changes: Any) -> Path:
+    classes = [{"name": f"street {value}", "codes": [value]} for value in range(6)]
+    patterns = {"images": "tile_*/images/*.tif", "labels": "tile_*/masks/*.tif"}
+    return describe(folder, **(patterns | {"bands": {"grey": 1}, "classes": classes} | changes))
+
+
+def values_of(scenes: Any) -> list[int]:
+    """The value of each scene, which its labels have as well."""
+    found = [int(scene.read(whole(scene)).min()) for scene in scenes]
+    assert found == [int(scene.read_labels(whole(scene)).max()) for scene in scenes]
+    return found
+
+
+@pytest.mark.parametrize("images", ["tile_*/images/*.tif", "**/images/part_?.tif"])
+def test_files_of_one_name_belong_together_by_their_folders(streets: Path, images: str) -> None:
+    labels = images.replace("images", "masks")
+    data = read_dataset(describe_streets(streets, images=images, labels=labels))
+    assert values_of(data.training) == [0, 1, 2, 3, 4, 5]
+
+
+def test_files_belong_together_by_what_wildcards_match_in_their_names(streets: Path) -> None:
+    for path in streets.glob("*/masks/*.tif"):
+        path.rename(path.with_name(path.name.replace("part", "drawn")))
+    stated = {"images": "tile_*/images/part_*.tif", "labels": "tile_*/masks/drawn_*.tif"}
+    assert values_of(read_dataset(describe_streets(streets, **stated)).training) == list(range(6))
+
+
+def test_files_whose_partners_are_not_known_are_refused_by_name(streets: Path) -> None:
+    describe_streets(streets, labels="tile_1/masks/*.tif")
+    with pytest.raises(UserError, match=r"8 of .* no partner, first tile_1/images/part_1.tif") as e:
+        read_dataset(streets)
+    assert "\n" not in str(e.value)
+    describe_streets(streets, images="tile_[12]/images/part_1.tif", labels="tile_1/masks/*.tif")
+    with pytest.raises(UserError, match=r"no partner"):
+        read_dataset(streets)
+    (streets / "tile_1/images/part_1.jpg").touch()
+    describe_streets(streets, images="tile_*/images/*")
+    with pytest.raises(
+        UserError, match=r"tile_1/images/part_1.jpg and tile_1/images/part_1.tif have the same name"
+    ):
+        read_dataset(streets)
+
+
+def test_names_that_end_otherwise_are_shown_and_pair_by_their_pattern(folder: Path) -> None:
+    for path in folder.glob("labels/*.tif"):
+        path.rename(path.with_suffix(".mask.tif"))
+    with pytest.raises(
+        UserError,
+        match=r"6 of .* first images/scene_0.tif and labels/scene_0.mask.tif; .*\*.mask.tif",
+    ):
+        read_dataset(folder)
+    assert len(read_dataset(describe(folder, labels="labels/*.mask.tif")).training) == 3
+
+
+@pytest.mark.parametrize(
+    ("sides", "crs", "gsd"),
+    [
+        ((10.0, 10.05), "EPSG:32633", 10.025),
+        ((10.0, 10.2), "EPSG:32633", None),
+        ((1e-4, 1e-4), "EPSG:4326", None),
+        ((10.0, 10.0), "", None),
+    ],
+)
+def test_the_pixel_size_is_that_of_the_images_where_they_agree(
+    folder: Path, sides: tuple[float, float], crs: str, gsd: float | None
+) -> None:
+    (folder / "images/scene_2.tif").unlink()
+    (folder / "labels/scene_2.tif").unlink()
+    for number, side in enumerate(sides):
+        for path in folder.glob(f"*/scene_{number}.tif"):
+            with rasterio.open(path, "r+") as file:
+                file.transform, file.crs = (
+                    from_origin(10.0, 50.0, side, side),
+                    CRS.from_string(crs) if crs else CRS(),
+                )
+    assert read_dataset(describe(folder)).gsd == 10.0  # as stated
+    assert read_dataset(describe(folder, gsd=None)).gsd == (gsd and pytest.approx(gsd))
+
+
 # -- parts -----------------------------------------------------------------------------------------
+
+
+def test_folders_can_be_split_by_their_numbers(streets: Path) -> None:
+    split = {"by": "name", "pattern": r"tile_(\d+)", "held_out": [2, 3]}
+    data = read_dataset(describe_streets(streets, split=split))
+    assert (values_of(data.training), values_of(data.held_out)) == ([0, 1, 4, 5], [2, 3])
+    # A name goes before its folders.
+    data = read_dataset(describe_streets(streets, split=split | {"pattern": r"_(\d+)$"}))
+    assert values_of(data.held_out) == [1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        (
+            {"by": "name", "validation": [0, 2], "held_out": [77, 99]},
+            "held_out 77 to 99 holds none of 3 scenes (numbers 0 to 2)",
+        ),
+        (
+            {"by": "name", "validation": [3, 5]},
+            "validation 3 to 5 holds none of 3 scenes (numbers 0 to 2)",
+        ),
+        (
+            {"by": "x", "held_out": [331000, 342000]},
+            "held_out 331000 to 342000 holds none of 3 scenes (x 5 to 795)",
+        ),
+        (
+            {"by": "y", "held_out": [0, 10]},
+            "held_out 0 to 10 holds none of 3 scenes (y 4705 to 4995)",
+        ),
+    ],
+)
+def test_a_part_that_holds_nothing_is_told_of(
+    folder: Path, split: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_dataset(describe(folder, split=split))
+    assert caplog.messages == [f"{told}; correct the split"]
 
 
 def test_parts_cut_by_place_share_no_ground_even_where_scenes_overlap(folder: Path) -> None:
@@ -390,3 +523,30 @@ def test_scenes_with_different_missing_values_do_not_share_batches() -> None:
     Dataset("towns", "", as_classes(["a", "b"]), ("only",), both, both)
     with pytest.raises(UserError, match=r"towns: scenes have different no-data values \(0, none\)"):
         Dataset("towns", "", as_classes(["a", "b"]), ("only",), [*both, Scene(zero, labels)])
+
+
+@pytest.mark.parametrize(("ignored", "share"), [(10, None), (11, "11 %"), (60, "60 %")])
+def test_many_labels_of_no_class_are_told_of(
+    ignored: int, share: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = np.repeat(np.uint8([IGNORE, 0, 1]), [ignored, 20, 80 - ignored]).reshape(10, 10)
+    measure(data_of(made_up(np.arange(200).reshape(2, 10, 10), labels)))
+    told = [
+        f"towns: {share} of the training labels that were looked at are of no class and ignored; "
+        "if they mean something, list it in a class"
+    ]
+    assert caplog.messages == (told if share else [])
+
+
+def test_classes_without_a_pixel_are_told_of_by_name(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes = [
+        {"name": name, "codes": codes}
+        for name, codes in {"ice": [80], "land": [1, 2, 7], "rest": [9], "sand": [60]}.items()
+    ]
+    measure(read_dataset(describe(folder, classes=classes)))
+    assert caplog.messages == [
+        "towns: no training pixel that was looked at is of class 'ice', 'sand', which will not be "
+        "learnt; check codes and split, or leave it out"
+    ]

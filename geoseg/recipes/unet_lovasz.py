@@ -79,7 +79,8 @@ def _shrunk(root: Path, shrink: int = 2) -> Dataset:
     root : Path
     shrink : int
         How many pixels of 0.5 m become one, along rows and along columns. Images that are coarser
-        are brought as near to that as whole numbers allow.
+        are brought as near to that as whole numbers allow; where the size of pixels is not known
+        they are taken for 0.5 m, and the model is of no pixel size.
 
     Raises
     ------

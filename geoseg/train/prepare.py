@@ -118,6 +118,7 @@ def prepare(settings: Settings, sets: Sequence[Dataset], group: Group) -> Run:
     statistics = measure(data)
     model = _untrained(settings, data, statistics, group.device)
     _refuse_crop(settings, model)
+    _tell_of_mirrors(settings, sets)
     weights = class_weights(statistics.class_pixels, settings.class_power).to(group.device)
     loss = _loss_of(settings, model.net, sets, weights)
     _refuse_colours(settings, statistics)
@@ -372,6 +373,18 @@ def _refuse_crop(settings: Settings, model: Segmenter) -> None:
             f"crop={settings.crop}: network {settings.net!r} takes multiples of {stride}; set it "
             f"to {-(-settings.crop // stride) * stride}"
         )
+
+
+def _tell_of_mirrors(settings: Settings, sets: Sequence[Dataset]) -> None:
+    """Tell of windows that are larger than every image, and so show mirrored borders always."""
+    for data in sets:
+        rows, columns = max((scene.shape for scene in data.training), key=min)
+        if settings.crop > min(rows, columns):
+            log.warning(
+                "crop=%d is more than any image of %s has, at most %d x %d pixels: all windows are "
+                "filled up with mirrored borders; set crop=%d or less",
+                settings.crop, data.name, rows, columns, min(rows, columns),
+            )  # fmt: skip
 
 
 def _refuse_colours(settings: Settings, statistics: Statistics) -> None:

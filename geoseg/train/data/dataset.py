@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,12 +16,15 @@ from geoseg.windows import Box, Windows
 
 __all__ = ["Dataset", "Statistics", "measure"]
 
+log = logging.getLogger(__name__)
+
 IN_MEMORY = 8 * 2**30
 """Bytes of pixels up to which scenes are held in memory: crops then cost no decoding."""
 LOOKED_AT = 2**28
 """Pixels that are read for statistics, at most; 4096 patches of 256 x 256."""
 COUNTED = 4_000_000
 """Pixels that statistics look at, at most: the 0.1 percentile then rests on 4000 of them."""
+IGNORED = 0.1  # share of the labels that may be ignored without a word
 SIDE = 1024  # pixels read at a time when statistics are gathered
 
 Cell = tuple[Scene, Box]
@@ -144,7 +148,8 @@ def measure(dataset: Dataset) -> Statistics:
 
     Of more than `LOOKED_AT` pixels, pieces that are evenly spread over the scenes are looked at,
     the same ones every time. Pixels of classes are those of the pieces then: their shares are
-    close, but a class that is rare may not be among them.
+    close, but a class that is rare may not be among them. Classes without a pixel are told of, and
+    the share of pixels that are ignored where it is large.
 
     Raises
     ------
@@ -157,6 +162,7 @@ def measure(dataset: Dataset) -> Statistics:
     for name, band in zip(dataset.bands, bands, strict=True):
         _refuse_constant(name, band)
     _refuse_strange(dataset, counts)
+    _tell_of_labels(dataset, counts)
     return Statistics(
         mean=tuple(float(band.mean(dtype=np.float64)) for band in bands),
         std=tuple(float(band.std(dtype=np.float64)) for band in bands),
@@ -234,3 +240,19 @@ def _refuse_strange(dataset: Dataset, counts: NDArray[np.int64]) -> None:
             f"{dataset.name}: no training pixel that was looked at has a class; check the class "
             "codes"
         )
+
+
+def _tell_of_labels(dataset: Dataset, counts: NDArray[np.int64]) -> None:
+    """Tell of classes that cannot be learnt, and of many pixels that nothing is learnt from."""
+    named = zip(dataset.classes, counts, strict=False)
+    if empty := ", ".join(repr(each.name) for each, count in named if not count):
+        log.warning(
+            "%s: no training pixel that was looked at is of class %s, which will not be learnt; "
+            "check codes and split, or leave it out", dataset.name, empty,
+        )  # fmt: skip
+    share = counts[IGNORE] / counts.sum()
+    if share > IGNORED:
+        log.warning(
+            "%s: %.0f %% of the training labels that were looked at are of no class and ignored; "
+            "if they mean something, list it in a class", dataset.name, 100 * share,
+        )  # fmt: skip

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from os import PathLike, fspath
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.raster import open_dataset, open_raster, open_stack
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.data.decode import Codes, Palette
-from geoseg.train.data.readers.files import LabelFiles
+from geoseg.train.data.readers.files import LabelFiles, common_gsd
 from geoseg.train.data.spec import PARTS, Spec, Split, read_spec
 from geoseg.train.data.vectors import Meaning, read_polygons
 
 __all__ = ["FILE_NAME", "read_dataset"]
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "dataset.yaml"
 """The file that is looked for when a folder is given."""
@@ -47,16 +52,14 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
     file = file / FILE_NAME if file.is_dir() else file
     spec = read_spec(file)
     folder = file.parent / spec.root if root is None else Path(fspath(root))
-    scenes: dict[str, list[Scene]] = {part: [] for part in PARTS}
-    for image, scene in _open_scenes(folder, spec):
-        for part, piece in _cut(scene, image.stem, spec.split):
-            scenes[part].append(piece)
+    opened = list(_open_scenes(folder, spec))
+    scenes = _in_parts(opened, spec.split)
     return Dataset(
         name=spec.name,
         description=spec.description,
         classes=spec.classes,
         bands=tuple(spec.bands),
-        gsd=spec.gsd,
+        gsd=common_gsd(scene for _, scene in opened) if spec.gsd is None else spec.gsd,
         licence=spec.licence,
         unscored=tuple(
             index for index, each in enumerate(spec.classes) if each.name in spec.unscored
@@ -67,11 +70,13 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
     )
 
 
-def _open_scenes(folder: Path, spec: Spec) -> Iterator[tuple[Path, Scene]]:
+def _open_scenes(folder: Path, spec: Spec) -> Iterator[tuple[str, Scene]]:
+    """Each scene, by the path of its first image from the folder on, without ending."""
     labelled = _labeller(spec.meaning)
     for images, labels in _pairs(folder, spec):
         pixels = _pixels(images, list(spec.bands.values()))
-        yield images[0], labelled(pixels, labels)
+        name = images[0].relative_to(folder).with_suffix("").as_posix()
+        yield name, labelled(pixels, labels)
 
 
 def _labeller(meaning: Meaning | Codes | Palette) -> Callable[[xr.DataArray, Path], Scene]:
@@ -109,63 +114,163 @@ def _bands(path: Path) -> int:
 def _pairs(folder: Path, spec: Spec) -> Iterator[tuple[tuple[Path, ...], Path]]:
     patterns = (*spec.images, spec.labels)
     files = [sorted(folder.glob(pattern)) for pattern in patterns]
-    for pattern, found in zip(spec.images, files, strict=False):
+    for kind, pattern, found in zip(_kinds(spec), patterns, files, strict=True):
         if not found:
-            raise UserError(f"no image matches {folder / pattern}; check root and images")
+            raise UserError(f"no {kind} matches {folder / pattern}; check root and {kind}s")
     if isinstance(spec.meaning, Meaning) and len(files[-1]) == 1:
-        images = _by_name(files[:-1], patterns[:-1])
+        images = _together(folder, files[:-1], patterns[:-1])
         named = [*images, dict.fromkeys(images[0], files[-1][0])]
     else:
-        named = _by_name(files, patterns)
-    common = set(named[0]).intersection(*named)
-    alone = sorted(set(named[0]).union(*named) - common)
-    if alone:
-        raise UserError(
-            f"{len(alone)} of the files in {folder} have no partner, first {alone[0]}; images and "
-            "labels are paired by file name without ending"
-        )
+        named = _together(folder, files, patterns)
     *images, labels = named
-    return ((tuple(each[name] for each in images), labels[name]) for name in named[0])
+    return ((tuple(each[key] for each in images), labels[key]) for key in named[0])
 
 
-def _by_name(files: Sequence[Sequence[Path]], patterns: Sequence[str]) -> list[dict[str, Path]]:
-    """The files of each pattern by what they share: their names, or the beginnings of these."""
-    whole = [{path.stem: path for path in found} for found in files]
-    if all(each.keys() == whole[0].keys() for each in whole):
-        return whole
-    endings = [Path(pattern).stem.rpartition("*")[2] for pattern in patterns]
-    begun = [
-        {path.stem.removesuffix(ending): path for path in found}
-        for found, ending in zip(files, endings, strict=True)
+def _kinds(spec: Spec) -> list[str]:
+    return ["image"] * len(spec.images) + ["label"]
+
+
+Key = tuple[str, str]
+"""What tells which files belong together: of their folders, and of their names."""
+
+
+def _together(
+    folder: Path, files: Sequence[Sequence[Path]], patterns: Sequence[str]
+) -> list[dict[Key, Path]]:
+    """The files of each pattern, by keys that those of all patterns share."""
+    by_pattern = [
+        [_keys(path.relative_to(folder), Path(pattern)) for path in found]
+        for found, pattern in zip(files, patterns, strict=True)
     ]
-    return begun if all(each.keys() == begun[0].keys() for each in begun) else whole
+    ways = [
+        [[keys[way] for keys in found] for found in by_pattern]
+        for way in range(len(by_pattern[0][0]))
+    ]
+    distinct = [way for way in ways if all(len(set(keys)) == len(keys) for keys in way)]
+    if not distinct:
+        _refuse_same(folder, files, ways[0])
+    best = min(distinct, key=lambda way: len(_unshared(way)))
+    if _unshared(best):
+        _refuse_alone(folder, files, best)
+    return [dict(zip(keys, found, strict=True)) for keys, found in zip(best, files, strict=True)]
 
 
-def _cut(scene: Scene, stem: str, split: Split | None) -> Iterator[tuple[str, Scene]]:
-    """The parts of a scene, none of which shares a pixel with another."""
+def _keys(path: Path, pattern: Path) -> list[Key]:
+    """What a file may be paired by, the most telling first.
+
+    Its name, or how that begins, or what the pattern's wildcards match in it; and what they match
+    in its folders, or nothing of these.
+    """
+    folders = _wild(f"{pattern.parent.as_posix()}/", f"{path.parent.as_posix()}/")
+    ending = pattern.stem.rpartition("*")[2]
+    names = path.stem, path.stem.removesuffix(ending), _wild(pattern.stem, path.stem)
+    return [(where, name) for where in (folders, "") for name in names]
+
+
+_WILDCARD = re.compile(r"(\*\*/|\*|\?|\[[^]]+\])")
+
+
+def _wild(pattern: str, text: str) -> str:
+    """What the wildcards of a pattern match, as one text."""
+    known = {"**/": "((?:[^/]+/)*)", "*": "([^/]*)", "?": "([^/])"}
+    made = [
+        known.get(piece) or ("([^/])" if _WILDCARD.fullmatch(piece) else re.escape(piece))
+        for piece in _WILDCARD.split(pattern)
+    ]
+    found = re.fullmatch("".join(made), text)
+    return "/".join(found.groups()) if found else text
+
+
+def _unshared(way: Sequence[Sequence[Key]]) -> set[Key]:
+    """Keys that the files of some pattern lack."""
+    return set().union(*way) - set(way[0]).intersection(*way)
+
+
+def _refuse_alone(
+    folder: Path, files: Sequence[Sequence[Path]], way: Sequence[Sequence[Key]]
+) -> NoReturn:
+    alone = _unshared(way)
+    lonely = [
+        [path.relative_to(folder) for key, path in zip(keys, found, strict=True) if key in alone]
+        for keys, found in zip(way, files, strict=True)
+    ]
+    raise UserError(
+        f"{sum(map(len, lonely))} of the files in {folder} have no partner, first "
+        f"{' and '.join(str(paths[0]) for paths in lonely if paths)}; files are paired by name "
+        "without ending, and by what the same wildcards match in folders; where the names of one "
+        "kind end otherwise, state that, as in labels: masks/*.mask.tif"
+    )
+
+
+def _refuse_same(
+    folder: Path, files: Sequence[Sequence[Path]], way: Sequence[Sequence[Key]]
+) -> NoReturn:
+    one, other = next(
+        [path.relative_to(folder) for own, path in zip(keys, found, strict=True) if own == key][:2]
+        for keys, found in zip(way, files, strict=True)
+        for key, count in Counter(keys).items()
+        if count > 1
+    )
+    raise UserError(
+        f"{one} and {other} have the same name, so that their partners are not known; write "
+        "patterns that match one of them, or tell folders by the same wildcards, as in images: "
+        "tile_*/images/*.jpg with labels: tile_*/masks/*.png"
+    )
+
+
+def _in_parts(opened: Sequence[tuple[str, Scene]], split: Split | None) -> dict[str, list[Scene]]:
+    """Scenes of each part; a part that was asked for and holds nothing is told of."""
+    scenes: dict[str, list[Scene]] = {part: [] for part in PARTS}
     if split is None:
-        yield PARTS[0], scene
-    elif split.by == "name":
-        part = split.part_of(np.array([_number(stem, split.pattern)]))[0]
-        if part >= 0:
-            yield PARTS[part], scene
-    else:
-        yield from _cut_along(scene, split, stem)
+        return scenes | {PARTS[0]: [scene for _, scene in opened]}
+    places = [_places(scene, name, split) for name, scene in opened]
+    for (_, scene), own in zip(opened, places, strict=True):
+        for part, piece in _cut(scene, own, split):
+            scenes[part].append(piece)
+    _tell_of_empty(split, scenes, places)
+    return scenes
 
 
-def _number(stem: str, pattern: str) -> float:
-    found = re.search(pattern, stem)
-    if found is None or not found.groups() or not found[1].isdecimal():
-        raise UserError(
-            f"the pattern {pattern!r} finds no number in {stem!r}; its first group must match one"
-        )
-    return float(found[1])
+def _tell_of_empty(
+    split: Split, scenes: dict[str, list[Scene]], places: Sequence[NDArray[np.float64]]
+) -> None:
+    low, high = min(each.min() for each in places), max(each.max() for each in places)
+    for part, span in (("validation", split.validation), ("held_out", split.held_out)):
+        if span and not scenes[part]:
+            log.warning(
+                "%s %.10g to %.10g holds none of %d scenes (%s %.10g to %.10g); correct the split",
+                part, *span, len(places), "numbers" if split.by == "name" else split.by, low, high,
+            )  # fmt: skip
 
 
-def _cut_along(scene: Scene, split: Split, stem: str) -> Iterator[tuple[str, Scene]]:
+def _places(scene: Scene, name: str, split: Split) -> NDArray[np.float64]:
+    """Where a scene is: its number, or that of each row or column."""
+    if split.by == "name":
+        return np.array([_number(name, split.pattern)])
     if split.by not in scene.image.coords:
-        raise UserError(f"{stem} has no coordinates along {split.by}; split it by name instead")
-    parts = split.part_of(scene.image[split.by].values)
+        raise UserError(f"{name} has no coordinates along {split.by}; split it by name instead")
+    return np.asarray(scene.image[split.by].values, np.float64)
+
+
+def _number(name: str, pattern: str) -> float:
+    stem = PurePosixPath(name).name
+    for text in (stem, name):
+        found = re.search(pattern, text)
+        if found and found.groups() and found[1] and found[1].isdecimal():
+            return float(found[1])
+    raise UserError(
+        f"the pattern {pattern!r} finds no number in {stem!r} nor in {name!r}; its first group "
+        "must match one"
+    )
+
+
+def _cut(scene: Scene, places: NDArray[np.float64], split: Split) -> Iterator[tuple[str, Scene]]:
+    """The parts of a scene, none of which shares a pixel with another."""
+    parts = split.part_of(places)
+    if split.by == "name":
+        if parts[0] >= 0:
+            yield PARTS[parts[0]], scene
+        return
     start = 0
     for part, run in groupby(parts.tolist()):
         stop = start + len(list(run))

@@ -5,7 +5,7 @@ For example::
     name: sentinel2-landcover
     description: What the model is for, where it works and where it does not.
     licence: MIT
-    gsd: 10                        # metres; optional
+    gsd: 10                        # metres; optional, see below
     root: ../imagery               # optional; the YAML file's own folder by default
     images: images/*.tif           # paired with labels by file name without ending
     labels: labels/*.tif
@@ -23,6 +23,11 @@ For example::
 
 Codes that no class lists are ignored, and counted. What is in neither part is learnt from.
 
+Without ``gsd`` it is what the images say, where all agree within 1 % and are in metres or feet, not
+in degrees. The number of a file is looked for in its name without ending first, then in its path
+from ``root`` on, also without ending: ``'tile_(\d+)'`` finds that of ``tile_3/images/part_1.jpg``.
+A part that holds nothing is told of.
+
 Bands of a scene may lie in several files. They are stacked on the grid of the first one and
 counted through, and missing pixels become NaN::
 
@@ -30,7 +35,9 @@ counted through, and missing pixels become NaN::
     bands: {red: 4, nir: 8, vv: 13, vh: 14}                  # of a first file with twelve bands
 
 Where names differ, files belong together by what comes before the ending that a pattern asks for:
-``*_optical.tif``, ``*_radar.tif`` and ``*_labels.tif`` do.
+``*_optical.tif``, ``*_radar.tif`` and ``*_labels.tif`` do. Files of the same name in different
+folders belong together by what the wildcards match there, as ``tile_*/images/*.jpg`` and
+``tile_*/masks/*.png`` do. Where a partner is missing, or not known, all is refused.
 
 Labels may be colour masks instead: classes then list ``colors``, and have the first one in maps::
 
@@ -72,6 +79,8 @@ from geoseg.train.data.vectors import Meaning
 __all__ = ["PARTS", "Spec", "Split", "read_spec"]
 
 PARTS = ("training", "validation", "held_out")
+
+VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".gml", ".kml", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -228,6 +237,11 @@ def _refuse_senseless(spec: Spec) -> None:
                 f"the pattern {pattern!r} is none below root; give e.g. images/*.tif, and the "
                 "folder as root"
             )
+    if Path(spec.labels).suffix.lower() in VECTORS and not isinstance(spec.meaning, Meaning):
+        raise UserError(
+            f"labels is {spec.labels}, a file of polygons, but classes list codes or colors; give "
+            "each polygons: all, none, or values of a column"
+        )
     names = [each.name for each in spec.classes]
     for name in spec.unscored:
         if name not in names:
@@ -250,7 +264,12 @@ def _as_class(index: int, stated: Any) -> Stated:
     name = fields.take("name", str)
     color = fields.take("color", str, "")
     value = fields.take("value", int, index)
-    how = next((each for each in ("colors", "polygons") if each in stated), "codes")
+    how = next((each for each in _LISTS if each in stated), None)
+    if how is None:
+        raise UserError(
+            f"class {index + 1}: {name!r} has no codes, colors or polygons; list what its labels "
+            "have, as in codes: [1], or polygons: all, or none"
+        )
     marks = _LISTS[how](name, fields.take(how, object if how == "polygons" else list))
     fields.finish()
     own = marks[0] if how == "colors" else PALETTE[index % len(PALETTE)]

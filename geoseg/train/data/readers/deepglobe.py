@@ -8,12 +8,14 @@ folder, or ``images/`` with ``masks/``, is read as well.
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
+from geoseg.loader import Scene
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.data.decode import Palette, Threshold
 from geoseg.train.data.readers.files import LabelFiles, by_stem, paired
@@ -35,13 +37,19 @@ LAND = (
 ROADS = (ClassInfo(0, "background", "#000000"), ClassInfo(1, "road", "#ffffff"))
 RGB_BANDS = ("red", "green", "blue")
 GSD = 0.5  # metres
-QUADRANT_GSD = 2448 / 2 * GSD / 512  # a quarter of an image, resized to 512 pixels
+GSD_OF = {2448: GSD, 512: 2448 / 2 * GSD / 512}
+"""By rows and columns of images of land cover: as published, and a quarter of one, resized."""
+
+log = logging.getLogger(__name__)
 
 
 def deepglobe_land(
     root: Path, *, unknown: Literal["class", "ignore"] = "class", train: float | None = None
 ) -> Dataset:
     """Read DeepGlobe land cover.
+
+    Images of 2448 x 2448 pixels, as published, are taken for 0.5 m, and such of 512 x 512 for
+    quarters of these that were resized, 1.195 m. The pixel size of others is not known.
 
     Parameters
     ----------
@@ -72,23 +80,42 @@ def deepglobe_land(
     regions = _regions(Path(root))
     ends = FOUR_FIFTHS if regions is None else SEVEN_TENTHS
     groups = names if regions is None else [_region(regions, name) for name in names]
+    scenes = _masks(unknown).scenes(pairs)
+    gsd = _gsd(scenes)
     return Dataset(
         name="deepglobe-land",
         description=(
-            "Land cover of rural Thailand, Indonesia and India in RGB images of about "
-            f"{GSD if regions is None else QUADRANT_GSD:.1f} m, after DeepGlobe 2018, whose terms "
-            "limit what its images may be used for."
+            f"Land cover of rural Thailand, Indonesia and India in RGB images{_about(gsd)}, after "
+            "DeepGlobe 2018, whose terms limit what its images may be used for."
         ),
         classes=LAND if unknown == "class" else LAND[1:],
         bands=RGB_BANDS,
-        gsd=GSD if regions is None else QUADRANT_GSD,
+        gsd=gsd,
         unscored=(0,) if unknown == "class" else (),
         **shared_out(
-            _masks(unknown).scenes(pairs),
+            scenes,
             in_parts(groups, _ends(train, names, ends)),
             () if regions is None else groups,
         ),
     )
+
+
+def _gsd(scenes: Sequence[Scene]) -> float | None:
+    """The pixel size of images, by their own size."""
+    sizes = {scene.shape for scene in scenes}
+    rows, columns = min(sizes)
+    if len(sizes) == 1 and rows == columns and rows in GSD_OF:
+        return GSD_OF[rows]
+    told = f"{rows} x {columns}" if len(sizes) == 1 else f"{len(sizes)} sizes, {rows} x {columns},"
+    log.warning(
+        "images of %s pixels: the pixel size is known of 2448 x 2448 (0.5 m) and 512 x 512 "
+        "(1.195 m), and left out; describe them in YAML to state gsd", told,
+    )  # fmt: skip
+    return None
+
+
+def _about(gsd: float | None) -> str:
+    return "" if gsd is None else f" of about {gsd:.1f} m"
 
 
 def _masks(unknown: str) -> LabelFiles:

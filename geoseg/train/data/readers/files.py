@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import fspath
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import xarray as xr
@@ -22,10 +23,11 @@ from geoseg.errors import UserError
 from geoseg.loader import Scene
 from geoseg.raster import Grid, grid_of, open_dataset, open_raster
 from geoseg.raster.files import grid_of_file, reading
+from geoseg.raster.grid import SLACK, pixel_size
 from geoseg.train.data.decode import Decode, Palette, told
 from geoseg.train.data.lazy import lazy_labels
 
-__all__ = ["LabelFiles", "by_stem", "paired", "read_window"]
+__all__ = ["LabelFiles", "by_stem", "common_gsd", "paired", "read_window"]
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +61,39 @@ def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
     folder : Path
     ending : str
         What names end in before the dot; files without it are left out.
+
+    Raises
+    ------
+    UserError
+        When two files have the same name.
     """
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {
-        path.stem.removesuffix(ending): path
-        for path in files
-        if path.suffix.lower() in IMAGES and path.stem.endswith(ending)
-    }
+    named: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.suffix.lower() in IMAGES and path.stem.endswith(ending):
+            other = named.setdefault(path.stem.removesuffix(ending), path)
+            if other != path:
+                raise UserError(
+                    f"{other} and {path.name} have the same name; keep one of them in that folder"
+                )
+    return named
 
 
 def paired(
-    images: Mapping[str, Path], labels: Mapping[str, Path], where: Path
+    images: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    where: Path,
+    remedy: str = "check the folder and the names",
 ) -> list[tuple[str, Path, Path]]:
     """Name, image and labels of what has both; the rest is told of.
+
+    Parameters
+    ----------
+    images, labels : mapping of str to Path
+        Files by name.
+    where : Path
+        The folder that they are in.
+    remedy : str
+        What to do when nothing has both.
 
     Raises
     ------
@@ -81,8 +103,8 @@ def paired(
     names = sorted(set(images) & set(labels))
     if not names:
         raise UserError(
-            f"{where} holds {len(images)} images and {len(labels)} label files, none of which "
-            "belong together; check the folder and the names"
+            f"{where} holds {_shown(images, where, 'images')} and "
+            f"{_shown(labels, where, 'label files')}, none of which belong together; {remedy}"
         )
     alone = sorted(set(images) ^ set(labels))
     if alone:
@@ -90,6 +112,34 @@ def paired(
             "%s: %d files have no partner and are left out, first %s", where, len(alone), alone[0]
         )
     return [(name, images[name], labels[name]) for name in names]
+
+
+def _shown(files: Mapping[str, Path], where: Path, kind: str) -> str:
+    """How many files of a kind there are, and the first of them."""
+    first = "".join(f" ({path.relative_to(where)})" for path in list(files.values())[:1])
+    return f"{len(files)} {kind}{first}"
+
+
+def common_gsd(scenes: Iterable[Scene]) -> float | None:
+    """The ground sample distance of scenes, in metres, as their rasters say it.
+
+    Parameters
+    ----------
+    scenes : iterable of Scene
+
+    Returns
+    -------
+    float or None
+        None where a raster does not say it, or in degrees, or where sizes differ by more than 1 %.
+    """
+    sides: list[float] = []
+    for scene in scenes:
+        grid = grid_of(scene.image)
+        size = pixel_size(grid) if grid.crs is not None and grid.crs.is_projected else None
+        if size is None:
+            return None
+        sides += size
+    return median(sides) if sides and max(sides) <= min(sides) * (1 + SLACK) else None
 
 
 @dataclass

@@ -10,11 +10,11 @@ import numpy as np
 
 from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
-from geoseg.loader import IGNORE, Scene
+from geoseg.loader import IGNORE
 from geoseg.raster import class_table, open_raster
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.data.decode import Codes, Palette
-from geoseg.train.data.readers.files import LabelFiles, by_stem, paired
+from geoseg.train.data.readers.files import LabelFiles, by_stem, common_gsd, paired
 from geoseg.train.data.readers.parts import SEVEN_TENTHS, in_parts, shared_out
 
 __all__ = ["folder"]
@@ -41,8 +41,9 @@ def folder(root: Path) -> Dataset:
     is learnt from, for tiles picked at random would have their neighbours on the other side.
 
     Classes are those of ``class_dict.csv`` (columns ``name,r,g,b``), whose colours the labels then
-    have; else those that the first label raster names; else every value of the labels is one.
-    What needs more to be said is described in YAML; see `geoseg.train.data.spec`.
+    have; else those that the first label raster names; else every value of the labels is one. The
+    pixel size is what the images say, where all agree within 1 % and none is in degrees. What needs
+    more to be said is described in YAML; see `geoseg.train.data.spec`.
 
     Parameters
     ----------
@@ -61,22 +62,26 @@ def folder(root: Path) -> Dataset:
     pairs, parts, regions = _table(root) or _halves(root)
     first = open_raster(pairs[0][1])
     classes, decode = _classes(root, [labels for _, _, labels in pairs])
+    scenes = LabelFiles(decode).scenes(pairs)
     named = [name or f"band {i + 1}" for i, name in enumerate(first.attrs.get("long_name", ()))]
     return Dataset(
         name=root.resolve().name,
         description="",
         classes=classes,
         bands=tuple(named),
-        **shared_out(_scenes(pairs, decode), parts, regions),
+        gsd=common_gsd(scenes),
+        **shared_out(scenes, parts, regions),
     )
 
 
-def _scenes(pairs: Sequence[Pair], decode: Codes | Palette) -> list[Scene]:
-    return LabelFiles(decode).scenes(pairs)
-
-
 def _halves(root: Path) -> Listed:
-    pairs = paired(by_stem(root / "images"), by_stem(root / "labels"), root)
+    pairs = paired(
+        by_stem(root / "images"),
+        by_stem(root / "labels"),
+        root,
+        "looked at were its folders images/ and labels/: name files alike there, or describe other "
+        "ones in a YAML file (images, labels, bands, classes)",
+    )
     return pairs, ["training"] * len(pairs), []
 
 
