@@ -535,7 +535,10 @@ def evaluate(
 @main.command()
 @click.argument("name", required=False)
 def recipes(name: str | None) -> None:
-    """List the recipes of `geoseg train`, or tell all about the one of a NAME."""
+    """List the recipes of `geoseg train`, or tell all about the one of a NAME.
+
+    The NAME data tells how labelled rasters of your own are described in a YAML file.
+    """
     from geoseg.recipes import describe, overview
 
     with running("none") as console:
@@ -544,7 +547,12 @@ def recipes(name: str | None) -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder or YAML.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder, or YAML: see geoseg recipes data.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Model file to write.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
@@ -565,7 +573,11 @@ def train(
     device: str,
     progress: str,
 ) -> None:
-    """Train a model from labelled rasters, by one of the RECIPEs that `geoseg recipes` lists."""
+    """Train a model from labelled rasters, by one of the RECIPEs that `geoseg recipes` lists.
+
+    `geoseg recipes RECIPE` tells its settings and the folder that it reads, `geoseg recipes data`
+    how to describe rasters of your own.
+    """
     from geoseg.recipes import train_files
     from geoseg.train.processes import leads
 

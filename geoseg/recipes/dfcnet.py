@@ -102,6 +102,7 @@ RECIPE = Recipe(
         save_every=500,
     ),
     read=_land,
+    laid_out=deepglobe_land,
     read_classmate=_roads,
     variants=(
         {
