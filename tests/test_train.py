@@ -435,3 +435,39 @@ def test_unknown_settings_are_refused_before_data_is_looked_for(tmp_path: Path) 
         train_files("u", tmp_path / "none.yaml", tmp_path / "model")
     with pytest.raises(UserError, match=r"none.yaml"):
         train_files("unet", tmp_path / "none.yaml", tmp_path / "model", ["root=/"])
+
+
+def test_the_example_of_the_readme_trains_from_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    code = readme.partition("<!-- example -->\n```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    small = "Settings(steps=2, crop=32, batch=2, options={'widths': [4, 8]})"
+    exec(code.replace("Settings(steps=60, crop=64)", small), {})  # noqa: S102  (our own page)
+    assert geoseg.load("rivers.safetensors").card.classes == as_classes(["land", "water"])
+    score = float(capsys.readouterr().out)
+    assert 0 <= score <= 1
+    assert (tmp_path / "rivers-report" / "index.html").is_file()
+
+
+def test_arrays_without_named_dimensions_are_refused_with_the_remedy() -> None:
+    pixels, labels = np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    named = xr.DataArray(pixels, dims=("band", "y", "x"))
+    with pytest.raises(
+        UserError, match=r"image is a ndarray; .*\(image, dims=\('band', 'y', 'x'\)"
+    ):
+        Scene(pixels, labels)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"labels is a ndarray; .*\(labels, dims=\('y', 'x'\)"):
+        Scene(named, labels)  # type: ignore[arg-type]
+    with pytest.raises(
+        UserError, match=r"arrays: a ndarray is no scene; give Scene\(image, labels"
+    ):
+        Dataset("arrays", "", as_classes(["a"]), ("red",) * 3, [pixels])  # type: ignore[list-item]
+
+
+def test_classes_of_a_data_set_may_be_names() -> None:
+    image = xr.DataArray(np.zeros((1, 8, 8), np.uint8), dims=("band", "y", "x"))
+    scene = Scene(image, xr.DataArray(np.zeros((8, 8), np.uint8), dims=("y", "x")))
+    named = Dataset("x", "", ["a", "b"], ("grey",), [scene])  # type: ignore[arg-type]
+    assert named.classes == as_classes(["a", "b"])
