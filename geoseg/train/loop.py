@@ -27,7 +27,7 @@ from geoseg.train.data.dataset import Dataset
 from geoseg.train.feed import Drawn
 from geoseg.train.prepare import Run, begin, optimiser_of, prepare, refuse_start, start_from
 from geoseg.train.processes import joined, refuse_several
-from geoseg.train.report.account import account_of
+from geoseg.train.report.account import account_of, counted
 from geoseg.train.report.logbook import Logbook, refuse_other_report
 from geoseg.train.report.published import Published
 from geoseg.train.settings import Settings
@@ -180,6 +180,9 @@ def _finish(
 ) -> Segmenter:
     """Score the model, write it and tell of it."""
     found = scoring.score_parts(model, data, device)
+    for part, each in found.items():
+        score, right = each.matrix.miou(), each.matrix.accuracy()
+        log.info("mIoU %.3f, overall accuracy %.3f on %s", score, right, counted(data, part))
     trained = scoring.with_scores(model, found)
     trained = scoring.with_image_scores(trained, data, settings)
     trained.save(path)
@@ -417,7 +420,7 @@ def _go_on(run: Run, state: State, saved: Path) -> None:
         )
     if changed:
         own, theirs = now["settings"], before["settings"]
-        told = (f"{k}={own[k]}, was {theirs[k] if k in theirs else 'none'}" for k in changed)
+        told = (f"{k}={own[k]}, was {theirs.get(k, 'none')}" for k in changed)
         log.warning("going on from step %d with %s", state.step, "; ".join(told))
 
 
