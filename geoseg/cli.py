@@ -470,7 +470,7 @@ def polygonize(
                 connectivity=joined,
             )
             done["classes"] = areas.to_dict("records")
-            console.result(_table_of(done["classes"]))
+            console.result(_table_of(done["classes"], areas.attrs["unit"]))
         console.event(done)
 
 
@@ -485,8 +485,8 @@ def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, A
             raise UserError(f"--{option} is about polygons; name the file to write, e.g. map.gpkg")
 
 
-def _table_of(areas: Sequence[Mapping[str, Any]]) -> str:
-    lines = [f"{'class':>6}  {'name':24} {'pixels':>15} {'m2':>20} {'share':>8}"]
+def _table_of(areas: Sequence[Mapping[str, Any]], unit: str) -> str:
+    lines = [f"{'class':>6}  {'name':24} {'pixels':>15} {unit:>20} {'share':>8}"]
     lines += [
         f"{each['class_id']:>6}  {each['class_name'][:24]:24} {each['pixels']:>15,} "
         f"{each['area_m2']:>20,.1f} {each['share']:>8.2%}"
