@@ -190,7 +190,6 @@ def _scores(run: Account) -> list[str]:
     return [
         page.paragraph(_measured(run)),
         page.class_scores(run.card.classes, matrix, f"Classes, {PARTS[run.decisive]} scenes."),
-        *([page.paragraph(ABSENT)] if (matrix.support() == 0).any() else []),
         page.figure("confusion.png", "Which classes the pixels of each class were given."),
     ]
 
@@ -198,10 +197,6 @@ def _scores(run: Account) -> list[str]:
 REMEDY = (
     "To hold some out, name a split in the YAML file of the data set (geoseg recipes data), or give "
     "scenes as held_out."
-)
-ABSENT = (
-    "Classes without support have no pixel in the truth: where the map has such a class, its IoU "
-    "is 0 and counts in the mean; one that the map has not either is left out."
 )
 
 
