@@ -279,7 +279,7 @@ def test_options_of_a_reader_are_set_by_name(
         ("share=true", r"share=true: give a number or null"),
         ("block=2.5", r"block=2.5: give a whole number"),
         ("years=2019", r"years=2019: give a list, each a whole number"),
-        ("years=[2019, x]", r"years=\[2019, 'x'\]: give a list, each a whole number"),
+        ("years=[2019, x]", r"years=\[2019, x\]: give a list, each a whole number"),
         ("block=null", r"block=null: give a whole number"),
         ("fill=[1]", r"fill=\[1\]: give a number"),
         ("root=elsewhere", r"root=elsewhere is for data sets that a YAML file describes"),
