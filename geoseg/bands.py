@@ -105,9 +105,8 @@ def _match(names: Sequence[str], card: Card) -> list[int]:
     if len(names) == len(card.bands) and not any(_says_something(name) for name in names):
         log.info("bands are taken in the image's order as %s", ", ".join(card.bands))
         return list(range(len(names)))
-    numbers = ",".join(str(i) for i in range(1, len(wanted) + 1))
     remedy = (
-        f"say which they are, e.g. --bands {numbers}"
+        _asked(known, wanted)
         if len(wanted) <= len(names)
         else "take an image that has them, or another model (geoseg model list)"
     )
@@ -115,6 +114,14 @@ def _match(names: Sequence[str], card: Card) -> list[int]:
         f"{card.name} takes {len(wanted)} bands ({', '.join(card.bands)}) but the image has "
         f"{len(names)} ({_listed(names)}); {remedy}"
     )
+
+
+def _asked(known: Sequence[str], wanted: Sequence[str]) -> str:
+    """How to say which bands are meant; numbers only of those whose names match."""
+    found = [str(known.index(name) + 1) if name in known else "?" for name in wanted]
+    if {*found} == {"?"}:
+        return "say which they are, --bands with numbers or names in that order"
+    return f"say which they are, --bands {','.join(found)} with a number or name for each ?"
 
 
 def _common_name(name: str) -> str:

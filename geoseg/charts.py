@@ -10,12 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from geoseg.classes import ClassInfo
 from geoseg.metrics import ConfusionMatrix
-from geoseg.rendering import MISSING, Rgb
+from geoseg.rendering import HATCH, MISSING, Rgb
 
 __all__ = ["draw_confusion", "draw_curves", "draw_differences", "draw_iou", "draw_panels"]
 
@@ -127,19 +128,31 @@ def _draw_loss(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
     rates.set_ylabel("learning rate", color="#666666")
     rates.tick_params(colors="#666666")
     rates.set_ylim(bottom=0)
-    axes.legend(handles=[line for lines in curves for line in lines], frameon=False)
+    _explain(axes, [line for lines in curves for line in lines])
     for each in (axes, rates):
         each.spines["top"].set_visible(False)
 
 
 def _draw_scores(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
+    lines: list[Line2D] = []
     for name, (label, color) in SCORES.items():
         steps, values = _curve(history, name)
-        axes.plot(steps, values, label=label, color=color, linewidth=1.8, **_marks(steps))
+        lines += axes.plot(steps, values, label=label, color=color, linewidth=1.8, **_marks(steps))
     axes.set(title="Scores on validation windows", xlabel="step", ylim=(0, 1))
     axes.grid(axis="y", color="#eeeeee")
-    axes.legend(frameon=False)
+    _explain(axes, lines)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _explain(axes: Axes, lines: Sequence[Line2D]) -> None:
+    """A legend below the axes, where it hides no line of either scale."""
+    axes.legend(
+        handles=lines,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=len(lines),
+        frameon=False,
+    )
 
 
 def _curve(history: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
@@ -170,7 +183,9 @@ def draw_panels(
     path : Path
     """
     handles = [Patch(facecolor=c.color, edgecolor="#555555", label=c.name) for c in classes]
-    handles.append(Patch(facecolor=MISSING, edgecolor="#555555", label="no class or no data"))
+    handles.append(
+        Patch(facecolor=MISSING, edgecolor=HATCH, hatch="/////", label="no class or no data")
+    )
     width = PANEL * len(titles)
     # A letter takes about 0.075 inches, what stands before the name and between names 0.6.
     beside = int(width / (0.6 + 0.075 * max(len(str(each.get_label())) for each in handles)))

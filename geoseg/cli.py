@@ -470,7 +470,7 @@ def polygonize(
                 connectivity=joined,
             )
             done["classes"] = areas.to_dict("records")
-            console.result(_table_of(done["classes"]))
+            console.result(_table_of(done["classes"], areas.attrs["unit"]))
         console.event(done)
 
 
@@ -485,8 +485,8 @@ def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, A
             raise UserError(f"--{option} is about polygons; name the file to write, e.g. map.gpkg")
 
 
-def _table_of(areas: Sequence[Mapping[str, Any]]) -> str:
-    lines = [f"{'class':>6}  {'name':24} {'pixels':>15} {'m2':>20} {'share':>8}"]
+def _table_of(areas: Sequence[Mapping[str, Any]], unit: str) -> str:
+    lines = [f"{'class':>6}  {'name':24} {'pixels':>15} {unit:>20} {'share':>8}"]
     lines += [
         f"{each['class_id']:>6}  {each['class_name'][:24]:24} {each['pixels']:>15,} "
         f"{each['area_m2']:>20,.1f} {each['share']:>8.2%}"
@@ -535,7 +535,10 @@ def evaluate(
 @main.command()
 @click.argument("name", required=False)
 def recipes(name: str | None) -> None:
-    """List the recipes of `geoseg train`, or tell all about the one of a NAME."""
+    """List the recipes of `geoseg train`, or tell all about the one of a NAME.
+
+    The NAME data tells how labelled rasters of your own are described in a YAML file.
+    """
     from geoseg.recipes import describe, overview
 
     with running("none") as console:
@@ -544,7 +547,12 @@ def recipes(name: str | None) -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder or YAML.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder, or YAML: see geoseg recipes data.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Model file to write.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
@@ -565,7 +573,11 @@ def train(
     device: str,
     progress: str,
 ) -> None:
-    """Train a model from labelled rasters, by one of the RECIPEs that `geoseg recipes` lists."""
+    """Train a model from labelled rasters, by one of the RECIPEs that `geoseg recipes` lists.
+
+    `geoseg recipes RECIPE` tells its settings and the folder that it reads, `geoseg recipes data`
+    how to describe rasters of your own.
+    """
     from geoseg.recipes import train_files
     from geoseg.train.processes import leads
 

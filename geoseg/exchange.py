@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath, replace
 from pathlib import Path
 
@@ -18,6 +21,9 @@ from geoseg.errors import UserError
 from geoseg.segmenter import METADATA_KEY, Segmenter
 
 __all__ = ["export_model", "import_weights", "refuse_existing_model"]
+
+EXPORTER = "torch.onnx._internal.exporter._registration"
+"""The logger that tells of each operator of torchvision that it skips where that is missing."""
 
 
 def export_model(segmenter: Segmenter, path: str | PathLike[str]) -> None:
@@ -93,7 +99,7 @@ def _write_onnx(segmenter: Segmenter, path: Path) -> None:
             f"export to ONNX needs a package that is missing ({error.name}); "
             "pip install 'geoseg[onnx]'"
         ) from error
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet(EXPORTER):
         warnings.simplefilter("ignore", FutureWarning)  # torch's exporter about torch itself
         program = torch.onnx.export(
             segmenter.net,
@@ -110,6 +116,18 @@ def _write_onnx(segmenter: Segmenter, path: Path) -> None:
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, card_to_json(segmenter.card)
     onnx.save(model, path)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Let a logger tell errors only."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def import_weights(weights: str | PathLike[str], card: str | PathLike[str]) -> Segmenter:

@@ -23,7 +23,7 @@ from torch import Tensor
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
 from geoseg.pixels import find_valid, rounded
-from geoseg.raster.arrays import require_image
+from geoseg.raster.arrays import require_image, require_named
 from geoseg.raster.gaps import Gaps
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
@@ -147,6 +147,8 @@ class Scene:
             raise UserError(
                 f"pixels of type {self.image.dtype} cannot be classified; give integers or floats"
             )
+        if self.labels is not None:
+            require_named(self.labels, "labels", "'y', 'x'")
         if self.labels is not None and self.labels.shape != self.image.shape[1:]:
             raise UserError(
                 f"labels of {self.labels.shape} pixels do not fit an image of "

@@ -54,6 +54,11 @@ div.pair { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start;
 div.pair > * { flex: 0 1 auto; max-width: 100%; }
 """
 
+ABSENT = (
+    "Classes without support have no pixel in the truth: where the map has such a class, its IoU "
+    "is 0 and counts in the mean; one that the map has not either is left out."
+)
+
 
 def page(title: str, parts: Iterable[str]) -> str:
     """A whole page.
@@ -150,14 +155,15 @@ def table(
 
 
 def class_scores(classes: Sequence[ClassInfo], matrix: ConfusionMatrix, caption: str = "") -> str:
-    """A table of the scores of each class, beside its colour."""
+    """A table of the scores of each class, and how those without pixels count."""
     columns = matrix.by_class()
     rows = [
         [each.name, *(number(column[place]) for column in columns.values())]
         for place, each in enumerate(classes)
     ]
     colors = [each.color for each in classes]
-    return table(["class", *columns], rows, caption=caption, colors=colors)
+    made = table(["class", *columns], rows, caption=caption, colors=colors)
+    return made if matrix.support().all() else f"{made}\n{paragraph(ABSENT)}"
 
 
 def number(value: float | None) -> str:

@@ -8,12 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MISSING", "Rgb", "false_color", "limits", "natural_color", "paint", "shade", "variety"]
+__all__ = [
+    "HATCH",
+    "MISSING",
+    "Rgb",
+    "false_color",
+    "hatched",
+    "limits",
+    "natural_color",
+    "paint",
+    "shade",
+    "variety",
+]
 
 GAMMA = 0.8
 """Below 1: lightens woods and water, which are darker than most of a scene."""
 MISSING = "#f2f2f2"
 """The colour of pixels without data."""
+HATCH = "#7f7f7f"
+"""The colour of lines across pixels without a class, where a class may be as light as those."""
 _MISSING_RGB = tuple(bytes.fromhex(MISSING[1:]))
 
 INFRARED = (("nir", "red", "green"), ("b8", "b4", "b3"), ("b08", "b04", "b03"))
@@ -96,6 +109,22 @@ def paint(labels: NDArray[Any], colors: Mapping[int, tuple[int, int, int]]) -> R
     for value, color in colors.items():
         table[value] = color
     return np.asarray(table[labels])
+
+
+def hatched(picture: Rgb, missing: NDArray[np.bool_]) -> Rgb:
+    """A picture with diagonal lines across missing pixels, some 32 of them a side.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (..., rows, columns, 3)
+    missing : ndarray of bool, shape (..., rows, columns)
+    """
+    rows, columns = np.indices(missing.shape[-2:])
+    every = max(max(missing.shape[-2:]) // 32, 4)
+    lines = (rows + columns) % every < every // 4
+    marked = picture.copy()
+    marked[missing & lines] = tuple(bytes.fromhex(HATCH[1:]))
+    return marked
 
 
 def variety(labels: NDArray[Any], nodata: float | None) -> float:

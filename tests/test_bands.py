@@ -99,6 +99,21 @@ def test_bands_that_do_not_fit_are_refused_with_both_lists(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "remedy"),
+    [
+        (None, r"say which they are, --bands with numbers or names in that order$"),
+        (("p", "q", "s", "t"), r"--bands with numbers or names in that order$"),
+        (("nir", "B4", "x", "blue"), r"--bands 2,\?,4 with a number or name for each \?$"),
+    ],
+)
+def test_numbers_of_bands_are_proposed_only_where_names_match(
+    names: tuple[str, ...] | None, remedy: str
+) -> None:
+    with pytest.raises(UserError, match=remedy):
+        choose_bands(image_of(names, 4), card_of("red", "green", "blue"))
+
+
 @given(st.lists(st.integers(1, 5), min_size=3, max_size=3))
 def test_numbers_count_from_one_and_may_repeat(numbers: list[int]) -> None:
     places = [n - 1 for n in numbers]

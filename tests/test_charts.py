@@ -7,9 +7,10 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from geoseg.charts import draw_confusion
+from geoseg.charts import draw_confusion, draw_curves
 from geoseg.classes import as_classes
 from geoseg.metrics import ConfusionMatrix
 
@@ -60,3 +61,30 @@ def test_a_class_without_truth_has_an_empty_row(tmp_path: Path) -> None:
     picture = drawn(tmp_path / "confusion.png", [[4, 0, 0], [0, 0, 0]])
     empty, full = places(picture, 0.0), places(picture, 1.0)
     assert len(empty) > 2 * len(full) > 1000
+
+
+def test_legends_of_curves_lie_beside_the_axes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(self: Figure, path: Path) -> None:
+        drawn.append(self)
+        save(self, path)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    history = [
+        {"step": step, "loss": 1 / step, "lr": 1e-3, "miou": 0.5, "overall_accuracy": 0.6}
+        for step in range(1, 9)
+    ]
+    draw_curves(history, tmp_path / "curves.png")
+    legends = [axes for axes in drawn[0].axes if axes.get_legend()]
+    assert len(legends) == 2
+    for axes in legends:
+        legend = axes.get_legend()
+        assert legend is not None
+        box = legend.get_window_extent()
+        assert box.y1 < axes.get_window_extent().y0
+        assert box.y0 >= 0
+        assert not box.overlaps(axes.xaxis.label.get_window_extent())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from toys import segmenter_of
 from geoseg import nets
 from geoseg.card import card_from_json, card_to_json
 from geoseg.errors import UserError
-from geoseg.exchange import export_model, import_weights
+from geoseg.exchange import EXPORTER, export_model, import_weights
 from geoseg.segmenter import Segmenter
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
@@ -42,6 +44,31 @@ def test_onnxruntime_gives_the_same_scores_and_finds_the_card(
     card = session.get_modelmeta().custom_metadata_map["geoseg"]
     assert card_from_json(card) == model.card
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_an_export_to_onnx_tells_nothing_of_operators_that_it_does_not_need(
+    model: Segmenter, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger(EXPORTER)
+    seen: list[int] = []
+
+    def watched(*args: object, **options: object) -> Any:
+        logger.warning("torchvision is not installed. Skipping")
+        logger.error("a fault")
+        seen.append(logger.level)
+        return export(*args, **options)
+
+    export = torch.onnx.export
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", watched)
+        patch.setattr(logger, "propagate", True)
+        logger.addHandler(caplog.handler)
+        export_model(model, tmp_path / "model.onnx")
+        logger.removeHandler(caplog.handler)
+    assert seen == [logging.ERROR]
+    assert {each.levelname for each in caplog.records if each.name == EXPORTER} == {"ERROR"}
+    assert logger.level != logging.ERROR
+    assert (tmp_path / "model.onnx").is_file()
 
 
 def test_torch_export_gives_the_same_scores_and_finds_the_card(

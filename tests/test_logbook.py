@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,13 +25,16 @@ from geoseg.classes import as_classes
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene
+from geoseg.metrics import ConfusionMatrix
 from geoseg.reach import Reach, measure_reach
+from geoseg.recipes import RECIPES
 from geoseg.train import Augmentation, Dataset, Published, Settings, fit, loop, scoring
 from geoseg.train.checkpoint import checkpoint_of
 from geoseg.train.feed import Feed
 from geoseg.train.losses import cross_entropy
 from geoseg.train.processes import Group
 from geoseg.train.report import logbook
+from geoseg.train.report.account import account_of, page_of
 from geoseg.train.report.events import Events
 from geoseg.train.report.pictures import draw_batch, draw_samples, told_bands
 from geoseg.train.stated_loss import LOSSES
@@ -166,8 +170,8 @@ def test_a_report_holds_curves_scores_samples_and_a_page_that_shows_them(
     assert ["network: widths", "[4, 8]", ""] in page.rows
 
 
-def test_the_paper_stands_beside_the_scores_of_the_card_and_both_say_on_which_pixels(
-    finished: tuple[Segmenter, Path],
+def test_the_paper_stands_beside_the_scores_of_the_maps_and_both_say_on_which_pixels(
+    data: Dataset, finished: tuple[Segmenter, Path]
 ) -> None:
     model, folder = finished
     page = Page(folder / "index.html")
@@ -175,10 +179,87 @@ def test_the_paper_stands_beside_the_scores_of_the_card_and_both_say_on_which_pi
     assert ["ours, 2018", "0.500", "–"] in page.rows
     assert "mIoU on <their> pixels." in page.text
     assert ["this run", "held-out", "validation"] in page.rows
-    ours = [model.card.metrics[part] for part in ("held_out", "validation")]
-    assert ["mIoU", *(f"{each['miou']:.3f}" for each in ours)] in page.rows
-    assert ["IoU town", *(f"{each['iou']['town']:.3f}" for each in ours)] in page.rows
+    ours = [scoring.score_maps(model, part, "cpu") for part in (data.held_out, data.validation)]
+    assert ["mIoU", *(f"{each.miou():.3f}" for each in ours)] in page.rows
+    assert ["IoU town", *(f"{each.iou()[2]:.3f}" for each in ours)] in page.rows
     assert "1,280 labelled pixels of 1 held-out scene, scored once, at the end" in page.text
+
+
+def page_with(
+    data: Dataset, model: Segmenter, tmp_path: Path, published: Published, counts: list[list[int]]
+) -> Page:
+    """The page of a run whose held-out maps gave these counts."""
+    matrix = ConfusionMatrix(3)
+    matrix.counts[:] = counts
+    card = replace(model.card, metrics={"held_out": scoring.scores(matrix, CLASSES)})
+    run = account_of(SETTINGS, data, model, published)
+    file = tmp_path / "index.html"
+    file.write_text(
+        page_of(replace(run, card=card, matrices={"held_out": matrix})), encoding="utf-8"
+    )
+    return Page(file)
+
+
+def test_a_score_is_the_same_number_all_over_the_page(
+    data: Dataset, finished: tuple[Segmenter, Path], tmp_path: Path
+) -> None:
+    # The card keeps 0.66847 as 0.6685, which rounded once more is 0.669 or 0.668.
+    counts = [[66847, 33153, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    page = page_with(data, finished[0], tmp_path, PUBLISHED, counts)
+    assert ["land", "0.668", "0.801", "1.000", "0.668", "100,000"] in page.rows
+    assert ["IoU land", "0.668"] in page.rows
+    assert "0.669" not in page.text
+    assert ["mIoU", "0.334"] in page.rows  # 0.33424, the mean of land and of water
+
+
+def test_the_page_says_how_classes_without_pixels_count(
+    data: Dataset, finished: tuple[Segmenter, Path], tmp_path: Path
+) -> None:
+    absent = page_with(
+        data, finished[0], tmp_path, PUBLISHED, [[8, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    )
+    assert ["water", "0.000", "0.000", "0.000", "–", "0"] in absent.rows
+    assert ["mIoU", "0.400"] in absent.rows  # land 0.8, water 0, town not at all
+    assert "Classes without support have no pixel in the truth" in absent.text
+    there = page_with(
+        data, finished[0], tmp_path, PUBLISHED, [[8, 2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+    )
+    assert "without support" not in there.text
+
+
+def test_what_was_printed_in_per_cent_is_shown_as_fractions_like_ours(
+    data: Dataset, finished: tuple[Segmenter, Path], tmp_path: Path
+) -> None:
+    printed = replace(PUBLISHED, rows={"theirs": (43.57, None)}, per_cent=True)
+    counts = [[8, 2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+    page = page_with(data, finished[0], tmp_path, printed, counts)
+    assert ["theirs", "0.4357", "–"] in page.rows
+    assert "Printed in per cent, shown as fractions of 1." in page.text
+
+
+def test_recipes_say_where_their_paper_printed_per_cent() -> None:
+    for recipe in RECIPES.values():
+        if recipe.published:
+            scores = [
+                number
+                for row in recipe.published.rows.values()
+                for name, number in zip(recipe.published.columns, row, strict=True)
+                if number is not None and name != "seconds"
+            ]
+            assert (max(scores) > 1) == recipe.published.per_cent
+
+
+def test_scores_are_told_at_the_end(
+    data: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        model = fit(replace(SETTINGS, steps=1), data, tmp_path / "model")
+    for part, told in ((data.held_out, "held-out"), (data.validation, "validation")):
+        matrix = scoring.score_maps(model, part, "cpu")
+        assert (
+            f"mIoU {matrix.miou():.3f}, overall accuracy {matrix.accuracy():.3f} on 1 {told} scene"
+            in caplog.messages
+        )
 
 
 def test_scores_of_classes_are_those_of_the_held_out_map(
@@ -198,6 +279,7 @@ def test_without_scenes_to_score_the_report_says_so(data: Dataset, tmp_path: Pat
     fit(SETTINGS, bare, tmp_path / "model", report=tmp_path / "report")
     page = Page(tmp_path / "report" / "index.html")
     assert "no validation or held-out scenes to score" in page.text
+    assert "name a split in the YAML file" in page.text
     assert "published" not in page.text
     assert "8 of 8 steps, finished" in page.text
     assert set(page.addresses) == {"curves.png", "first_batch.png", "history.csv", "run.json"}
@@ -359,6 +441,18 @@ def test_windows_are_drawn_in_false_colour_beside_their_labels(tmp_path: Path) -
     assert red > 0.1
     assert share_of(picture, CLASSES[2].rgb) == pytest.approx(red, rel=0.1)
     assert share_of(picture, CLASSES[1].rgb) < 0.01  # in the legend alone
+
+
+def test_pixels_without_a_class_are_hatched_beside_a_white_class(tmp_path: Path) -> None:
+    white = (replace(CLASSES[0], color="#ffffff"), *CLASSES[1:])
+    values, labels = torch.ones((1, 3, 64, 64)), torch.zeros((1, 64, 64), dtype=torch.int64)
+    shares = []
+    for label in (0, IGNORE):
+        labels[:] = label
+        draw_batch(values, labels, ("red", "green", "blue"), white, tmp_path / "batch.png")
+        shares.append(share_of(imread(tmp_path / "batch.png"), (0x7F, 0x7F, 0x7F)))
+    assert shares[0] < 0.01  # the legend alone
+    assert shares[1] > 0.05
 
 
 def test_of_two_tasks_the_first_batch_shows_the_one_that_the_model_is_for(

@@ -36,6 +36,7 @@ from geoseg.recipes.unet_lovasz import RECIPE
 from geoseg.train import Augmentation, Dataset, Settings, changed
 from geoseg.train.data.readers import deepglobe_land
 from geoseg.train.data.readers.coarse import coarser
+from geoseg.train.data.spec import read_spec
 from geoseg.train.schedules import SCHEDULES
 from geoseg.train.scoring import scores
 from geoseg.train.settings import names
@@ -278,7 +279,7 @@ def test_options_of_a_reader_are_set_by_name(
         ("share=true", r"share=true: give a number or null"),
         ("block=2.5", r"block=2.5: give a whole number"),
         ("years=2019", r"years=2019: give a list, each a whole number"),
-        ("years=[2019, x]", r"years=\[2019, 'x'\]: give a list, each a whole number"),
+        ("years=[2019, x]", r"years=\[2019, x\]: give a list, each a whole number"),
         ("block=null", r"block=null: give a whole number"),
         ("fill=[1]", r"fill=\[1\]: give a number"),
         ("root=elsewhere", r"root=elsewhere is for data sets that a YAML file describes"),
@@ -310,16 +311,73 @@ def test_options_of_a_reader_are_refused_where_a_file_describes_the_data(
 
 def test_what_can_be_set_of_a_reader_is_told_with_its_recipe(seen: list[Any]) -> None:
     words = recipes.describe("made")
-    assert words.startswith("Words about it.\n\nOf the folder, to be changed by --set as well:")
+    assert words.startswith("Words about it.\n\nSettings, as published")
+    assert "\n\nOf the folder, to be changed by --set as well:\n\n" in words
     assert [each.strip() for each in words.splitlines()[-6:]] == [
         "kind=wide: wide or narrow",
         "white=false: true or false",
         "share=null: a number or null",
         "block=3: a whole number",
         "fill=0.0: a number",
-        "years=(): a list, each a whole number",
+        "years=[]: a list, each a whole number",
     ]
     assert "--set" not in recipes.describe("unet").splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_setting_is_told_with_its_value_and_what_it_means(name: str) -> None:
+    words, chosen = recipes.describe(name), RECIPES[name].chosen()
+    told = words.partition("Settings, as published")[2].partition("The folder of --data")[0]
+    for key in names(chosen, {}):
+        line = rf"^    {key}=(.*)(\n {{38}}\S.*)?"
+        found = re.search(line, told, re.MULTILINE)
+        assert found, key
+        meaning = found[2] or found[1][38 - 5 - len(key) :]
+        assert meaning.strip(), key
+    assert f"    crop={chosen.crop} " in told
+    assert max(map(len, told.splitlines())) < 200
+
+
+def test_values_of_a_quick_run_stand_beside_those_of_the_paper() -> None:
+    words = recipes.describe("unet")
+    assert re.search(r"^    steps=4000 \(quick: 60\) +Steps in all\.$", words, re.MULTILINE)
+    assert re.search(r"^    lr=0\.002 +The highest learning rate\.$", words, re.MULTILINE)
+    assert "(quick: [8, 16, 32])" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("unet", "a folder of ``images/`` and ``labels/``"),
+        ("unet-lovasz", "``train/<id>_sat.jpg`` with ``<id>_mask.png``"),
+        ("dfcnet", "``train/<id>_sat.jpg`` with ``<id>_mask.png``"),
+        ("deep-fusion", "folder that holds the seasons"),
+        ("fcn-buildings", "``train|valid|test/{sat,map}/<id>.tiff|.tif``"),
+        ("cam-landsat", "``image.tif`` and ``cdl.tif``"),
+    ],
+)
+def test_the_folder_that_a_recipe_reads_is_told_with_it(name: str, said: str) -> None:
+    words = recipes.describe(name).partition("The folder of --data")[2]
+    assert said in words
+    assert "----" not in words
+
+
+def test_the_description_of_data_sets_is_told_and_can_be_read(tmp_path: Path) -> None:
+    words = recipes.describe("data")
+    example = words.partition("For example::\n\n")[2].partition("\n\nCodes that")[0]
+    file = tmp_path / "dataset.yaml"
+    file.write_text(example, encoding="utf-8")
+    assert read_spec(file).name == "sentinel2-landcover"
+    assert "geoseg recipes data" in recipes.overview()
+
+
+def test_an_unknown_setting_is_answered_with_those_of_the_recipe_as_well(
+    tmp_path: Path, seen: list[Any]
+) -> None:
+    message = "no setting 'stepss'; .*steps, .*variant, preset, root, classmate$"
+    with pytest.raises(UserError, match=message):
+        train_files("made", tmp_path, tmp_path / "model", ["stepss=9"])
+    assert not seen
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

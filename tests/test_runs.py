@@ -22,7 +22,9 @@ import pytest
 import rasterio
 import rasterio.shutil
 import torch
+import xarray as xr
 from pointwise import pointwise, random_pixels, write
+from rasterio.errors import NotGeoreferencedWarning
 from toys import segmenter_of
 
 import geoseg
@@ -547,12 +549,33 @@ def test_polygonize_takes_its_options_and_tells_areas(tmp_path: Path) -> None:
         ["2", "class", "2", "100"],
         ["3", "class", "3", "1"],
     ]
+    assert table.stdout.splitlines()[0].split() == ["class", "name", "pixels", "m2", "share"]
     dropped = call("polygonize", map_path, "--summary", "--classes", 1)
     assert dropped.returncode == 2
     assert "--classes is about polygons; name the file to write" in dropped.stderr
     neither = call("polygonize", map_path)
     assert neither.returncode == 2
     assert "name the file to write, e.g. map.gpkg" in neither.stderr
+
+
+def test_areas_of_a_map_without_coordinates_are_headed_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "bare.tif"
+    shape = {"width": 8, "height": 4, "count": 1, "dtype": "uint8"}
+    with (
+        pytest.warns(NotGeoreferencedWarning),
+        rasterio.open(path, "w", driver="GTiff", **shape) as bare,
+    ):
+        bare.write(np.ones((1, 4, 8), np.uint8))
+    table = call("polygonize", path, "--summary")
+    assert table.returncode == 0, table.stderr
+    head, row = table.stdout.splitlines()
+    assert head.split() == ["class", "name", "pixels", "pixels", "share"]
+    assert row.split() == ["1", "class", "1", "32", "32.0", "100.00%"]
+    values = xr.DataArray(np.ones((4, 8), np.uint8), dims=("y", "x"))
+    assert geoseg.area_by_class(values).attrs["unit"] == "pixels"
+    placed = values.assign_coords(y=[7.0, 5.0, 3.0, 1.0], x=np.arange(8) * 2.0)
+    assert geoseg.area_by_class(placed).attrs["unit"] == "units2"
+    assert geoseg.area_by_class(placed.rio.write_crs(32633)).attrs["unit"] == "m2"
 
 
 def test_json_lines_are_all_there_is_on_standard_output(

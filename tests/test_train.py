@@ -251,7 +251,9 @@ def test_a_checkpoint_in_the_way_is_never_lost(data: Dataset, tmp_path: Path) ->
 def test_a_model_in_the_way_is_never_lost(data: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_text("kept")
-    with pytest.raises(UserError, match=r"model exists; name another model file or delete it"):
+    with pytest.raises(UserError, match=r"model exists; name another model file or delete it$"):
+        fit(QUICK, data, path)
+    with pytest.raises(UserError, match=r"delete it; to train on from it, .* --set start=.*model$"):
         fit(QUICK, data, path, resume=True)
     assert path.read_text() == "kept"
 
@@ -268,8 +270,37 @@ def test_going_on_with_another_setting_is_told(
     with pytest.raises(KeyboardInterrupt):
         fit(QUICK, data, path, on_progress=StopAfter(5))
     with caplog.at_level(logging.WARNING):
-        fit(replace(QUICK, lr=1e-3), data, path, resume=True)
-    assert "going on from step 3 with another lr" in caplog.messages
+        fit(replace(QUICK, lr=1e-3, steps=7), data, path, resume=True)
+    told = "going on from step 3 with steps=7, was 8; lr=0.001, was 0.01"
+    assert told in caplog.messages
+
+
+def test_going_on_without_a_checkpoint_says_that_it_starts_from_scratch(
+    data: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "model"
+    with caplog.at_level(logging.INFO):
+        fit(replace(QUICK, steps=1), data, path, resume=True)
+    assert f"there is no {path}.checkpoint to go on from: the run starts from scratch" in (
+        caplog.messages
+    )
+
+
+def test_what_cannot_be_started_from_is_refused_before_anything_is_made(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, path = tmp_path / "report", tmp_path / "model.safetensors"
+    other = tmp_path / "other.safetensors"
+    save_file({"strange.weight": torch.zeros(3)}, other)
+    with pytest.raises(UserError, match=r"none of its weights fit"):
+        fit(replace(QUICK, start=str(other)), data, path, report=report)
+    monkeypatch.setattr(loop, "prepare", lambda *_: pytest.fail("the data were looked at"))
+    with pytest.raises(UserError, match=r"nix.safetensors"):
+        fit(replace(QUICK, start="nix.safetensors"), data, path, report=report)
+    other.write_text("damaged")
+    with pytest.raises(UserError, match=r"is no .safetensors file or is damaged"):
+        fit(replace(QUICK, start=str(other)), data, path, report=report)
+    assert [each.name for each in tmp_path.iterdir()] == [other.name]
 
 
 def test_a_run_does_not_go_on_with_other_pixels(data: Dataset, tmp_path: Path) -> None:
@@ -435,3 +466,39 @@ def test_unknown_settings_are_refused_before_data_is_looked_for(tmp_path: Path) 
         train_files("u", tmp_path / "none.yaml", tmp_path / "model")
     with pytest.raises(UserError, match=r"none.yaml"):
         train_files("unet", tmp_path / "none.yaml", tmp_path / "model", ["root=/"])
+
+
+def test_the_example_of_the_readme_trains_from_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    code = readme.partition("<!-- example -->\n```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    small = "Settings(steps=2, crop=32, batch=2, options={'widths': [4, 8]})"
+    exec(code.replace("Settings(steps=60, crop=64)", small), {})  # noqa: S102  (our own page)
+    assert geoseg.load("rivers.safetensors").card.classes == as_classes(["land", "water"])
+    score = float(capsys.readouterr().out)
+    assert 0 <= score <= 1
+    assert (tmp_path / "rivers-report" / "index.html").is_file()
+
+
+def test_arrays_without_named_dimensions_are_refused_with_the_remedy() -> None:
+    pixels, labels = np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    named = xr.DataArray(pixels, dims=("band", "y", "x"))
+    with pytest.raises(
+        UserError, match=r"image is a ndarray; .*\(image, dims=\('band', 'y', 'x'\)"
+    ):
+        Scene(pixels, labels)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"labels is a ndarray; .*\(labels, dims=\('y', 'x'\)"):
+        Scene(named, labels)  # type: ignore[arg-type]
+    with pytest.raises(
+        UserError, match=r"arrays: a ndarray is no scene; give Scene\(image, labels"
+    ):
+        Dataset("arrays", "", as_classes(["a"]), ("red",) * 3, [pixels])  # type: ignore[list-item]
+
+
+def test_classes_of_a_data_set_may_be_names() -> None:
+    image = xr.DataArray(np.zeros((1, 8, 8), np.uint8), dims=("band", "y", "x"))
+    scene = Scene(image, xr.DataArray(np.zeros((8, 8), np.uint8), dims=("y", "x")))
+    named = Dataset("x", "", ["a", "b"], ("grey",), [scene])  # type: ignore[arg-type]
+    assert named.classes == as_classes(["a", "b"])

@@ -16,7 +16,16 @@ from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
 from geoseg.raster import Grid
 
-__all__ = ["Sizes", "measure", "pixel_sizes", "tell_units", "unit_of", "utm_of", "zone"]
+__all__ = [
+    "Sizes",
+    "area_unit",
+    "measure",
+    "pixel_sizes",
+    "tell_units",
+    "unit_of",
+    "utm_of",
+    "zone",
+]
 
 STRETCHED = 0.01
 """Share by which areas on a plane may differ from those on the ground without a word: UTM stays
@@ -96,6 +105,13 @@ def tell_units(grid: Grid) -> None:
             times,
             utm_of(*corners[0]),
         )
+
+
+def area_unit(grid: Grid) -> str:
+    """What areas on a grid are in: m2, or without a coordinate system what a pixel is known by."""
+    if grid.crs is not None:
+        return "m2"
+    return "pixels" if grid.transform is None else "units2"
 
 
 def utm_of(longitude: float, latitude: float) -> str:

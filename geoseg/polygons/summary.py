@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from geoseg.polygons.making import Making
-from geoseg.polygons.measure import pixel_sizes, tell_units
+from geoseg.polygons.measure import area_unit, pixel_sizes, tell_units
 from geoseg.polygons.source import ClassMap, map_of_array, open_map
 from geoseg.polygons.trace import find_runs
 
@@ -55,7 +55,8 @@ def area_by_class(
     DataFrame
         A row for each class that the map names or has, with the columns ``class_id``,
         ``class_name``, ``pixels``, ``area_m2`` (as `geoseg.polygonize` measures it) and ``share``,
-        the part of the area with data.
+        the part of the area with data. Its ``attrs["unit"]`` is that of areas: "m2", and without a
+        coordinate system "pixels", or "units2" of the map's own coordinates.
 
     Raises
     ------
@@ -67,10 +68,13 @@ def area_by_class(
     making = Making(connectivity=connectivity, min_area=min_area)
     if isinstance(labels, str | PathLike):
         with open_map(labels, band) as source:
-            found = class_areas(making.sieved(source))
+            found, unit = class_areas(making.sieved(source)), area_unit(source.grid)
     else:
-        found = class_areas(making.sieved(map_of_array(labels)))
-    return pd.DataFrame(found, columns=list(ClassArea._fields))
+        source = map_of_array(labels)
+        found, unit = class_areas(making.sieved(source)), area_unit(source.grid)
+    frame = pd.DataFrame(found, columns=list(ClassArea._fields))
+    frame.attrs["unit"] = unit
+    return frame
 
 
 def class_areas(source: ClassMap) -> list[ClassArea]:

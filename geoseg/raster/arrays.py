@@ -10,7 +10,7 @@ from affine import Affine
 from geoseg.errors import UserError
 from geoseg.raster.grid import Grid
 
-__all__ = ["grid_of", "require_image"]
+__all__ = ["grid_of", "require_image", "require_named"]
 
 
 def grid_of(image: xr.DataArray) -> Grid:
@@ -70,6 +70,20 @@ def _axis(image: xr.DataArray, name: str, known: float | None) -> tuple[float, f
     return centres[0] - spacing / 2, spacing
 
 
+def require_named(array: xr.DataArray, name: str, dims: str) -> None:
+    """Refuse what is no DataArray, such as an array of numpy, whose dimensions have no names.
+
+    Raises
+    ------
+    UserError
+    """
+    if not isinstance(array, xr.DataArray):
+        raise UserError(
+            f"{name} is a {type(array).__name__}; give a DataArray with named dimensions, "
+            f"xarray.DataArray({name}, dims=({dims}))"
+        )
+
+
 def require_image(image: xr.DataArray) -> None:
     """Refuse an array whose dimensions are not those of an image.
 
@@ -77,6 +91,7 @@ def require_image(image: xr.DataArray) -> None:
     ------
     UserError
     """
+    require_named(image, "image", "'band', 'y', 'x'")
     if image.ndim == 3 and image.dims[1:] == ("y", "x"):
         return
     says = f"an image has the dimensions (band, y, x), this one {image.dims}; "

@@ -6,10 +6,12 @@ it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from geoseg.errors import UserError
@@ -23,8 +25,10 @@ from geoseg.recipes import (
 )
 from geoseg.recipes.reading import Read, checked, options_of, told
 from geoseg.recipes.recipe import Published, Recipe
+from geoseg.recipes.telling import layout_of, told_settings
 from geoseg.segmenter import Segmenter
 from geoseg.train import Dataset, Progress, Settings, changed, fit, read_dataset
+from geoseg.train.data import spec
 from geoseg.train.data.labels import FILE_NAME
 from geoseg.train.settings import as_pair, names
 
@@ -36,6 +40,9 @@ MODULES = {
 }
 
 RECIPES: dict[str, Recipe] = {name: module.RECIPE for name, module in MODULES.items()}
+
+DATA = "data"
+"""Instead of a recipe's name: how data sets are described."""
 
 OWN = ("variant", "preset", "root", "classmate")
 """Settings that are not of the loop: what the recipe shall be, and where the data are."""
@@ -55,17 +62,31 @@ def find_recipe(name: str) -> Recipe:
 
 
 def describe(name: str) -> str:
-    """What a recipe is, where it is from, what was chosen, and how its folder is read.
+    """What a recipe is, where it is from, what can be set of it, and how its folder is read.
+
+    ``data`` names how any data set is described in YAML.
 
     Raises
     ------
     UserError
         When there is none of that name.
     """
-    read = find_recipe(name).reader()
-    options = told(read) if read else ""
-    heading = "\n\nOf the folder, to be changed by --set as well:\n\n" if options else ""
-    return (MODULES[name].__doc__ or "").strip() + heading + options
+    if name == DATA:
+        return inspect.cleandoc(spec.__doc__ or "")
+    recipe = find_recipe(name)
+    read = recipe.reader()
+    parts = [
+        (MODULES[name].__doc__ or "").strip(),
+        "Settings, as published unless a variant or preset is named, to be changed by --set:",
+        told_settings(recipe),
+    ]
+    if read:
+        layout = layout_of(recipe.laid_out or read)
+        parts += ["The folder of --data; a YAML file instead is told by geoseg recipes data:"]
+        parts += [indent(layout, "    ")] if layout else []
+        options = told(read)
+        parts += ["Of the folder, to be changed by --set as well:", options] if options else []
+    return "\n\n".join(parts)
 
 
 def overview() -> str:
@@ -80,7 +101,8 @@ def overview() -> str:
         "",
         "Of the words between bars the first is meant where none is named. Name others as in",
         "    geoseg train RECIPE --data DATA --out MODEL --set variant=A+B --set preset=quick",
-        "geoseg recipes NAME tells all about one.",
+        "geoseg recipes NAME tells all about one, its settings and its folder; geoseg recipes data",
+        "how to describe labelled rasters of your own in a YAML file, for any recipe.",
     ]
     return "\n".join(lines)
 
@@ -154,9 +176,8 @@ def _taken(values: dict[str, Any], settings: Settings, read: Read | None) -> dic
     known, options = names(settings, values), list(options_of(read)) if read else []
     unknown = sorted(values.keys() - {*known, *options})
     if unknown:
-        raise UserError(
-            f"there is no setting {unknown[0]!r}; choose from {', '.join([*known, *options])}"
-        )
+        there = ", ".join([*known, *options, *OWN])
+        raise UserError(f"there is no setting {unknown[0]!r}; choose from {there}")
     return {name: values.pop(name) for name in list(values) if name not in known}
 
 

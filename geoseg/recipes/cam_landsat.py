@@ -73,6 +73,7 @@ RECIPE = Recipe(
         save_every=500,
     ),
     read=read,
+    laid_out=landsat_cdl,
     reading={"points": {"points": 50}},
     variants=(
         {

@@ -134,7 +134,7 @@ RECIPE = Recipe(
         "recommended": {"nan_fill": -25.0},
     },
     published=Published(
-        source="per cent on the 18,106 images of the 26 test scenes. OA is the mean Jaccard index "
+        source="on the 18,106 images of the 26 test scenes. OA is the mean Jaccard index "
         "of an image's classes, AA the share of right decisions, the others those about one class. "
         "Late fusion paired the radar scores of images with the optical scores of whole batches: "
         "its row tells nothing about late fusion",
@@ -163,5 +163,6 @@ RECIPE = Recipe(
             ),
             "late": (49, 87.59, 84.94, 94.79, 75.89, 62.59, 97.14, 72.68, 92.18, 100, 99.84, 95.88),
         },
+        per_cent=True,
     ),
 )

@@ -102,6 +102,7 @@ RECIPE = Recipe(
         save_every=500,
     ),
     read=_land,
+    laid_out=deepglobe_land,
     read_classmate=_roads,
     variants=(
         {
@@ -130,7 +131,7 @@ RECIPE = Recipe(
         "dfcnet": {**LITTLE, "dec_layers": [2, 2, 2, 2], "width": 16},
     },
     published=Published(
-        source="mIoU of the six classes in percent on the challenge's validation and test images, "
+        source="mIoU of the six classes on the challenge's validation and test images, "
         "whose masks are not published",
         columns=("validation", "test"),
         rows={
@@ -139,5 +140,6 @@ RECIPE = Recipe(
             "dfcnet": (52.24, 54.13),
             "dfcnet, several scales and models": (None, 55.59),
         },
+        per_cent=True,
     ),
 )

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from geoseg.errors import UserError
 from geoseg.train import Dataset
 
-__all__ = ["Read", "checked", "options_of", "told"]
+__all__ = ["Read", "as_yaml", "checked", "options_of", "told"]
 
 Read = Callable[..., Dataset]
 
@@ -39,7 +39,7 @@ def options_of(read: Read) -> dict[str, tuple[Any, Any]]:
 def told(read: Read) -> str:
     """What can be set of a reader, a line each; empty where there is nothing."""
     return "\n".join(
-        f"    {name}={_yaml(default)}: {_words(kind)}"
+        f"    {name}={as_yaml(default)}: {_words(kind)}"
         for name, (kind, default) in options_of(read).items()
     )
 
@@ -57,7 +57,7 @@ def checked(read: Read, values: Mapping[str, Any]) -> dict[str, Any]:
         kind, _ = options[name]
         found[name] = _as(kind, value)
         if found[name] is NOTHING:
-            raise UserError(f"{name}={_yaml(value)}: give {_words(kind)}")
+            raise UserError(f"{name}={as_yaml(value)}: give {_words(kind)}")
     return found
 
 
@@ -93,12 +93,16 @@ def _words(kind: Any) -> str:
     if get_origin(kind) in LISTS:
         return f"a list, each {_words(get_args(kind)[0])}"
     if get_origin(kind) is Literal:
-        return " or ".join(map(_yaml, get_args(kind)))
+        return " or ".join(map(as_yaml, get_args(kind)))
     return WORDS.get(kind, str(kind))
 
 
-def _yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A plain value as it is written after ``--set``."""
     if value is None:
         return "null"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {as_yaml(each)}' for key, each in value.items())}}}"
     return str(value).lower() if isinstance(value, bool) else str(value)

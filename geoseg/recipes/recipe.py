@@ -30,6 +30,8 @@ class Recipe:
         Of its first variant, as published.
     read : callable, optional
         Reads a folder in the published layout; None where a data set must be described.
+    laid_out : callable, optional
+        The reader whose docstring tells the layout, where `read` is made of it.
     read_classmate : callable, optional
         The same for the second task of a network with two; None where it is laid out as the first.
     variants : sequence of mapping
@@ -50,6 +52,7 @@ class Recipe:
     about: str
     settings: Settings
     read: Callable[..., Dataset] | None = None
+    laid_out: Callable[..., Dataset] | None = None
     read_classmate: Callable[[Path], Dataset] | None = None
     variants: Sequence[Mapping[str, Variant]] = ()
     presets: Mapping[str, Changes] = field(default_factory=lambda: {"paper": {}})

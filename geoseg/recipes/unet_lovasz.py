@@ -123,6 +123,7 @@ RECIPE = Recipe(
         validate_every=10 * STEPS,
     ),
     read=_shrunk,
+    laid_out=deepglobe_land,
     variants=(
         {
             "m46": {},

@@ -1,15 +1,22 @@
 """Train a network on labelled rasters, with the window loader that prediction uses.
 
-From files, as ``geoseg train`` does, it is `geoseg.recipes.train_files`. From scenes in memory::
+From files, as ``geoseg train`` does, it is `geoseg.recipes.train_files`. From arrays in memory::
 
+    from geoseg.loader import Scene
+    from geoseg.train import Dataset, Settings, fit
+
+    scene = Scene(
+        xr.DataArray(pixels, dims=("band", "y", "x")),
+        xr.DataArray(labels, dims=("y", "x")),   # indices 0..K-1 of uint8, 255 is ignored
+    )
     data = Dataset(
         name="rivers",
         description="Where it works, where it does not.",
-        classes=as_classes(["land", "water"]),
+        classes=("land", "water"),
         bands=("red", "green", "blue"),
-        training=[Scene(image, labels), ...],     # labels: indices 0..K-1, 255 is ignored
-        held_out=[Scene(image, labels), ...],     # scored at the end, for the card
-        gsd=10.0,
+        training=[scene],                        # as many as there are
+        held_out=[other],                        # scored at the end, for the card
+        gsd=10.0,                                # metres; optional
     )
     model = fit(Settings(steps=2000), data, "model.safetensors")
 """

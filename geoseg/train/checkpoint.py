@@ -92,7 +92,8 @@ def refuse_to_replace(out: Path, resume: bool) -> None:
     """
     saved = checkpoint_of(out)
     if out.exists():
-        raise UserError(f"{out} exists; name another model file or delete it")
+        onward = f"; to train on from it, name another one and --set start={out}" if resume else ""
+        raise UserError(f"{out} exists; name another model file or delete it{onward}")
     if saved.exists() and not resume:
         raise UserError(
             f"{saved} is there from a run that did not finish; give --resume to go on from it, or "

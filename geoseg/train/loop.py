@@ -25,9 +25,9 @@ from geoseg.train import averaging, checkpoint, scoring
 from geoseg.train.checkpoint import Best, State
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.feed import Drawn
-from geoseg.train.prepare import Run, begin, optimiser_of, prepare, start_from
+from geoseg.train.prepare import Run, begin, optimiser_of, prepare, refuse_start, start_from
 from geoseg.train.processes import joined, refuse_several
-from geoseg.train.report.account import account_of
+from geoseg.train.report.account import account_of, counted
 from geoseg.train.report.logbook import Logbook, refuse_other_report
 from geoseg.train.report.published import Published
 from geoseg.train.settings import Settings
@@ -116,6 +116,9 @@ def fit(
                 "classmate out"
             )
         return _fit_machine(settings, data, path, folder, device, on_progress or _nobody, published)
+    resumed = saved.exists()
+    if settings.start and not resumed:
+        refuse_start(settings.start)
     with (
         joined(find_devices(device)[0]) as group,
         _own_randomness(settings.seed, group.device),
@@ -123,16 +126,19 @@ def fit(
         sets = [each.in_memory(group.size) for each in (data, classmate) if each is not None]
         run = prepare(settings, sets, group)
         state = begin(run)
-        resumed = saved.exists()
         if resumed:
             _go_on(run, state, saved)
+        elif settings.start:
+            start_from(state.net, settings.start)
+        if resume and not resumed:
+            log.info("there is no %s to go on from: the run starts from scratch", saved)
         if folder is not None and group.leads:
             logbook = Logbook(folder, path, account_of(settings, data, run.model, published))
             logbook.begin(state.step, state.history)
             logbook.show_batch(*_first_batch(run))
             run = replace(run, logbook=logbook)
-        if not resumed:
-            _begin_anew(run, state)
+        if settings.rehearse and group.leads and not resumed:
+            _rehearse(run, state)
         group.refuse_other(state.step)
         _train(run, state, saved, on_progress if on_progress and group.leads else _nobody)
         if state.average is not None:
@@ -174,6 +180,9 @@ def _finish(
 ) -> Segmenter:
     """Score the model, write it and tell of it."""
     found = scoring.score_parts(model, data, device)
+    for part, each in found.items():
+        score, right = each.matrix.miou(), each.matrix.accuracy()
+        log.info("mIoU %.3f, overall accuracy %.3f on %s", score, right, counted(data, part))
     trained = scoring.with_scores(model, found)
     trained = scoring.with_image_scores(trained, data, settings)
     trained.save(path)
@@ -345,13 +354,6 @@ def _take_best(state: State) -> None:
     log.info("the weights of step %d are kept, the best one", state.best.step)
 
 
-def _begin_anew(run: Run, state: State) -> None:
-    if run.settings.start:
-        start_from(state.net, run.settings.start)
-    if run.settings.rehearse and run.group.leads:
-        _rehearse(run, state)
-
-
 def _rehearse(run: Run, state: State) -> None:
     """Learn the first batch by heart with a copy: what does not even do that will never learn."""
     net, drawn = copy.deepcopy(state.net), run.feed.draw(0)
@@ -417,7 +419,9 @@ def _go_on(run: Run, state: State, saved: Path) -> None:
             "no other one can go on with; set it, or delete the checkpoint to start over"
         )
     if changed:
-        log.warning("going on from step %d with another %s", state.step, ", ".join(changed))
+        own, theirs = now["settings"], before["settings"]
+        told = (f"{k}={own[k]}, was {theirs.get(k, 'none')}" for k in changed)
+        log.warning("going on from step %d with %s", state.step, "; ".join(told))
 
 
 def _with_history(run: Run, state: State) -> Segmenter:

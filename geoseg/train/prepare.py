@@ -33,6 +33,7 @@ __all__ = [
     "normalisation",
     "optimiser_of",
     "prepare",
+    "refuse_start",
     "start_from",
 ]
 
@@ -150,6 +151,19 @@ def optimiser_of(
         optimiser = kind(net.parameters(), rate, weight_decay=shrink)
     device = next(net.parameters()).device
     return optimiser, torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+
+
+def refuse_start(path: str) -> None:
+    """Refuse a file that no network can start with, before anything is made.
+
+    Raises
+    ------
+    UserError
+        When there is no such file, or it is damaged.
+    """
+    if _plain_weights(path) is None:
+        with torch.random.fork_rng([]):  # to build a network draws its weights
+            load(path)
 
 
 def start_from(net: nn.Module, path: str) -> None:

@@ -370,8 +370,10 @@ def _grid(scenes: Sequence[Scene], size: int) -> Iterator[tuple[Scene, Box]]:
             yield scene, box
 
 
-def scores(matrix: ConfusionMatrix, classes: Sequence[ClassInfo]) -> dict[str, Any]:
-    """Scores as plain numbers of four decimals, as a card keeps them.
+def scores(
+    matrix: ConfusionMatrix, classes: Sequence[ClassInfo], digits: int = 4
+) -> dict[str, Any]:
+    """Scores as plain numbers, by default of four decimals, as a card keeps them.
 
     Returns
     -------
@@ -380,19 +382,23 @@ def scores(matrix: ConfusionMatrix, classes: Sequence[ClassInfo]) -> dict[str, A
         ``majority_accuracy`` (that of a map of the commonest class alone) and ``iou`` by class
         name; None for a class that neither occurs nor was found.
     """
-    iou = zip((each.name for each in classes), map(_rounded, matrix.iou()), strict=True)
+    iou = {
+        each.name: _rounded(score, digits)
+        for each, score in zip(classes, matrix.iou(), strict=True)
+    }
+    commonest = float(ratio(matrix.support().max(), matrix.support().sum()))
     return {
         "pixels": int(matrix.counts.sum()),
-        "miou": _rounded(matrix.miou()),
-        "overall_accuracy": _rounded(matrix.accuracy()),
-        "average_accuracy": _rounded(matrix.average_accuracy()),
-        "majority_accuracy": _rounded(float(ratio(matrix.support().max(), matrix.support().sum()))),
-        "iou": dict(iou),
+        "miou": _rounded(matrix.miou(), digits),
+        "overall_accuracy": _rounded(matrix.accuracy(), digits),
+        "average_accuracy": _rounded(matrix.average_accuracy(), digits),
+        "majority_accuracy": _rounded(commonest, digits),
+        "iou": iou,
     }
 
 
-def _rounded(value: float) -> float | None:
-    return None if isnan(value) else round(float(value), 4)
+def _rounded(value: float, digits: int = 4) -> float | None:
+    return None if isnan(value) else round(float(value), digits)
 
 
 def markdown_table(columns: dict[str, dict[str, Any]]) -> str:

@@ -40,8 +40,12 @@ class Settings:
         `geoseg.train.prepare.start_from`; empty for none.
     loss : str or mapping
         See `geoseg.train.stated_loss`.
-    crop, batch, steps : int
-        Rows and columns of a window, windows a step, steps in all.
+    crop : int
+        Rows and columns of a window.
+    batch : int
+        Windows a step.
+    steps : int
+        Steps in all.
     accumulate : int
         Parts that a batch is learnt in one after the other, for networks whose batch does not fit
         into memory. Gradients are the mean of those of the parts, which is that of the batch where
@@ -52,16 +56,23 @@ class Settings:
         no score counts.
     min_pixels : int
         Pixels of a class that a scene needs to be shown for its sake, in "equibatch".
-    lr, optimiser, momentum, weight_decay, clip
-        The highest learning rate; "adamw", "adam" or "sgd"; the momentum of "sgd"; how weights
-        shrink (in "adam" and "sgd" as a part of the gradient); the norm above which a gradient is
-        scaled down, 0 for never.
+    lr : float
+        The highest learning rate.
+    optimiser : {"adamw", "adam", "sgd"}
+        What makes steps of gradients: adamw, adam or sgd.
+    momentum : float
+        Of "sgd": the share of the step before that is added to a step.
+    weight_decay : float
+        How weights shrink, in "adam" and "sgd" as a part of the gradient.
+    clip : float
+        The norm above which a gradient is scaled down; 0 for never.
     schedule, schedule_options
         How the learning rate goes, see `geoseg.train.schedules`.
     class_power : float
         A pixel of a class with a share s of the labels weighs ``s ** -class_power`` in the
         cross-entropy.
     augment : Augmentation
+        Which changes of windows are drawn at random.
     classmate_scale : tuple of float
         The scale of `augment` for windows of the second data set, where another one fits it; empty
         for the same.
@@ -83,8 +94,10 @@ class Settings:
         Steps in which a copy of the network learns the first batch by heart before the run begins;
         0 for none. Where the loss is not halved by then, counted from the lowest that there is, a
         warning says so: who cannot learn one batch will not learn many.
-    validate_every, save_every : int
-        Steps between scores on the validation scenes, and between checkpoints.
+    validate_every : int
+        Steps between scores on the validation scenes.
+    save_every : int
+        Steps between checkpoints.
     keep : {"last", "best"}
         Weights of the last step; or of the step whose score on the validation scenes was the best,
         the first of equals: the micro-F1 of images where the loss is one of images, else mIoU. The

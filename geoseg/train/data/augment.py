@@ -53,17 +53,19 @@ class Augmentation:
     Parameters
     ----------
     symmetries : str
-        Key of `SYMMETRIES`.
-    gain, offset : float
-        See `jitter`.
+        none, flips, or all: flips and quarter turns, see `SYMMETRIES`.
+    gain : float
+        Bands are multiplied by 1 ± this at most, see `jitter`.
+    offset : float
+        Bands are moved by ± this many standard deviations at most, see `jitter`.
     hue, saturation, value : float
-        Limits of the shifts, drawn uniformly for each window, see `shift_hsv`.
+        Limit of the shift, drawn uniformly for each window, see `shift_hsv`.
     gamma : tuple of float
         Lowest and highest exponent, drawn uniformly for each window, see `change_gamma`.
     colour_chance : float
         Probability with which a window is shifted, and, drawn apart, has another gamma.
     drop_band : float
-        Probability of a band of a window, see `drop_bands`.
+        Probability with which a band of a window is set to its mean, see `drop_bands`.
     scale : tuple of float
         Lowest and highest scale, drawn uniformly for each batch, see `window_size`.
 

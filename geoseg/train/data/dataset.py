@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.classes import ClassInfo
+from geoseg.classes import ClassInfo, as_classes
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene, is_missing
 from geoseg.windows import Box, Windows
@@ -39,7 +39,8 @@ class Dataset:
     name, description : str
         Name of the model to be, and a paragraph on where it works and where it does not.
     classes : tuple of ClassInfo
-        In the order of the label indices 0..K-1.
+        In the order of the label indices 0..K-1; names become classes, see
+        `geoseg.classes.as_classes`.
     bands : tuple of str
         Names of the images' bands, in order.
     training : sequence of Scene
@@ -76,9 +77,14 @@ class Dataset:
     regions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", as_classes(self.classes))
         if not self.training:
             raise UserError(f"{self.name}: no scene to train on; check the split of the data set")
         for scene in (*self.training, *self.validation, *self.held_out):
+            if not isinstance(scene, Scene):
+                raise UserError(
+                    f"{self.name}: a {type(scene).__name__} is no scene; give Scene(image, labels)"
+                )
             if scene.labels is None:
                 raise UserError(f"{self.name}: a scene has no labels; give Scene(image, labels)")
             if len(scene.image) != len(self.bands):

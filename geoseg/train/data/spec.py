@@ -13,6 +13,7 @@ For example::
     classes:
       - {name: forest, color: "#1b5e34", codes: [70]}        # codes of the label rasters
       - {name: field, value: 50, codes: [50, 51]}            # value in the map; counted from 0
+      - {name: clouds, codes: [90]}
     unscored: [clouds]             # classes that are learnt, but that no score counts; optional
     split:                         # by place; optional
       by: x                        # x or y of pixel centres, in map units, or name

@@ -14,9 +14,12 @@ from geoseg.segmenter import Segmenter
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.report.pictures import told_bands
 from geoseg.train.report.published import Published
+from geoseg.train.scoring import scores
 from geoseg.train.settings import Settings
 
-__all__ = ["Account", "account_of", "page_of"]
+__all__ = ["Account", "account_of", "counted", "page_of"]
+
+UNROUNDED = 15  # digits: what is rounded twice may end in another one
 
 PARTS = {"held_out": "held-out", "validation": "validation"}
 """Scored scenes in words; those first that a run knows least about."""
@@ -143,9 +146,9 @@ def _headline(run: Account) -> list[tuple[str, str]]:
     """The numbers that matter most at this point."""
     if run.matrices and run.decisive:
         matrix, part = run.matrices[run.decisive], PARTS[run.decisive]
-        scores = run.card.metrics[run.decisive]
-        of_images = scores.get("of_images", {})
-        area = [(f"{METRICS['auc']}, {part}", page.number(scores["auc"]))] if "auc" in scores else []
+        found = run.card.metrics[run.decisive]
+        of_images = found.get("of_images", {})
+        area = [(f"{METRICS['auc']}, {part}", page.number(found["auc"]))] if "auc" in found else []
         return [
             *(
                 (f"{word}, {part}", page.number(of_images[key]))
@@ -182,7 +185,7 @@ def _scores(run: Account) -> list[str]:
     if run.matrices is None:
         return []
     if not run.decisive:
-        return [page.paragraph("There are no validation or held-out scenes to score.")]
+        return [page.paragraph(f"There are no validation or held-out scenes to score. {REMEDY}")]
     matrix = run.matrices[run.decisive]
     return [
         page.paragraph(_measured(run)),
@@ -191,18 +194,25 @@ def _scores(run: Account) -> list[str]:
     ]
 
 
+REMEDY = (
+    "To hold some out, name a split in the YAML file of the data set (geoseg recipes data), or give "
+    "scenes as held_out."
+)
+
+
 def _measured(run: Account) -> str:
     """On which pixels our own scores were measured."""
-    counted = [
-        f"{matrix.support().sum():,} labelled pixels of {_counted(run.data, part)}, {_KNOWN[part]}"
+    pixels = [
+        f"{matrix.support().sum():,} labelled pixels of {counted(run.data, part)}, {_KNOWN[part]}"
         for part, matrix in sorted((run.matrices or {}).items())
     ]
     left_out = [run.card.classes[label].name for label in run.data.unscored]
     without = f" Pixels of {', '.join(left_out)} do not count." if left_out else ""
-    return f"Measured on {'; '.join(counted)}. Maps as a user gets them.{without}"
+    return f"Measured on {'; '.join(pixels)}. Maps as a user gets them.{without}"
 
 
-def _counted(data: Dataset, part: str) -> str:
+def counted(data: Dataset, part: str) -> str:
+    """How many scenes a part has, in words."""
     count = _scenes(data)[part]
     return f"{count:,} {PARTS[part]} scene{'s' if count > 1 else ''}"
 
@@ -216,30 +226,44 @@ _KNOWN = {
 def _comparison(run: Account) -> list[str]:
     if run.published is None:
         return []
-    rows = [[name, *map(page.number, cells)] for name, cells in run.published.rows.items()]
-    theirs = page.table(
-        ["published", *run.published.columns], rows, caption=f"{run.published.source}."
-    )
+    theirs = _theirs(run.published)
     if not run.card.metrics:
         return [theirs]
     return [page.side_by_side([theirs, _ours(run)])]
 
 
+def _theirs(published: Published) -> str:
+    """What a paper printed, as fractions where it printed per cent."""
+    told = _fraction if published.per_cent else page.number
+    unit = " Printed in per cent, shown as fractions of 1." if published.per_cent else ""
+    rows = [[name, *map(told, cells)] for name, cells in published.rows.items()]
+    return page.table(["published", *published.columns], rows, caption=f"{published.source}.{unit}")
+
+
+def _fraction(per_cent: float | None) -> str:
+    """With the decimals of a number of per cent that has two."""
+    return page.number(None) if per_cent is None else f"{per_cent / 100:.4f}"
+
+
 def _ours(run: Account) -> str:
-    """The scores in the card, whatever they are."""
+    """The scores in the card, whatever they are, before they were rounded for it."""
     parts = [part for part in (*PARTS, *run.card.metrics) if part in run.card.metrics]
     parts = list(dict.fromkeys(parts))
-    columns = [_flat(run.card.metrics[part]) for part in parts]
+    exact = {
+        part: scores(matrix, run.card.classes, UNROUNDED)
+        for part, matrix in (run.matrices or {}).items()
+    }
+    columns = [_flat(run.card.metrics[part] | exact.get(part, {})) for part in parts]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(page.number(column.get(name)) for column in columns)] for name in names]
     head = ["this run", *(PARTS.get(part, part) for part in parts)]
     return page.table(head, rows, caption=_measured(run))
 
 
-def _flat(scores: Mapping[str, Any]) -> dict[str, float | None]:
+def _flat(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """Scores by name, those of classes one by one, counts last."""
     found: dict[str, float | None] = {}
-    for key, value in sorted(scores.items(), key=lambda item: isinstance(item[1], int)):
+    for key, value in sorted(metrics.items(), key=lambda item: isinstance(item[1], int)):
         name = METRICS.get(key, key.replace("_", " "))
         if isinstance(value, Mapping):
             found |= {f"{name} {inner}": each for inner, each in _flat(value).items()}
@@ -339,10 +363,10 @@ def _worded(value: Any) -> str:
 
 def _files(run: Account) -> list[tuple[str, str]]:
     history = [("history.csv", "loss, learning rate and validation scores by step")]
-    scores = [("scores.csv", "scores of each class")] if run.decisive else []
+    by_class = [("scores.csv", "scores of each class")] if run.decisive else []
     return [
         *(history if run.stepwise else []),
-        *scores,
+        *by_class,
         ("run.json", "settings, data, network and scores"),
     ]
 

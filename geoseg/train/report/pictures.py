@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from geoseg.charts import draw_panels
 from geoseg.classes import ClassInfo
 from geoseg.loader import IGNORE, Scene, is_missing
 from geoseg.prediction import predict
-from geoseg.rendering import Rgb, false_color, limits, paint, shade, variety
+from geoseg.rendering import Rgb, false_color, hatched, limits, paint, shade, variety
 from geoseg.segmenter import Segmenter
 from geoseg.windows import Box, Windows
 
@@ -88,7 +89,7 @@ def draw_samples(
         found = predict(image, model, gsd="native", device=device)[box].values
         colors = {each.value: each.rgb for each in card.classes}
         truth = _painted(scene.read_labels(box), card.classes)
-        rows.append([_image(scene, box, card.bands), truth, paint(found, colors)])
+        rows.append([_image(scene, box, card.bands), truth, _hatched(found, colors)])
     draw_panels(rows, ["image", "truth", "map"], card.classes, path)
 
 
@@ -100,7 +101,12 @@ def _image(scene: Scene, box: Box, bands: Sequence[str]) -> Rgb:
 
 
 def _painted(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> Rgb:
-    return paint(labels, {place: each.rgb for place, each in enumerate(classes)})
+    return _hatched(labels, {place: each.rgb for place, each in enumerate(classes)})
+
+
+def _hatched(labels: NDArray[Any], colors: Mapping[int, tuple[int, int, int]]) -> Rgb:
+    """Labels in their colours; hatched where there is none, for classes may be white."""
+    return hatched(paint(labels, colors), ~np.isin(labels, list(colors)))
 
 
 def _most_varied(scenes: Sequence[Scene], side: int) -> list[tuple[Scene, Box]]:

@@ -19,8 +19,11 @@ class Published:
     columns : tuple of str
     rows : mapping of str to tuple
         One number, or None, a column.
+    per_cent : bool
+        Whether the numbers are printed in per cent; ours are fractions.
     """
 
     source: str
     columns: tuple[str, ...]
     rows: Mapping[str, tuple[float | None, ...]]
+    per_cent: bool = False
