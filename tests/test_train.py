@@ -436,7 +436,7 @@ def test_validation_scores_go_to_the_log(
 ) -> None:
     with caplog.at_level(logging.INFO):
         fit(replace(QUICK, validate_every=4), data, tmp_path / "model")
-    told = [message for message in caplog.messages if "validation" in message]
+    told = [message for message in caplog.messages if "validation mIoU" in message]
     assert [message.split(":")[0] for message in told] == ["step 4", "step 8"]
 
 

@@ -41,7 +41,9 @@ WARM = 2  # steps that do not count
 BOTH = {"cross_entropy": 0.5, "lovasz": 0.5}  # no class is unscored here
 SETTINGS = {
     "defaults, crop 288": Settings(crop=288, batch=8),
-    "unet-lovasz": changed(RECIPES["unet-lovasz"].settings, {"loss": BOTH}),
+    "unet-lovasz": changed(
+        RECIPES["unet-lovasz"].settings, {"loss": BOTH, "cycles": 1, "rehearse": 0}
+    ),
 }
 SOURCES = {"read as asked for": 0, "in memory": dataset.IN_MEMORY}
 
