@@ -86,8 +86,8 @@ def check_values(image: xr.DataArray, card: Card) -> None:
     sample = _sample(image)
     if sample.shape[1] == 0:
         return
-    _refuse_positive_decibels(sample, card)
-    highest = np.nanpercentile(sample, 99, axis=1)
+    lowest, highest = np.nanpercentile(sample, (1, 99), axis=1)
+    _refuse_positive_decibels(lowest, highest, card)
     usual = np.array([high for _, high in card.value_range])
     if not (highest > 0).any() or not (usual > 0).all():
         return  # nothing but darkness, or signed units: no ratio to judge by
@@ -104,12 +104,13 @@ def check_values(image: xr.DataArray, card: Card) -> None:
         log.warning("%s: the map may be poor", says)
 
 
-def _refuse_positive_decibels(sample: NDArray[np.float32], card: Card) -> None:
+def _refuse_positive_decibels(
+    lowest: NDArray[np.float32], highest: NDArray[np.float32], card: Card
+) -> None:
     """Refuse bands that are positive where the model has only seen negative values.
 
     Backscatter in decibels is: what is positive there is linear, or a band of another sensor.
     """
-    lowest, highest = np.nanpercentile(sample, (1, 99), axis=1)
     for name, low, high, (least, most) in zip(
         card.bands, lowest, highest, card.value_range or (), strict=True
     ):

@@ -594,11 +594,9 @@ def train(
             report=folder,
         )
         if leads():
-            outputs, page = {"model": str(out)}, folder / "index.html"
-            if page.is_file():  # what is fitted at once has no curves to show
-                outputs["report"] = str(folder)
+            outputs = {"model": str(out), "report": str(folder)}
             console.event({"event": "done", "outputs": outputs})
-            console.message(f"wrote {out}" + (f" and {page}" if page.is_file() else ""))
+            console.message(f"wrote {out} and {folder / 'index.html'}")
 
 
 @main.group()

@@ -21,7 +21,7 @@ from geoseg.errors import UserError
 from geoseg.nets.densenet import ClassmateNet, DFCNet, FCDenseNet
 from geoseg.nets.fold import fold_batch_norms
 from geoseg.segmenter import Segmenter, load
-from geoseg.train.prepare import start_from
+from geoseg.train.prepare import start_from, weights_of
 
 SMALL: dict[str, Any] = {"enc_layers": (1, 2, 1, 1), "growth": 2}
 OPTIONS: dict[type[nn.Module], dict[str, Any]] = {
@@ -601,12 +601,12 @@ def test_weights_of_another_network_are_refused(
 def test_training_starts_from_a_file_of_torchvision_weights(net: nn.Module, tmp_path: Path) -> None:
     state = torchvision_state()
     save_file(state, tmp_path / "densenet121.safetensors")
-    start_from(net, str(tmp_path / "densenet121.safetensors"))
+    start_from(net, weights_of(str(tmp_path / "densenet121.safetensors")), "file")
     stored = state["features.denseblock2.denselayer2.conv1.weight"]
     assert torch.equal(net.trunk.encoder[1].layers[1][2].weight, stored)
     deeper = small(type(net), enc_layers=(2, 2, 1, 1))
     with pytest.raises(UserError, match=r"lack features\.denseblock1\.denselayer2"):
-        start_from(deeper, str(tmp_path / "densenet121.safetensors"))
+        start_from(deeper, weights_of(str(tmp_path / "densenet121.safetensors")), "file")
 
 
 def test_computing_layers_again_changes_nothing(net: nn.Module) -> None:

@@ -139,16 +139,21 @@ def test_the_best_weights_are_kept_whenever_the_run_was_stopped(tmp_path: Path) 
         assert tensor.equal(weights[best][name]), name
 
 
+def lose(saved: Path, fact: str) -> None:
+    """Take a fact out of the header of a checkpoint."""
+    length = int.from_bytes(saved.read_bytes()[:8], "little")
+    metadata = json.loads(saved.read_bytes()[8 : 8 + length])["__metadata__"]
+    header = json.loads(metadata["geoseg-training"])
+    del header[fact]
+    save_file(load_file(saved), saved, {"geoseg-training": json.dumps(header)})
+
+
 def test_a_checkpoint_from_before_the_best_weights_were_kept_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "model"
     with pytest.raises(KeyboardInterrupt):
         fit(quick(), three_scenes(), path, on_progress=StopAfter(1))
     saved = checkpoint_of(path)
-    length = int.from_bytes(saved.read_bytes()[:8], "little")
-    metadata = json.loads(saved.read_bytes()[8 : 8 + length])["__metadata__"]
-    header = json.loads(metadata["geoseg-training"])
-    del header["best"]
-    save_file(load_file(saved), saved, {"geoseg-training": json.dumps(header)})
+    lose(saved, "best")
     model = fit(quick(), three_scenes(), path, resume=True)
     assert len(model.card.training["history"]) == 0
 
@@ -193,11 +198,7 @@ def test_a_checkpoint_that_lacks_a_fact_is_refused(tmp_path: Path, lost: str) ->
     with pytest.raises(KeyboardInterrupt):
         fit(quick(), three_scenes(), path, on_progress=StopAfter(1))
     saved = checkpoint_of(path)
-    length = int.from_bytes(saved.read_bytes()[:8], "little")
-    metadata = json.loads(saved.read_bytes()[8 : 8 + length])["__metadata__"]
-    header = json.loads(metadata["geoseg-training"])
-    del header[lost]
-    save_file(load_file(saved), saved, {"geoseg-training": json.dumps(header)})
+    lose(saved, lost)
     with pytest.raises(UserError, match=rf"is damaged \('{lost}'\); delete it to start over"):
         fit(quick(), three_scenes(), path, resume=True)
 

@@ -23,7 +23,7 @@ from geoseg.nets.unet import UNet
 from geoseg.nets.unet_resnet import UNetResNet34
 from geoseg.reach import Reach, measure_reach
 from geoseg.segmenter import Segmenter
-from geoseg.train.prepare import start_from
+from geoseg.train.prepare import start_from, weights_of
 
 BANDS, CLASSES = 3, 4
 NARROW = {"widths": [4, 4, 6, 6], "blocks": [1, 2, 1, 1]}
@@ -520,7 +520,7 @@ def test_training_starts_from_a_file_of_torchvision_weights(tmp_path: Path) -> N
     options = {"widths": (4, 4, 6, 6), "blocks": (1, 1, 1, 1), "variant": "torchvision"}
     one, other = (UNetResNet34(3, 2, **options) for _ in range(2))
     one.load_torchvision(state)
-    start_from(other, str(tmp_path / "resnet34.safetensors"))
+    start_from(other, weights_of(str(tmp_path / "resnet34.safetensors")), "file")
     encoder = [name for name in one.state_dict() if name.startswith(("stem", "stages"))]
     assert len(encoder) > 20
     for name in encoder:
@@ -531,8 +531,8 @@ def test_plain_weights_fit_by_name_and_damaged_ones_are_refused(tmp_path: Path) 
     options = {"widths": (4, 4, 6, 6), "blocks": (1, 1, 1, 1)}
     one, other = (UNetResNet34(3, 2, **options) for _ in range(2))
     save_file(one.state_dict(), tmp_path / "plain.safetensors")
-    start_from(other, str(tmp_path / "plain.safetensors"))
+    start_from(other, weights_of(str(tmp_path / "plain.safetensors")), "file")
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
     (tmp_path / "resnet34.pth").write_bytes(b"\x80\x02 not what it should be")
     with pytest.raises(UserError, match=r"resnet34\.pth is no \.safetensors file or is damaged"):
-        start_from(other, str(tmp_path / "resnet34.pth"))
+        start_from(other, weights_of(str(tmp_path / "resnet34.pth")), "file")

@@ -50,6 +50,7 @@ from geoseg.nets.options import (
     refuse_unless_whole,
 )
 from geoseg.nets.torchvision import take_over
+from geoseg.nets.turns import in_turn, of_first
 
 __all__ = ["ClassmateNet", "DFCNet", "FCDenseNet"]
 
@@ -220,11 +221,8 @@ class _Classmates(_Dense):
         """Features of the images of each task; of all of them where no task is told."""
         if self.turns is None:
             return features, features
-        first, together = self.turns[0], sum(self.turns)
-        place = torch.arange(len(features[0]), device=features[0].device) % together
-        return [each[place < first] for each in features], [
-            each[place >= first] for each in features
-        ]
+        land = of_first(features[0], self.turns)
+        return [each[land] for each in features], [each[~land] for each in features]
 
     def _joined(self, land: Tensor, road: Tensor) -> Tensor:
         """Channels of both heads; 0 where a head did not see the image."""
@@ -232,11 +230,7 @@ class _Classmates(_Dense):
             return torch.cat((land, road), 1)
         behind = F.pad(land, (0, 0, 0, 0, 0, self.heads[1]))
         before = F.pad(road, (0, 0, 0, 0, self.heads[0], 0))
-        turns = [
-            each.reshape(-1, many, *each.shape[1:])
-            for each, many in zip((behind, before), self.turns, strict=True)
-        ]
-        return torch.cat(turns, 1).flatten(0, 1)
+        return in_turn((behind, before), self.turns)
 
 
 class ClassmateNet(_Classmates):

@@ -150,8 +150,9 @@ def train_files(
     named = own.get("variant", ""), own.get("preset", "paper")
     read, path = found.reader(*named), Path(fspath(data))
     values = dict(map(as_pair, rest))
-    of_reader = _taken(values, found.chosen(*named), read)
-    chosen = changed(found.chosen(*named), values)
+    plain = found.chosen(*named)
+    of_reader = _taken(values, plain, read)
+    chosen = changed(plain, values)
     if read and of_reader:
         _refuse_described(path, of_reader)
         read = partial(read, **checked(read, of_reader))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Batch, batches
+from geoseg.nets.turns import in_turn
 from geoseg.segmenter import Segmenter
 from geoseg.train.data.augment import Levels, augment, resized, window_size
 from geoseg.train.data.dataset import Dataset
@@ -119,16 +120,9 @@ class Feed:
             torch.where(labels == IGNORE, IGNORE, labels + first)
             for (_, labels), first in zip(parts, self._first_labels, strict=True)
         ]
-        values = self._in_turn([values for values, _ in parts])
-        labels = self._in_turn(shifted)
+        values = in_turn([values for values, _ in parts], self.turns)
+        labels = in_turn(shifted, self.turns)
         return values.contiguous(memory_format=torch.channels_last), labels
-
-    def _in_turn(self, sets: Sequence[Tensor]) -> Tensor:
-        turns = [
-            windows.reshape(-1, count, *windows.shape[1:])
-            for windows, count in zip(sets, self.turns, strict=True)
-        ]
-        return torch.cat(turns, 1).flatten(0, 1)
 
     def _changed(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None  # noqa: S101  (a Dataset's scenes all have labels)

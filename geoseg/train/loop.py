@@ -20,12 +20,13 @@ from geoseg.devices import find_devices
 from geoseg.errors import UserError
 from geoseg.metrics import ConfusionMatrix
 from geoseg.multilabel import MultiLabel
+from geoseg.nets.turns import of_first
 from geoseg.segmenter import Segmenter
 from geoseg.train import averaging, checkpoint, scoring
 from geoseg.train.checkpoint import Best, State
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.feed import Drawn
-from geoseg.train.prepare import Run, begin, optimiser_of, prepare, refuse_start, start_from
+from geoseg.train.prepare import Run, begin, optimiser_of, prepare, start_from, weights_of
 from geoseg.train.processes import joined, refuse_several
 from geoseg.train.report.account import account_of, counted
 from geoseg.train.report.logbook import Logbook, refuse_other_report
@@ -117,8 +118,8 @@ def fit(
             )
         return _fit_machine(settings, data, path, folder, device, on_progress or _nobody, published)
     resumed = saved.exists()
-    if settings.start and not resumed:
-        refuse_start(settings.start)
+    # Before anything is made: the file may be missing or damaged.
+    given = weights_of(settings.start) if settings.start and not resumed else None
     with (
         joined(find_devices(device)[0]) as group,
         _own_randomness(settings.seed, group.device),
@@ -128,8 +129,8 @@ def fit(
         state = begin(run)
         if resumed:
             _go_on(run, state, saved)
-        elif settings.start:
-            start_from(state.net, settings.start)
+        elif given is not None:
+            start_from(state.net, given, settings.start)
         if resume and not resumed:
             log.info("there is no %s to go on from: the run starts from scratch", saved)
         if folder is not None and group.leads:
@@ -195,8 +196,7 @@ def _first_batch(run: Run) -> tuple[Tensor, Tensor]:
     """What the first step learns from, of the data whose classes the model has."""
     drawn = run.feed.draw(0)
     values, labels = run.feed.changed(drawn)
-    first, together = run.feed.turns[0], sum(run.feed.turns)
-    own = torch.arange(len(values), device=values.device) % together < first
+    own = of_first(values, run.feed.turns)
     return values[own], labels[own]
 
 

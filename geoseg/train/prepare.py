@@ -33,8 +33,8 @@ __all__ = [
     "normalisation",
     "optimiser_of",
     "prepare",
-    "refuse_start",
     "start_from",
+    "weights_of",
 ]
 
 log = logging.getLogger(__name__)
@@ -153,43 +153,50 @@ def optimiser_of(
     return optimiser, torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
 
 
-def refuse_start(path: str) -> None:
-    """Refuse a file that no network can start with, before anything is made.
+def weights_of(path: str) -> dict[str, Tensor]:
+    """Weights that a network can start with.
+
+    Parameters
+    ----------
+    path : str
+        A model file, the name of a shipped model, or plain weights: a ``.safetensors`` file without
+        a card.
 
     Raises
     ------
     UserError
         When there is no such file, or it is damaged.
     """
-    if _plain_weights(path) is None:
-        with torch.random.fork_rng([]):  # to build a network draws its weights
-            load(path)
+    plain = _plain_weights(path)
+    if plain is not None:
+        return plain
+    with torch.random.fork_rng([]):  # to build a network draws its weights
+        return load(path).net.state_dict()
 
 
-def start_from(net: nn.Module, path: str) -> None:
-    """Give a network the weights of a file that have the same names and shapes.
+def start_from(net: nn.Module, given: dict[str, Tensor], path: str) -> None:
+    """Give a network the weights that have the same names and shapes.
 
     Parameters
     ----------
     net : Module
+    given : dict of str to Tensor
+        By the names of the network, or torchvision's for a ResNet-34 encoder in one of
+        torchvision's variants (see `UNetResNet34.load_torchvision`) and for DenseNet-121 (see
+        `FCDenseNet.load_torchvision`).
     path : str
-        A model file, the name of a shipped model, or plain weights: a ``.safetensors`` file without
-        a card, whose names are those of the network, or torchvision's for a ResNet-34 encoder in
-        one of torchvision's variants (see `UNetResNet34.load_torchvision`) and for DenseNet-121
-        (see `FCDenseNet.load_torchvision`).
+        Where they are from, for messages.
 
     Raises
     ------
     UserError
-        When there is no such file, or none of its weights fit.
+        When none of them fit.
     """
-    plain = _plain_weights(path)
-    theirs = plain is not None and any(name in plain for name in TORCHVISION)
-    if plain is not None and theirs and hasattr(net, "load_torchvision"):
-        cast(Any, net).load_torchvision(plain)
+    if any(name in given for name in TORCHVISION) and hasattr(net, "load_torchvision"):
+        cast(Any, net).load_torchvision(given)
         log.info("the encoder has the weights of %s", path)
         return
-    own, given = net.state_dict(), load(path).net.state_dict() if plain is None else plain
+    own = net.state_dict()
     fitting = {
         name: tensor
         for name, tensor in given.items()

@@ -37,7 +37,7 @@ class Settings:
         Options of the network other than bands and classes.
     start : str
         A file whose weights the network starts with, as far as it has them, see
-        `geoseg.train.prepare.start_from`; empty for none.
+        `geoseg.train.prepare.weights_of`; empty for none.
     loss : str or mapping
         See `geoseg.train.stated_loss`.
     crop : int
