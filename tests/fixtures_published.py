@@ -36,9 +36,12 @@ UTM = CRS.from_epsg(32633)
 
 
 def write_image(
-    path: Path, pixels: NDArray[np.generic], where: tuple[CRS, Affine] | None = None
+    path: Path,
+    pixels: NDArray[np.generic],
+    where: tuple[CRS, Affine] | None = None,
+    colors: Sequence[Sequence[int]] = (),
 ) -> None:
-    """Write pixels (band, rows, columns) as what the ending says."""
+    """Write pixels (band, rows, columns) as what the ending says; colours are those of numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     driver = {".jpg": "JPEG", ".png": "PNG"}.get(path.suffix, "GTiff")
     more = {"quality": 90} if driver == "JPEG" else {}
@@ -51,6 +54,8 @@ def write_image(
             path, "w", driver, columns, rows, count, crs, transform, pixels.dtype, **more
         ) as file,
     ):
+        if colors:
+            file.write_colormap(1, {number: (*each, 255) for number, each in enumerate(colors)})
         file.write(pixels)
 
 

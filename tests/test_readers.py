@@ -250,6 +250,25 @@ def test_files_that_do_not_fit_are_told_when_they_are_listed(tmp_path: Path) -> 
         deepglobe_land(root)
 
 
+def test_masks_of_few_colours_may_be_stored_with_a_table_of_them(tmp_path: Path) -> None:
+    root = fake_deepglobe_land(tmp_path / "as_published")
+    tabled = shutil.copytree(root, tmp_path / "tabled")
+    for path in tabled.glob("train/*_mask.png"):
+        pixels = read_image(path) // 128 * 255
+        colors, numbers = np.unique(pixels.reshape(3, -1), axis=1, return_inverse=True)
+        numbers = numbers.reshape(1, *pixels.shape[1:]).astype(np.uint8)
+        write_image(path, numbers, colors=colors.T.tolist())
+    expected = as_set(scenes_of(deepglobe_land(root)))
+    assert as_set(scenes_of(deepglobe_land(tabled))) == expected
+
+
+def test_two_images_of_one_name_in_separate_folders_are_refused(tmp_path: Path) -> None:
+    for name in ("images/1_sat.jpg", "images/1.jpg", "masks/1_mask.png"):
+        write_image(tmp_path / name, np.zeros((3, 64, 64), np.uint8))
+    with pytest.raises(UserError, match=r"1.jpg and 1_sat.jpg have the same name; keep one"):
+        deepglobe_land(tmp_path)
+
+
 def test_a_damaged_mask_is_told_in_one_line_when_it_is_read(tmp_path: Path) -> None:
     root = fake_deepglobe_road(tmp_path)
     data = deepglobe_roads(root)

@@ -184,7 +184,7 @@ def _pairs(root: Path) -> list[tuple[str, Path, Path]]:
     folder = root / "train" if (root / "train").is_dir() else root
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
         images, masks = (
-            {name.removesuffix(ending): path for name, path in by_stem(folder / part).items()}
+            by_stem(folder / part, ending, others=True)
             for part, ending in (("images", "_sat"), ("masks", "_mask"))
         )
     else:

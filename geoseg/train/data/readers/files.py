@@ -15,8 +15,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+import rasterio
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geoseg.errors import UserError
@@ -53,7 +56,7 @@ def read_window(path: str, bands: Sequence[int], rows: slice, columns: slice) ->
         return pixels
 
 
-def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
+def by_stem(folder: Path, ending: str = "", *, others: bool = False) -> dict[str, Path]:
     """The image files of a folder by their names up to an ending such as ``_sat``.
 
     Parameters
@@ -61,6 +64,8 @@ def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
     folder : Path
     ending : str
         What names end in before the dot; files without it are left out.
+    others : bool
+        Whether files without the ending are taken as well.
 
     Raises
     ------
@@ -69,7 +74,7 @@ def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
     """
     named: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix.lower() in IMAGES and path.stem.endswith(ending):
+        if path.suffix.lower() in IMAGES and (others or path.stem.endswith(ending)):
             other = named.setdefault(path.stem.removesuffix(ending), path)
             if other != path:
                 raise UserError(
@@ -170,8 +175,9 @@ class LabelFiles:
         UserError
             When the labels have another size, lie elsewhere, or have too few bands.
         """
-        bands = (1, 2, 3) if isinstance(self.decode, Palette) else (1,)
         with open_dataset(fspath(path)) as dataset:
+            colors = _color_table(dataset) if isinstance(self.decode, Palette) else None
+            bands = (1, 2, 3) if isinstance(self.decode, Palette) and colors is None else (1,)
             if dataset.shape != image.shape[1:] or dataset.count < len(bands):
                 raise UserError(
                     f"{path} has {dataset.count} bands of {dataset.shape} pixels, its image "
@@ -179,7 +185,7 @@ class LabelFiles:
                 )
             if not _lie_together(grid_of_file(dataset), grid_of(image)):
                 raise UserError(f"{path} lies elsewhere than its image; give labels on its grid")
-        return Scene(image, lazy_labels(_LabelFile(fspath(path), bands, self), image))
+        return Scene(image, lazy_labels(_LabelFile(fspath(path), bands, self, colors), image))
 
     def tell(self, strange: Counter[str], path: str) -> None:
         """Tell of marks of no class, once."""
@@ -203,13 +209,30 @@ def _lie_together(one: Grid, other: Grid) -> bool:
     return one.crs is None or other.crs is None or bool(one.crs == other.crs)
 
 
+def _color_table(dataset: rasterio.DatasetReader) -> NDArray[np.uint8] | None:
+    """Colours that the numbers of a single band stand for, shape (3, 256); None without a table.
+
+    Masks of colours are stored so where a program found few of them.
+    """
+    if dataset.count > 1 or dataset.colorinterp[0] is not ColorInterp.palette:
+        return None
+    table = np.zeros((3, 256), np.uint8)
+    for number, color in dataset.colormap(1).items():
+        table[:, number] = color[:3]
+    return table
+
+
 @dataclass(frozen=True)
 class _LabelFile:
     path: str
     bands: tuple[int, ...]
     files: LabelFiles
+    colors: NDArray[np.uint8] | None = None
 
     def __call__(self, rows: slice, columns: slice) -> NDArray[Any]:
-        indices, strange = self.files.decode(read_window(self.path, self.bands, rows, columns))
+        pixels = read_window(self.path, self.bands, rows, columns)
+        indices, strange = self.files.decode(
+            pixels if self.colors is None else self.colors[:, pixels[0]]
+        )
         self.files.tell(strange, self.path)
         return indices
