@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 import geoseg
+from geoseg.attached import attach
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
 
@@ -52,8 +53,19 @@ class OneLine(click.Group):
     cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(geoseg.__version__, prog_name="geoseg")
-def main() -> None:
+@click.option(
+    "--attached",
+    is_flag=True,
+    help="End, with all processes of the run, when standard input does: for programs that start "
+    "geoseg.",
+)
+def main(attached: bool) -> None:
     """Georeferenced imagery in, class maps and polygons out."""
+    if attached:
+        try:
+            attach()
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def progress_option(command: Command) -> Command:
