@@ -124,6 +124,11 @@ class Card:
                 f"{sorted(values)}"
             )
 
+    @property
+    def withheld_channels(self) -> list[int]:
+        """Which of the network's scores are those of classes that maps never show."""
+        return [i for i, each in enumerate(self.classes) if each.value in self.withheld]
+
 
 def card_to_json(card: Card) -> str:
     """The card as a STAC Item.

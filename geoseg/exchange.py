@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath, replace
 from pathlib import Path
@@ -30,7 +30,8 @@ def export_model(segmenter: Segmenter, path: str | PathLike[str]) -> None:
     """Write a model for another runtime; its metadata hold the card under the key ``geoseg``.
 
     The exported network takes normalised pixels, as the card describes, in windows of any number
-    and of any rows and columns that are multiples of its stride.
+    and of any rows and columns that are multiples of its stride. Scores of classes that the card
+    withholds are -inf.
 
     Parameters
     ----------
@@ -71,6 +72,30 @@ def refuse_existing_model(target: Path) -> None:
         raise UserError(f"there is no folder {target.parent}; make it first")
 
 
+class _Withholding(nn.Module):
+    """A network whose maps never show some classes, whoever decides by its scores."""
+
+    def __init__(self, net: nn.Module, classes: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.net = net
+        lowered = torch.zeros(1, classes, 1, 1)
+        lowered[:, list(channels)] = -torch.inf
+        self.register_buffer("lowered", lowered)
+        self.lowered: torch.Tensor
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Scores of windows, as the network gives them, but for the classes it withholds."""
+        scores: torch.Tensor = self.net(image) + self.lowered
+        return scores
+
+
+def _exported(segmenter: Segmenter) -> nn.Module:
+    card = segmenter.card
+    if not card.withheld:
+        return segmenter.net
+    return _Withholding(segmenter.net, len(card.classes), card.withheld_channels).eval()
+
+
 def _example(segmenter: Segmenter) -> tuple[torch.Tensor]:
     side = max(2 * segmenter.card.stride, 64 // segmenter.card.stride * segmenter.card.stride)
     return (torch.zeros(2, len(segmenter.card.bands), side, side),)
@@ -78,7 +103,9 @@ def _example(segmenter: Segmenter) -> tuple[torch.Tensor]:
 
 def _write_pt2(segmenter: Segmenter, path: Path) -> None:
     program = torch.export.export(
-        segmenter.net, _example(segmenter), dynamic_shapes=(_free_sizes(segmenter.card.stride),)
+        _exported(segmenter),
+        _example(segmenter),
+        dynamic_shapes=(_free_sizes(segmenter.card.stride),),
     )
     torch.export.save(program, path, extra_files={METADATA_KEY: card_to_json(segmenter.card)})
 
@@ -102,7 +129,7 @@ def _write_onnx(segmenter: Segmenter, path: Path) -> None:
     with warnings.catch_warnings(), _quiet(EXPORTER):
         warnings.simplefilter("ignore", FutureWarning)  # torch's exporter about torch itself
         program = torch.onnx.export(
-            segmenter.net,
+            _exported(segmenter),
             _example(segmenter),
             dynamo=True,
             input_names=["image"],

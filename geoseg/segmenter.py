@@ -230,11 +230,8 @@ class Segmenter:
                 "classes are named; name one class for each"
             )
         scores = scores[..., :rows, :columns].float()
-        withheld = [
-            i for i, each in enumerate(self.card.classes) if each.value in self.card.withheld
-        ]
-        if withheld:
-            scores[:, withheld] = -torch.inf
+        if self.card.withheld:
+            scores[:, self.card.withheld_channels] = -torch.inf
         return scores
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,27 @@ def test_an_export_to_onnx_tells_nothing_of_operators_that_it_does_not_need(
     assert {each.levelname for each in caplog.records if each.name == EXPORTER} == {"ERROR"}
     assert logger.level != logging.ERROR
     assert (tmp_path / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_what_is_exported_never_gives_a_withheld_class(
+    model: Segmenter, tmp_path: Path, ending: str
+) -> None:
+    import onnxruntime
+
+    second = model.card.classes[1].value
+    path = tmp_path / f"model.{ending}"
+    export_model(Segmenter.from_card(model.net, replace(model.card, withheld=(second,))), path)
+    (image, _) = images()
+    if ending == "onnx":
+        session = onnxruntime.InferenceSession(path)
+        (scores,) = session.run(["scores"], {"image": image.numpy()})
+    else:
+        scores = torch.export.load(path).module()(image).detach().numpy()
+    plain = model.net(image).detach().numpy()
+    assert (plain.argmax(1) == 1).any()
+    plain[:, 1] = -np.inf
+    np.testing.assert_allclose(scores, plain, atol=1e-4)
 
 
 def test_torch_export_gives_the_same_scores_and_finds_the_card(

@@ -89,7 +89,9 @@ def read(name: str, variant: str, second: int, folder: Path, made: Path) -> Data
 
 def batch_difference(model: Segmenter, data: Dataset, size: int) -> float:
     """The largest difference of scores of windows alone and together."""
-    windows = torch.cat([pixels_of(data, place, size) for place in ((0, 0), (size, 0), (0, size))])
+    windows = torch.cat(
+        [pixels_of(data, place, size) for place in ((0, 0), (size, 0), (2 * size, 0))]
+    )
     together = model.logits(windows, None)
     alone = torch.cat([model.logits(each[None], None) for each in windows])
     return float((together - alone).abs().max() / together.abs().max())
