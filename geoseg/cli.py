@@ -617,25 +617,45 @@ def model() -> None:
 
 
 @model.command("list")
-def model_list() -> None:
+@click.option("--json", "as_json", is_flag=True, help="What a program needs to offer them.")
+def model_list(as_json: bool) -> None:
     """List the models that come with geoseg."""
     with running("none") as console:
-        for name, path in geoseg.shipped_models().items():
-            card = geoseg.load(name).card
-            size = path.stat().st_size / 1e6
+        paths = geoseg.shipped_models()
+        cards = {name: geoseg.load(name).card for name in paths}
+        if as_json:
+            told = [_told_model(name, card, paths[name]) for name, card in cards.items()]
+            console.result(json.dumps(told, allow_nan=False))
+            return
+        for name, card in cards.items():
+            size = paths[name].stat().st_size / 1e6
             console.result(f"{name:24} {size:4.1f} MB  {card.description.split('. ')[0]}")
 
 
 @model.command("info")
 @click.argument("model", metavar="MODEL")
 @click.option("--json", "as_json", is_flag=True, help="The card itself.")
-def model_info(model: str, as_json: bool) -> None:
+@click.option("--brief", is_flag=True, help="With --json: what model list --json tells of each.")
+def model_info(model: str, as_json: bool, brief: bool) -> None:
     """Tell what a model takes, gives and is good for."""
     from geoseg.card import card_to_json, describe
+    from geoseg.segmenter import find_model
 
     with running("none") as console:
+        if brief and not as_json:
+            raise UserError("--brief is for programs, add --json; without both it is told in words")
         card = geoseg.load(model).card
-        console.result(card_to_json(card) if as_json else describe(card))
+        if brief:
+            told = _told_model(card.name, card, Path(find_model(model)))
+            console.result(json.dumps(told, allow_nan=False))
+        else:
+            console.result(card_to_json(card) if as_json else describe(card))
+
+
+def _told_model(name: str, card: geoseg.Card, path: Path) -> dict[str, Any]:
+    from geoseg.card import brief
+
+    return {"name": name, "path": str(path.absolute()), **brief(card)}
 
 
 @model.command("export")
