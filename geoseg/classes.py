@@ -82,9 +82,25 @@ def as_classes(classes: Iterable[str | ClassInfo]) -> tuple[ClassInfo, ...]:
     return complete
 
 
-def told_classes(classes: Iterable[ClassInfo]) -> list[dict[str, Any]]:
-    """Classes as programs are told of them: value, name and ``#rrggbb`` color, for JSON."""
-    return [asdict(each) for each in classes]
+def told_classes(classes: Sequence[ClassInfo], others: Iterable[int] = ()) -> list[dict[str, Any]]:
+    """Classes as programs are told of them, for JSON.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+    others : iterable of int
+        Values of classes that nobody named, perhaps among those of `classes`.
+
+    Returns
+    -------
+    list of dict
+        With ``value``, ``name`` and ``color`` as ``#rrggbb``; those without a name come last.
+    """
+    unnamed = sorted(set(others) - {each.value for each in classes})
+    return [asdict(each) for each in classes] + [
+        {"value": value, "name": f"class {value}", "color": PALETTE[index % len(PALETTE)]}
+        for index, value in enumerate(unnamed, start=len(classes))
+    ]
 
 
 def _check_distinct(values: Sequence[int]) -> None:

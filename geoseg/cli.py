@@ -16,6 +16,7 @@ import click
 
 import geoseg
 from geoseg.attached import attach
+from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
 
@@ -319,6 +320,7 @@ def _predict_all(
     arguments: dict[str, Any],
 ) -> None:
     """Scenes one after another with models loaded once; those that fail are told at the end."""
+    from geoseg.job import told_map
     from geoseg.polygons.making import Making
     from geoseg.raster.grid import refuse_no_size
     from geoseg.views import viewed
@@ -350,7 +352,8 @@ def _predict_all(
         console.event({"event": "progress", "done": done + 1, "total": len(sources)})
     kept = f"; {there} of them were there already" if there else ""
     console.message(f"{len(sources) - len(failed)} of {len(sources)} maps are in {folder}{kept}")
-    console.event({"event": "done", "outputs": {"folder": str(folder)}, "failed": len(failed)})
+    about = {"failed": len(failed), **told_map(segmenter.card)}
+    console.event({"event": "done", "outputs": {"folder": str(folder)}, **about})
     if failed:
         _tell_failures(console, failed)
 
@@ -481,7 +484,7 @@ def polygonize(
                 min_area=options["min_area"],
                 connectivity=joined,
             )
-            done["classes"] = areas.to_dict("records")
+            done |= _told_areas(areas, geoseg.class_table(classmap))
             console.result(_table_of(done["classes"], areas.attrs["unit"]))
         console.event(done)
 
@@ -495,6 +498,16 @@ def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, A
         if value and name not in ("band", "min_area"):
             option = name.replace("_", "-")
             raise UserError(f"--{option} is about polygons; name the file to write, e.g. map.gpkg")
+
+
+def _told_areas(areas: Any, known: Sequence[geoseg.ClassInfo]) -> dict[str, Any]:
+    """The classes of a map as programs are told of them, each with what it takes."""
+    classes = {each["value"]: each for each in told_classes(known, areas["class_id"].tolist())}
+    rows = areas.to_dict("records")
+    return {
+        "classes": [{**classes[row["class_id"]], **row} for row in rows],
+        "nodata": areas.attrs["nodata"],
+    }
 
 
 def _table_of(areas: Sequence[Mapping[str, Any]], unit: str) -> str:
@@ -540,7 +553,8 @@ def evaluate(
         if report is not None:
             evaluation.write_report(report, overwrite=overwrite)
         outputs = {} if report is None else {"report": str(report)}
-        console.event({"event": "done", "outputs": outputs, **evaluation.to_dict()})
+        facts = evaluation.to_dict()
+        console.event({"event": "done", "outputs": outputs, "miou": facts["mIoU"], **facts})
         console.result(evaluation.table())
 
 
@@ -595,7 +609,7 @@ def train(
 
     with running(progress, "--resume goes on from the last checkpoint") as console:
         folder = report or out.with_name(f"{out.stem}-report")
-        train_files(
+        trained = train_files(
             recipe,
             data,
             out,
@@ -607,7 +621,11 @@ def train(
         )
         if leads():
             outputs = {"model": str(out), "report": str(folder)}
-            console.event({"event": "done", "outputs": outputs})
+            about = {
+                "classes": told_classes(trained.card.classes),
+                "scores": dict(trained.card.metrics),
+            }
+            console.event({"event": "done", "outputs": outputs, **about})
             console.message(f"wrote {out} and {folder / 'index.html'}")
 
 

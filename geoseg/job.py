@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
 from geoseg.blocks import run_block
+from geoseg.card import Card
 from geoseg.checks import check_disk, check_target, check_values
+from geoseg.classes import told_classes
 from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.devices import at_once, spare_cores
 from geoseg.ensembles import Models, ensemble
@@ -59,7 +61,7 @@ from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import box_shape
 
-__all__ = ["Result", "predict_file"]
+__all__ = ["Result", "predict_file", "told_map"]
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +166,8 @@ def predict_file(
         has not changed since: what a batch wants that is taken up again.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
-        ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it.
+        ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it;
+        ``done`` tells ``outputs``, ``seconds``, and the map's ``classes`` and ``nodata``.
 
     Returns
     -------
@@ -227,8 +230,15 @@ def predict_file(
     release_memory()
     seconds = time.monotonic() - started
     outputs = {name: str(path) for name, path in targets.all.items()}
-    emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3)})
+    about = told_map(segmenter.card)
+    emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3), **about})
     return Result(targets.all, seconds, computed.total, computed.count)
+
+
+def told_map(card: Card) -> dict[str, Any]:
+    """What programs are told of the class maps of a model: their classes and no-data value."""
+    nodata = int(missing_value(card, "classes"))
+    return {"classes": told_classes(card.classes), "nodata": nodata}
 
 
 @dataclass(frozen=True)

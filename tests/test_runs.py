@@ -541,6 +541,11 @@ def test_polygonize_takes_its_options_and_tells_areas(tmp_path: Path) -> None:
     assert last["event"] == "done"
     assert set(last["outputs"]) == {"polygons", "sieve"}
     assert [each["pixels"] for each in last["classes"]] == [1900, 100]
+    assert [(each["value"], each["name"]) for each in last["classes"]] == [
+        (1, "class 1"),
+        (2, "class 2"),
+    ]
+    assert last["nodata"] == 0
     assert len(gpd.read_file(tmp_path / "map.gpkg", layer="map")) == 2
     table = call("polygonize", map_path, "--summary")
     assert table.returncode == 0, table.stderr
@@ -592,6 +597,10 @@ def test_json_lines_are_all_there_is_on_standard_output(
     (last,) = [event for event in found if event["event"] == "done"]
     assert last["outputs"]["classes"] == str(tmp_path / "m.tif")
     assert last["seconds"] > 0
+    with rasterio.open(tmp_path / "m.tif") as written:
+        assert last["nodata"] == written.nodata
+    told = [geoseg.ClassInfo(**each) for each in last["classes"]]
+    assert told == list(geoseg.class_table(tmp_path / "m.tif"))
 
 
 def test_drawing_polygons_tells_its_progress_too(scene: Path, tmp_path: Path, saved: Path) -> None:
@@ -614,6 +623,9 @@ def test_a_batch_with_polygons_never_goes_back(scene: Path, tmp_path: Path, save
     shares = [event["done"] for event in found if event["event"] == "progress"]
     assert shares == sorted(shares)
     assert shares[-1] == 1
+    classes = geoseg.class_table(tmp_path / "maps" / f"{scene.stem}.tif")
+    assert [geoseg.ClassInfo(**each) for each in found[-1]["classes"]] == list(classes)
+    assert (found[-1]["event"], found[-1]["nodata"]) == ("done", 255)
 
 
 def test_a_mistake_is_one_line_and_status_two(scene: Path, tmp_path: Path, saved: Path) -> None:
