@@ -226,6 +226,9 @@ simplify_option = click.option(
 )
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
+@click.option(
+    "--assume-crs", metavar="CRS", help="Coordinate system of sources that do not say theirs."
+)
 @min_area_option(
     "Regions of less square metres go to their neighbours, on the map and in polygons."
 )
@@ -322,12 +325,14 @@ def _predict_all(
     """Scenes one after another with models loaded once; those that fail are told at the end."""
     from geoseg.job import told_map
     from geoseg.polygons.making import Making
-    from geoseg.raster.grid import refuse_no_size
+    from geoseg.raster.grid import parse_crs, refuse_no_size
     from geoseg.views import viewed
 
     # What cannot be meant is refused once, not often.
     Making(min_area=arguments["min_area"], simplify=arguments["simplify"])
     refuse_no_size(arguments["pixel_size"])
+    if arguments["assume_crs"] is not None:
+        parse_crs(arguments["assume_crs"])
     segmenter = geoseg.ensemble(models)
     viewed(segmenter, arguments["views"], arguments["scales"])
     targets = {source: _targets(source, folder, arguments) for source in sources}

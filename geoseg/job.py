@@ -109,6 +109,7 @@ def predict_file(
     scales: Sequence[float] | None = None,
     bbox: tuple[float, float, float, float] | None = None,
     bbox_crs: str | None = None,
+    assume_crs: str | None = None,
     memory: int | None = None,
     min_area: float = 0.0,
     simplify: float = 0.0,
@@ -144,6 +145,9 @@ def predict_file(
         West, south, east, north: only the pixels that touch this box.
     bbox_crs : str, optional
         Coordinate system of `bbox`, e.g. ``"EPSG:4326"``; by default the image's.
+    assume_crs : str, optional
+        Coordinate system of files that have coordinates and do not say in which system, as for
+        `geoseg.open_raster`.
     memory : int, optional
         Bytes that windows and blocks at work may take; they are made to fit. By default half of
         what is free, at most 4 GiB. Windows on a GPU go by its own memory.
@@ -191,7 +195,11 @@ def predict_file(
     options = creation_options(co or {})
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
-    image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
+    image = (
+        open_raster(sources[0], bands=bands, assume_crs=assume_crs)
+        if len(sources) == 1
+        else open_stack(sources, assume_crs=assume_crs)
+    )
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(
         image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd, pixel_size
@@ -213,6 +221,7 @@ def predict_file(
         "scales": None if scales is None else [float(each) for each in scales],
         "bbox": bbox,
         "bbox_crs": bbox_crs,
+        "assume_crs": assume_crs,
         "pixel_size": None if pixel_size is None else float(pixel_size),
     }
     run = Run(task, plain, targets, sources, options, asked, making, budget)
@@ -483,7 +492,11 @@ def _say_where(image: xr.DataArray, source: str) -> None:
     if grid.transform is None:
         log.warning("%s does not say where it lies; the map will not either", source)
     elif grid.crs is None:
-        log.warning("%s has no coordinate system; the map will have none either", source)
+        log.warning(
+            "%s has no coordinate system; the map will have none either, unless one is assumed: "
+            "--assume-crs EPSG:32633 (assume_crs), say",
+            source,
+        )
 
 
 def _raw_bytes(task: Task, output: Output) -> int:

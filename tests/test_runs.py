@@ -740,6 +740,41 @@ def test_options_that_cannot_be_meant_are_refused(
     assert not (tmp_path / "map.tif").exists()
 
 
+def test_a_map_lies_where_the_assumed_coordinate_system_says(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    bare = write(tmp_path / "bare.tif", rasterio.open(scene).read(), nodata=0, crs=None)
+    options = "-m", saved, "--bbox", 12, 50.5, 15.015, 60, "--bbox-crs", "EPSG:4326"
+    told = call("predict", scene, tmp_path / "told.tif", *options)
+    assert told.returncode == 0, told.stderr
+    refused = call("predict", bare, tmp_path / "m.tif", *options)
+    assert "the image does not say where it lies" in refused.stderr
+    words = "predict", bare, tmp_path / "m.tif", *options, "--polygons", tmp_path / "m.geojson"
+    done = call(*words, "--assume-crs", "EPSG:32633")
+    assert done.returncode == 0, done.stderr
+    with rasterio.open(tmp_path / "told.tif") as one, rasterio.open(tmp_path / "m.tif") as other:
+        assert (one.crs, one.transform) == (other.crs, other.transform)
+        np.testing.assert_array_equal(one.read(), other.read())
+    assert gpd.read_file(tmp_path / "m.geojson").total_bounds[0] == pytest.approx(15, abs=0.001)
+
+
+def test_another_assumed_coordinate_system_is_another_run(
+    scene: Path, tmp_path: Path, model: Segmenter, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = write(tmp_path / "bare.tif", rasterio.open(scene).read(), nodata=0, crs=None)
+    options = {"memory": SMALL, "assume_crs": "EPSG:32633"}
+    with pytest.raises(Interrupted):
+        predict_file(bare, tmp_path / "m.tif", model, **options, on_progress=stop_after(3))
+    result = predict_file(bare, tmp_path / "m.tif", model, **options)
+    assert result.computed <= result.blocks - 3
+    with pytest.raises(Interrupted):
+        predict_file(bare, tmp_path / "n.tif", model, **options, on_progress=stop_after(3))
+    options["assume_crs"] = "EPSG:32632"
+    result = predict_file(bare, tmp_path / "n.tif", model, **options)
+    assert result.computed == result.blocks
+    assert "an unfinished run of another input" in caplog.text
+
+
 def test_creation_options_are_passed_on(scene: Path, tmp_path: Path, model: Segmenter) -> None:
     predict_file(scene, tmp_path / "map.tif", model, co={"compress": "LZW"})
     with rasterio.open(tmp_path / "map.tif") as file:
