@@ -225,6 +225,11 @@ simplify_option = click.option(
 )
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    help="Polygons of any coordinate system: pixels outside of them become no data.",
+)
 @min_area_option(
     "Regions of less square metres go to their neighbours, on the map and in polygons."
 )
