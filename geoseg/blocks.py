@@ -25,6 +25,7 @@ from geoseg.loader import Part, batches
 from geoseg.plan import Block, Plan
 from geoseg.resample import resampled
 from geoseg.segmenter import Segmenter
+from geoseg.shapes import Area
 from geoseg.tasks import Task
 from geoseg.windows import Box, box_shape, grown, hann
 
@@ -50,7 +51,7 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
     card = task.segmenter.card
     target = task.plan.output(block)
     results = {name: _nothing(card, name, box_shape(target)) for name in task.outputs}
-    mask = Mask.of(part, card)
+    mask = Mask.of(part, card, task.scene.area)
     if not mask.any(target):
         return results
     pool = pool_for(task.segmenter, task.running.device, task.running.precision)
@@ -84,16 +85,19 @@ def _relative(box: Box, frame: Box) -> Box:
 
 @dataclass(frozen=True)
 class Mask:
-    """Where the image has data, on the image's own grid; None for everywhere."""
+    """Where the image has data that is asked for, on its own grid; None for everywhere."""
 
     valid: NDArray[np.bool_] | None
     box: Box
 
     @classmethod
-    def of(cls, part: Part, card: Card) -> Mask:
-        """The mask of a part by the no-data policy of a card."""
-        valid = part.native.valid(card.nodata)
-        return cls(valid, part.native.box)
+    def of(cls, part: Part, card: Card, area: Area | None) -> Mask:
+        """The mask of a part by the no-data policy of a card, and by the area asked for."""
+        valid, box = part.native.valid(card.nodata), part.native.box
+        if area is not None:
+            inside = area.inside(box)
+            valid = inside if valid is None else valid & inside
+        return cls(valid, box)
 
     def any(self, box: Box) -> bool:
         """Whether there is data in a box."""

@@ -229,6 +229,11 @@ simplify_option = click.option(
 @click.option(
     "--assume-crs", metavar="CRS", help="Coordinate system of sources that do not say theirs."
 )
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    help="Polygons of any coordinate system: pixels outside of them become no data.",
+)
 @min_area_option(
     "Regions of less square metres go to their neighbours, on the map and in polygons."
 )

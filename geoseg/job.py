@@ -56,6 +56,7 @@ from geoseg.raster.place import publish, refuse_existing
 from geoseg.raster.read import tiles_of
 from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run, Targets
+from geoseg.shapes import read_area
 from geoseg.store import BlockStore, forget, locked, recall, remembered
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
@@ -110,6 +111,7 @@ def predict_file(
     bbox: tuple[float, float, float, float] | None = None,
     bbox_crs: str | None = None,
     assume_crs: str | None = None,
+    mask: str | PathLike[str] | None = None,
     memory: int | None = None,
     min_area: float = 0.0,
     simplify: float = 0.0,
@@ -148,6 +150,9 @@ def predict_file(
     assume_crs : str, optional
         Coordinate system of files that have coordinates and do not say in which system, as for
         `geoseg.open_raster`.
+    mask : path-like, optional
+        A vector file of polygons in any coordinate system: pixels whose centre is in none of them
+        become no data. Classes of the others are those of the whole image.
     memory : int, optional
         Bytes that windows and blocks at work may take; they are made to fit. By default half of
         what is free, at most 4 GiB. Windows on a GPU go by its own memory.
@@ -187,7 +192,7 @@ def predict_file(
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [fspath(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
-    _check_targets(targets, sources)
+    _check_targets(targets, sources, _path(mask))
     if simplify and polygons is None:
         raise UserError(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"
@@ -206,6 +211,8 @@ def predict_file(
     )
     if len(sources) == 1:
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
+    if mask is not None:
+        scene = replace(scene, area=read_area(Path(mask), grid_of(scene.image)))
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     recalled = remembered(targets.folder).get("memory") if memory is None else memory
     budget = memory_budget(recalled)
@@ -222,6 +229,7 @@ def predict_file(
         "bbox": bbox,
         "bbox_crs": bbox_crs,
         "assume_crs": assume_crs,
+        "mask": None if scene.area is None else scene.area.digest,
         "pixel_size": None if pixel_size is None else float(pixel_size),
     }
     run = Run(task, plain, targets, sources, options, asked, making, budget)
@@ -289,8 +297,7 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
         else choose_precision(scene, run.task.segmenter, run.task.running)
     )
     store = _store(run)
-    if scene.gaps is not None:
-        store.leave_out(b for b in plan.blocks() if scene.gaps.cover(plan.output(b)))
+    store.leave_out(b for b in plan.blocks() if scene.needs_nothing(plan.output(b)))
     with assembling(run, store) as assembly:
         count = _classify(run, store, assembly, emit)
         _finish(run, store, assembly, emit)
@@ -453,10 +460,11 @@ def _cache(run: Run) -> int:
     return min(block + overviews, run.memory // CACHE_SHARE)
 
 
-def _check_targets(targets: Targets, sources: Sequence[str]) -> None:
+def _check_targets(targets: Targets, sources: Sequence[str], mask: Path | None) -> None:
     if not sources:
         raise UserError("no source is given; name a raster, or several that are bands of one scene")
     files = [file for source in sources for file in files_of(source)]
+    files += [] if mask is None else [fspath(mask)]
     for path in targets.all.values():
         check_target(path, files)
     if len({path.resolve() for path in targets.all.values()}) < len(targets.all):

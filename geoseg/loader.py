@@ -26,6 +26,7 @@ from geoseg.pixels import find_valid, rounded
 from geoseg.raster.arrays import require_image, require_named
 from geoseg.raster.gaps import Gaps
 from geoseg.resample import Resampling
+from geoseg.shapes import Area
 from geoseg.windows import Box, reflect
 
 __all__ = ["IGNORE", "Batch", "Part", "Scene", "batches", "is_missing"]
@@ -129,6 +130,9 @@ class Scene:
         Network pixels per image pixel, along rows and columns; 1 reads the image as it is.
     gaps : Gaps, optional
         Where the image is known to have no data before anything is read.
+    area : Area, optional
+        The part of the image that is asked for; by default all of it. The network sees what lies
+        around it.
 
     Raises
     ------
@@ -140,6 +144,7 @@ class Scene:
     labels: xr.DataArray | None = None
     zoom: tuple[float, float] = (1.0, 1.0)
     gaps: Gaps | None = None
+    area: Area | None = None
 
     def __post_init__(self) -> None:
         require_image(self.image)
@@ -173,6 +178,11 @@ class Scene:
     def is_zoomed(self) -> bool:
         """Whether the network's grid is another than the image's."""
         return not all(axis.is_identity for axis in self.axes)
+
+    def needs_nothing(self, box: Box) -> bool:
+        """Whether nothing of a box of image pixels is data, or asked for: no need to read it."""
+        unwritten = self.gaps is not None and self.gaps.cover(box)
+        return unwritten or (self.area is not None and self.area.misses(box))
 
     @cached_property
     def nodata(self) -> float | None:

@@ -158,6 +158,7 @@ class Run:
             "precision": self.asked["precision"],
             "views": self.asked["views"],
             "scales": self.asked["scales"],
+            "mask": self.asked["mask"],
             "outputs": self.task.outputs,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

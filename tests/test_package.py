@@ -26,6 +26,7 @@ LAYERS = {
     "nets": 1,
     "raster": 1,
     "reach": 1,
+    "shapes": 1,
     "card": 1,
     "footprint": 1,
     "pixels": 0,
