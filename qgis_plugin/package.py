@@ -36,6 +36,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 SOURCE = Path(__file__).resolve().parent / "geoseg_qgis"
+DIST = SOURCE.parent.parent / "dist"
 LIMIT = 200_000
 """Bytes of the zip. The repository takes 25 MB; this plugin has no reason to be large."""
 KINDS = frozenset({".py", ".txt", ".md", ".svg", ".png", ".html", ".qm"})
@@ -478,7 +479,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.zip"
-        build(options.source, draft)
+        build(SOURCE, draft)
         package = read(draft)
         found = findings(package)
         if options.strict:
@@ -502,13 +503,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Build and check the zip of the QGIS plugin.")
     parser.add_argument("out", nargs="?", type=Path, help="default: dist/geoseg_qgis-VERSION.zip")
     parser.add_argument("--strict", action="store_true", help="refuse when a tool is missing")
-    parser.add_argument("--source", type=Path, default=SOURCE, help="the plugin's folder")
     return parser.parse_args(arguments)
 
 
 def _default_out(package: Package) -> Path:
     version = _general(package.files[f"{package.folder}/metadata.txt"])["version"]
-    return SOURCE.parent.parent / "dist" / f"{package.folder}-{version}.zip"
+    return DIST / f"{package.folder}-{version}.zip"
 
 
 def _is_unwanted(part: str) -> bool:
