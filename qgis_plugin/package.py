@@ -78,7 +78,8 @@ REMOVED = (
     " msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib"
 )
 """Modules that later ones up to Python 3.13 lack; QGIS 4 may bring such a one."""
-MODULES = (sys.stdlib_module_names - set(f"{YOUNG} {REMOVED}".split())) | {"qgis"}
+MODULES = (sys.stdlib_module_names - set(f"{YOUNG} {REMOVED}".split())) | {"qgis", "processing"}
+"""What every QGIS from 3.22 to 4 has; processing is the part of it that runs the algorithms."""
 
 BLOCKING = (
     "B102 B103 B105 B106 B107 B201 B202 B301 B302 B304 B305 B306 B307 B312 B321 B323 B401 B402 B412"

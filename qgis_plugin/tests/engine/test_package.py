@@ -330,6 +330,7 @@ def test_a_relative_import_that_leads_nowhere_is_found(
         "from maps import work",
         "from .work import run",
         "from qgis.PyQt.QtCore import Qt",
+        "from processing.gui.wrappers import WidgetWrapper",
         "import xml.etree.ElementTree",
         "__import__('json')",
     ],
