@@ -377,10 +377,10 @@ def test_what_the_engine_leaves_behind_is_ended_though_it_talks_on(fake: Fake) -
     python = fake("""
         talk = "while True: print('still here', flush=True)"
         child = subprocess.Popen([sys.executable, "-c", talk])
-        done(child=child.pid)
-        os._exit(0)
+        say(event="error", kind="user", message=str(child.pid))
+        os._exit(2)
     """)
-    assert gone(told_by(python)[-1]["child"])
+    assert gone(int(failure_of(python).message))
 
 
 def test_a_daemon_that_left_the_group_is_not_waited_for(fake: Fake) -> None:
