@@ -181,8 +181,9 @@ def _last_error(text: str) -> str:
 
 # Headers, and words with a value behind them as in ``token=abc`` and ``password: abc``.
 _NAMED_SECRET = re.compile(
-    r"(?i)\b(authorization\s*[:=]\s*(?:\w+\s+)?|(?:[\w-]*(?:token|password|passwd|secret|api[_-]?key"
-    r"|signature|credential)[\w-]*)\s*[:=]\s*)[^\s&;,\"']+"
+    r"(?i)(\bauthorization\s*[:=]\s*(?:\w+\s+)?"
+    r"|\b[\w-]*(?:token|password|passwd|secret|api[_-]?key|signature|credential)[\w-]*"
+    r"[\"']?\s*[:=]\s*[\"']?)[^\s&;,\"']+"
 )
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s\"'<>]+@")
 _INDEX_TOKEN = re.compile(r"\b(?:pypi-[\w-]{16,}|gh[pousr]_\w{16,}|glpat-[\w-]{16,})")

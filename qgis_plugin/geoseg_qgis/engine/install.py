@@ -38,6 +38,7 @@ from .environment import (
 )
 from .failures import Failure, InstallationFailed, classify, without_secrets
 from .index import Index, Web
+from .process import clean_environment
 from .uv import Uv, obtain_uv
 
 __all__ = ["Installation", "Order", "Package", "Plan", "Progress", "rollback", "uninstall"]
@@ -206,7 +207,7 @@ class Installation:
         self._order = order
         self._uv: Uv | None = None
         self.log: list[str] = []
-        environ = {**os.environ, **order.environment}
+        environ = clean_environment(os.environ, order.environment)
         index = Index.of_user(environ)
         if order.is_offline:
             index = replace(index, extra=(), links=())
@@ -506,7 +507,7 @@ def _refuse_unfit(found: Interpreter) -> Interpreter:
 
 
 def _absolute(path: str) -> str:
-    """A path that uv prints, which is told from the user's folder, where uv runs, if it is in it."""
+    """A path that uv prints: told from the user's folder, where uv runs, when it lies in it."""
     return os.path.join(os.path.expanduser("~"), path.strip())
 
 
@@ -546,10 +547,13 @@ def _size(entry: str) -> int:
 def _is_cached(package: Package) -> bool:
     """Whether uv has unpacked this wheel in its cache, which it lists by version and tags."""
     file = urllib.parse.unquote(package.url.rpartition("/")[2])
-    wheel = file[: -len(".whl")].partition("-")[2]
+    tags = re.escape(file[: -len(".whl")].partition("-")[2])
+    # uv writes a number in place of many tags.
+    entry = re.compile(rf"{tags}|{re.escape(package.version)}-[0-9a-f]{{16}}")
     cache = data_folder() / "cache"
     places = (f"wheels-*/pypi/{package.name}", f"wheels-*/index/*/{package.name}")
-    return any(os.path.lexists(folder / wheel) for place in places for folder in cache.glob(place))
+    folders = [folder for place in places for folder in cache.glob(place)]
+    return any(entry.fullmatch(name) for folder in folders for name in os.listdir(folder))
 
 
 def _unfinished_bytes() -> int:
