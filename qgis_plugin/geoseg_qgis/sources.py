@@ -86,8 +86,8 @@ class Taken:
     uri : str
     crs : QgsCoordinateReferenceSystem
         The layer's, which may have been set by hand.
-    provider : QgsRasterDataProvider
-        A copy of the layer's.
+    pipe : QgsRasterPipe
+        Holds a copy of the layer's provider; of a copy no other one can be made in QGIS 3.22.
     bands : tuple of str
         As for `Source`.
     """
@@ -95,8 +95,13 @@ class Taken:
     name: str
     uri: str
     crs: QgsCoordinateReferenceSystem
-    provider: QgsRasterDataProvider
+    pipe: QgsRasterPipe
     bands: tuple[str, ...]
+
+    @property
+    def provider(self) -> QgsRasterDataProvider:
+        """The layer's pixels."""
+        return self.pipe.provider()
 
     @property
     def is_service(self) -> bool:
@@ -134,7 +139,9 @@ def take(layer: QgsRasterLayer) -> Taken:
             )
         )
     provider = layer.dataProvider()
-    return Taken(layer.name(), layer.source(), layer.crs(), provider.clone(), _bands(provider))
+    pipe = QgsRasterPipe()
+    pipe.set(provider.clone())
+    return Taken(layer.name(), layer.source(), layer.crs(), pipe, _bands(provider))
 
 
 def _bands(provider: QgsRasterDataProvider) -> tuple[str, ...]:
@@ -321,13 +328,12 @@ def export(
         _tr("Exporting {} x {} pixels of layer “{}”").format(grid.columns, grid.rows, taken.name)
     )
     path = Path(tempfile.mkdtemp(dir=folder)) / "layer.tif"
-    writer, pipe = QgsRasterFileWriter(str(path)), QgsRasterPipe()
-    pipe.set(taken.provider.clone())
+    writer = QgsRasterFileWriter(str(path))
     told = QgsRasterBlockFeedback()
     feedback.canceled.connect(told.cancel)
     try:
         status = writer.writeRaster(
-            pipe, grid.columns, grid.rows, grid.extent, taken.crs, transforms, told
+            taken.pipe, grid.columns, grid.rows, grid.extent, taken.crs, transforms, told
         )
     finally:
         feedback.canceled.disconnect(told.cancel)
@@ -352,7 +358,8 @@ def export(
 
 def _is_empty(picture: Path) -> bool:
     """Whether all of an exported picture is transparent."""
-    provider = QgsRasterLayer(str(picture), "picture").dataProvider()
+    layer = QgsRasterLayer(str(picture), "picture")  # which owns the provider
+    provider = layer.dataProvider()
     alpha = len(PICTURE_BANDS) + 1
     return bool(provider.bandCount() == alpha and provider.bandStatistics(alpha).maximumValue == 0)
 
