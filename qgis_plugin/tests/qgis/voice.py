@@ -15,6 +15,7 @@ class Heard(QgsProcessingFeedback):
         self.warnings: list[str] = []
         self.errors: list[str] = []
         self.texts: list[str] = []
+        self.console: list[str] = []
         self.percents: list[float] = []
         self.progressChanged.connect(self.percents.append)
 
@@ -29,3 +30,6 @@ class Heard(QgsProcessingFeedback):
 
     def setProgressText(self, text: str) -> None:  # noqa: N802
         self.texts.append(text)
+
+    def pushConsoleInfo(self, info: str) -> None:  # noqa: N802
+        self.console.append(info)
