@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from geoseg_qgis.engine import process
 from geoseg_qgis.engine.process import Cancelled, EngineError, ask, run
 

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A QGIS with the provider, layers, and an algorithm's voice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from qgis.core import (
+    QgsApplication,
+    QgsProcessingContext,
+    QgsProject,
+    QgsRasterLayer,
+)
+from voice import Heard
+
+from geoseg_qgis.provider import GeosegProvider
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def provider(qgis_processing: None) -> Iterator[GeosegProvider]:
+    added = GeosegProvider()
+    QgsApplication.processingRegistry().addProvider(added)
+    yield added
+    QgsApplication.processingRegistry().removeProvider("geoseg")
+
+
+@pytest.fixture
+def context(qgis_new_project: None) -> QgsProcessingContext:
+    made = QgsProcessingContext()
+    made.setProject(QgsProject.instance())
+    return made
+
+
+@pytest.fixture
+def scene(imagery: Path) -> QgsRasterLayer:
+    """A Sentinel-2 chip of 512 x 512 pixels with four unnamed bands."""
+    layer = QgsRasterLayer(str(imagery / "korea_sentinel2/images/202412_patchN_7.tif"), "chip")
+    assert layer.isValid()
+    return layer
