@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from geoseg_qgis.engine.process import clean_environment
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from geoseg_qgis.engine.commands import (
     Evaluate,
     ModelInfo,

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import geoseg_qgis
 import pytest
+
+import geoseg_qgis
 from geoseg_qgis.engine.commands import Evaluate, ModelInfo, Polygonize, Segment
 from geoseg_qgis.engine.process import Cancelled, EngineError, ask, run
 
