@@ -18,7 +18,7 @@ USUAL = ("sentinel2-landcover", "landsat8-crops", "demo-landscape")
 """Offered as long as the engine was never asked."""
 
 
-class ModelWidget(WidgetWrapper):  # type: ignore[misc]  (the toolbox has no types)
+class ModelWidget(WidgetWrapper):
     """Names to choose from, or a path to write or to look for."""
 
     def createWidget(self) -> QWidget:

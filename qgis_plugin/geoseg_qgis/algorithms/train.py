@@ -167,11 +167,12 @@ class Train(EngineAlgorithm):
         self._image = self.take(parameters, "INPUT", context)
         layer = self.parameterAsLayer(parameters, "LABELS", context)
         self._field = self.parameterAsString(parameters, "FIELD", context)
+        self._labels: sources.Taken | None = None
+        self._polygons: Any = None
         if isinstance(layer, QgsRasterLayer):
-            self._labels, self._polygons = sources.take(layer), None
+            self._labels = sources.take(layer)
         elif isinstance(layer, QgsVectorLayer):
             self._field = self._field or _categorised_by(layer)
-            self._labels = None
             self._polygons = self.parameterAsSource(parameters, "LABELS", context)
         else:
             raise QgsProcessingException(
