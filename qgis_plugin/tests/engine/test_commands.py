@@ -227,6 +227,11 @@ def test_a_description_is_json_without_what_was_not_said() -> None:
     }
 
 
+def test_a_way_through_other_folders_is_made_short() -> None:
+    text = dataset_text(described(Path("/x/../data/in.tif"), Path("/y/../data/out.tif"), CODED))
+    assert json.loads(text)["root"] == "/data"
+
+
 def test_small_numbers_are_written_as_yaml_takes_them() -> None:
     split = Split("x", extent=(0.0, 0.0001), share=0.5, margin=0.00001)
     data = replace(described(Path("/a.tif"), Path("/b.tif"), CODED), gsd=2e-06, split=split)
