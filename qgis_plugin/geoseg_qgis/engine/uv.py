@@ -313,6 +313,6 @@ def _unpacked(wheel: Path, tools: Path, name: str = "") -> str:
             tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file,
         ):
             shutil.copyfileobj(source, file)
-    os.chmod(file.name, 0o700)  # noqa: S103  (a program)
+    os.chmod(file.name, 0o700)
     os.replace(file.name, target)
     return str(target)
