@@ -51,8 +51,8 @@ class BandTable(QWidget):
             choice.setCurrentIndex(choice.findData(number))
 
     def argument(self) -> str:
-        """The mapping as the algorithm takes it; empty where it needs none."""
-        return bands_argument(self._bands, self._wanted, self.numbers())
+        """The mapping as the algorithm takes it; empty as long as a band is missing."""
+        return bands_argument(self.numbers())
 
     def _choice(self, number: int | None) -> QComboBox:
         choice = QComboBox()
@@ -61,6 +61,7 @@ class BandTable(QWidget):
             choice.addItem(self._words(band), band.number)
         choice.setCurrentIndex(max(choice.findData(number), 0))
         choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        choice.setMinimumContentsLength(8)
         choice.currentIndexChanged.connect(self.changed)
         return choice
 

@@ -58,7 +58,7 @@ from .fitting import (
     time_left,
 )
 from .models import ModelChooser
-from .notices import DONE, Notice, Notices
+from .notices import DONE, Notice, Notices, quiet
 from .outputs import CONFIDENCE, MAP, POLYGONS, Outputs
 from .tasks import Pace, Run
 from .tuning import Tuning
@@ -375,7 +375,7 @@ class GeosegDock(QgsDockWidget):
         self.engine = Notices()
         self.layers = QgsMapLayerComboBox()
         self.layers.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
-        self.about_layer = _quiet(QLabel())
+        self.about_layer = quiet(QLabel())
         self.models = ModelChooser(self.catalogue)
         self.area = ExtentChooser(self._iface.mapCanvas())
         self.pixel_size = QgsDoubleSpinBox()
@@ -399,7 +399,7 @@ class GeosegDock(QgsDockWidget):
         self.run_button.setObjectName("geosegRun")
         self.run_button.setDefault(True)
         self.progress = QProgressBar()
-        self.step, self.left = QLabel(), _quiet(QLabel())
+        self.step, self.left = QLabel(), quiet(QLabel())
         self.cancel_button = QPushButton(self.tr("Cancel"))
         self.cancel_button.setObjectName("geosegCancel")
         self.log_box = QgsCollapsibleGroupBox()
@@ -414,7 +414,7 @@ class GeosegDock(QgsDockWidget):
         QVBoxLayout(self.log_box).addWidget(self.log)
         self.form = QFormLayout()
         self.form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
-        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.form.addRow(self.tr("Image"), _column(self.layers, self.about_layer))
         self.form.addRow(self.tr("Model"), self.models)
         self.form.addRow(self.tr("Area"), self.area)
@@ -505,11 +505,6 @@ class GeosegDock(QgsDockWidget):
         self.step.setText(self.tr("Starting…"))
         self.left.clear()
         self.running.show()
-
-
-def _quiet(label: QLabel) -> QLabel:
-    label.setEnabled(False)
-    return label
 
 
 def _column(*widgets: QWidget) -> QWidget:

@@ -108,7 +108,8 @@ def card_from(told: Mapping[str, Any]) -> ModelCard:
 def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | None]:
     """Number of the layer's band for each of the model's, None where nobody can tell.
 
-    By name where the layer names its bands; in order where it names none and has as many.
+    By name where the layer names its bands, else by the colours they are marked as, as the engine
+    does; in order where neither is said of any and there are as many.
 
     Examples
     --------
@@ -116,24 +117,22 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     [2, 1]
     >>> suggested_bands([Band(1), Band(2), Band(3)], ["red", "nir"])
     [None, None]
+    >>> suggested_bands([Band(1, "", "red"), Band(2, "", "green")], ["green", "red"])
+    [2, 1]
     """
     known: dict[str, int] = {}
     for band in bands:
-        known.setdefault(_common_name(band.name), band.number)
+        known.setdefault(_common_name(band.name or band.colour), band.number)
     found = [known.get(_common_name(name)) for name in wanted]
-    if None in found and not any(_says_something(band.name) for band in bands):
+    if None in found and not any(_says_something(band.name or band.colour) for band in bands):
         in_order = [band.number for band in bands]
         return list(in_order) if len(in_order) == len(wanted) else [None] * len(wanted)
     return found
 
 
-def bands_argument(
-    bands: Sequence[Band], wanted: Sequence[str], chosen: Sequence[int | None]
-) -> str:
-    """The mapping as the algorithm takes it; empty where the engine finds the same by itself."""
-    if None in chosen or list(chosen) == suggested_bands(bands, wanted):
-        return ""
-    return ",".join(map(str, chosen))
+def bands_argument(chosen: Sequence[int | None]) -> str:
+    """The mapping as the algorithm takes it, so that what is shown is what is run."""
+    return "" if None in chosen else ",".join(map(str, chosen))
 
 
 def findings(layer: LayerFacts, card: ModelCard, chosen: Sequence[int | None]) -> list[Finding]:

@@ -31,6 +31,7 @@ class ModelChooser(QWidget):
         self.choice.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
+        self.choice.setMinimumContentsLength(8)
         self.choice.activated.connect(self._activate)
         self.told = QLabel()
         self.told.setWordWrap(True)

@@ -8,6 +8,7 @@ from typing import Callable
 
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtGui import QPalette
 from qgis.PyQt.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -30,6 +31,17 @@ _LOOKS = {
     DONE: ("#e3f2e4", "#93c197", "/mIconSuccess.svg"),
 }
 _ICON = 16
+_FAINT = 165  # of 255
+
+
+def quiet(label: QLabel) -> QLabel:
+    """Let a label stand back, on a light theme and on a dark one."""
+    palette = label.palette()
+    color = palette.color(QPalette.ColorRole.WindowText)
+    color.setAlpha(_FAINT)
+    palette.setColor(QPalette.ColorRole.WindowText, color)
+    label.setPalette(palette)
+    return label
 
 
 class Notice(QFrame):

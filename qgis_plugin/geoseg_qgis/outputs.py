@@ -11,6 +11,8 @@ from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from .notices import quiet
+
 MAP, POLYGONS, CONFIDENCE = "OUTPUT", "POLYGONS", "CONFIDENCE"
 
 
@@ -30,9 +32,8 @@ class Outputs(QWidget):
         self.file.setConfirmOverwrite(False)
         self.file.lineEdit().setPlaceholderText(self.tr("Temporary file"))
         self.file.fileChanged.connect(self._change)
-        self.told = QLabel()
+        self.told = quiet(QLabel())
         self.told.setWordWrap(True)
-        self.told.setEnabled(False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)

@@ -10,6 +10,7 @@ from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsFillSymbol,
     QgsLayerTreeGroup,
+    QgsLayerTreeNode,
     QgsMapLayer,
     QgsPalettedRasterRenderer,
     QgsProject,
@@ -87,7 +88,15 @@ def add_results(
     QgsLayerTreeGroup
     """
     group = project.layerTreeRoot().insertGroup(0, title)
-    for layer in sorted(layers, key=lambda each: not isinstance(each, QgsVectorLayer)):
+    ordered = sorted(layers, key=lambda each: not isinstance(each, QgsVectorLayer))
+    for place, layer in enumerate(ordered):
         project.addMapLayer(layer, False)
-        group.addLayer(layer)
+        # The classes are listed once, under the uppermost layer.
+        _expand(group.addLayer(layer), place == 0)
+    _expand(group, True)
     return group
+
+
+def _expand(node: QgsLayerTreeNode, wanted: bool) -> None:
+    node.setExpanded(not wanted)  # the list of layers looks when this changes, and only then
+    node.setExpanded(wanted)

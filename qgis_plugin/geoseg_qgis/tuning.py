@@ -9,6 +9,8 @@ from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsSpinBox
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
+from .notices import quiet
+
 LARGEST_WINDOW = 8192
 LARGEST_HALO = 4096
 
@@ -83,7 +85,7 @@ class Tuning(QgsCollapsibleGroupBox):
 
     def _form(self) -> None:
         form = QFormLayout(self)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.polygons)
         form.addRow(self.tr("Simplify polygons"), self.simplify)
         form.addRow(self.tr("Smallest area"), self.min_area)
@@ -122,12 +124,12 @@ def _whole(most: int, at_least: str, least: int = 0) -> QgsSpinBox:
 
 def _words(choices: dict[str, str]) -> QComboBox:
     box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
     for value, text in choices.items():
         box.addItem(text, value)
     return box
 
 
 def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setEnabled(False)
-    return label
+    return quiet(QLabel(text))
