@@ -17,6 +17,7 @@ from qgis.PyQt.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -53,12 +54,9 @@ class InstallBox(QGroupBox):
         self._make_progress()
         self._make_buttons()
         self._lay_out()
-        setup.changed.connect(self.refresh)
-        setup.progressed.connect(self.show_progress)
         self._timer = QTimer(self)
         self._timer.setInterval(LOG_INTERVAL)
         self._timer.timeout.connect(self._show_log)
-        self.refresh()
 
     def order(self) -> Order:
         """Return what is asked for."""
@@ -78,7 +76,9 @@ class InstallBox(QGroupBox):
         self.look_button.setVisible(plan is None and not is_shown)
         self.look_hint.setVisible(plan is None and not is_shown)
         self.look_button.setEnabled(is_free)
-        self.plan_box.setVisible(plan is not None)
+        for widget in self._plan_rows:
+            widget.setVisible(plan is not None)
+        self.refusals.clear()
         if plan is not None:
             self._show_plan(plan)
         self.install_button.setVisible(plan is not None and not is_shown)
@@ -147,7 +147,6 @@ class InstallBox(QGroupBox):
         version = ".".join(str(number) for number in plan.python.version)
         self.python.setText(f"{version} ({plan.python.path})")
         self.packages.setText(packages_words(plan))
-        self.refusals.clear()
         if plan.refusal:
             self.refusals.add(Notice(STOP, sentences(plan.refusal)))
 
@@ -196,25 +195,17 @@ class InstallBox(QGroupBox):
         self.offline.toggled.connect(lambda _on: self._setup.forget_plan())
 
     def _make_plan(self) -> None:
-        self.plan_box = QWidget()
         self.download, self.disk, self.folder, self.python, self.packages = (
-            _value() for _ in range(5)
+            wrapped() for _ in range(5)
         )
         self.refusals = Notices()
         self.outcomes = Notices()
-        form = aligned_form(self.plan_box)
-        form.addRow(self.tr("Download"), self.download)
-        form.addRow(self.tr("Disk"), self.disk)
-        form.addRow(self.tr("Folder"), self.folder)
-        form.addRow(self.tr("Python"), self.python)
-        form.addRow(self.tr("Packages"), self.packages)
-        form.addRow(self.refusals)
 
     def _make_progress(self) -> None:
         self.progress_box = QWidget()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.stage = _value()
+        self.stage = wrapped()
         self.cancel_button = QPushButton(self.tr("Cancel"))
         self.cancel_button.clicked.connect(lambda _checked=False: self._setup.cancel())
         self.log = QPlainTextEdit()
@@ -228,8 +219,7 @@ class InstallBox(QGroupBox):
     def _make_buttons(self) -> None:
         self.look_button = QPushButton(self.tr("See what is needed…"))
         self.look_button.clicked.connect(lambda _checked=False: self._look())
-        self.look_hint = _value()
-        self.look_hint.setText(
+        self.look_hint = wrapped(
             self.tr(
                 "Fetches up to 50 MB (uv and Python) to find it out. Nothing else is downloaded "
                 "before you press Install."
@@ -243,11 +233,21 @@ class InstallBox(QGroupBox):
         self.remove_button.clicked.connect(lambda _checked=False: self._remove())
 
     def _lay_out(self) -> None:
-        choices = QWidget()
-        form = aligned_form(choices)
-        form.addRow(self.tr("Work with"), self.backend)
-        form.addRow(self.tr("Folder of wheels"), self.wheels)
-        form.addRow("", self.offline)
+        self.form = aligned_form()
+        self.form.addRow(self.tr("Work with"), self.backend)
+        self.form.addRow(self.tr("Folder of wheels"), self.wheels)
+        self.form.addRow("", self.offline)
+        self._plan_rows = [
+            widget
+            for title, value in (
+                (self.tr("Download"), self.download),
+                (self.tr("Disk"), self.disk),
+                (self.tr("Folder"), self.folder),
+                (self.tr("Python"), self.python),
+                (self.tr("Packages"), self.packages),
+            )
+            for widget in self._added(title, value)
+        ]
         running = QVBoxLayout(self.progress_box)
         running.setContentsMargins(0, 0, 0, 0)
         row = QHBoxLayout()
@@ -263,19 +263,38 @@ class InstallBox(QGroupBox):
         buttons.addWidget(self.roll_back_button)
         buttons.addWidget(self.remove_button)
         column = QVBoxLayout(self)
-        for widget in (choices, self.plan_box, self.progress_box, self.outcomes):
+        column.addLayout(self.form)
+        for widget in (self.refusals, self.progress_box, self.outcomes):
             column.addWidget(widget)
         column.addLayout(buttons)
         column.addWidget(self.log_box)
 
+    def _added(self, title: str, value: QLabel) -> tuple[QLabel, QLabel]:
+        """Add a row, and return both its widgets: Qt 5 cannot hide a row."""
+        label = QLabel(title)
+        label.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.form.addRow(label, value)
+        return label, value
 
-def aligned_form(widget: QWidget) -> QFormLayout:
-    """Make a form whose fields stand below each other in all boxes of the page."""
-    form = QFormLayout(widget)
-    form.setContentsMargins(0, 0, 0, 0)
+
+def aligned_form() -> QFormLayout:
+    """Make a form whose labels begin at the left, and whose fields are as wide as there is room."""
+    form = QFormLayout()
     form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return form
+
+
+def wrapped(text: str = "") -> QLabel:
+    """Make a label whose text wraps and can be copied."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # A label that wraps asks for its height only if its size policy says so.
+    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    label.setMinimumWidth(1)
+    return label
 
 
 def bytes_words(size: int) -> str:
@@ -299,12 +318,3 @@ def packages_words(plan: Plan) -> str:
     more = len(others) - len(named)
     rest = f" and {more} more" if more else ""
     return f"geoseg {plan.version} with {listed}{rest}" if named else f"geoseg {plan.version}"
-
-
-def _value() -> QLabel:
-    """A text that wraps and can be copied."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

@@ -8,13 +8,13 @@ from typing import Callable
 
 from qgis.core import QgsApplication
 from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory, QgsScrollArea
-from qgis.PyQt.QtCore import QEvent
+from qgis.PyQt.QtCore import QEvent, QSize
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import (
+    QFormLayout,
     QFrame,
     QGroupBox,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -24,7 +24,7 @@ from . import settings
 from .engine.environment import EngineMissing
 from .engine.failures import diagnostics
 from .fitting import NOTE, STOP, WARNING
-from .install_box import InstallBox, aligned_form
+from .install_box import InstallBox, aligned_form, wrapped
 from .installing import CHECK, USE, Setup, sentences
 from .notices import DONE, Notice, Notices
 
@@ -75,10 +75,12 @@ class OptionsPage(QgsOptionsPageWidget):
         super().__init__(parent)
         self.setObjectName(PAGE)
         self._setup = setup
+        self._is_following = False
         self.engine = EngineBox(setup)
         self.install = InstallBox(setup)
         self.existing = ExistingBox(setup)
-        inside = QWidget()
+        _align(self.install.form, self.existing.form)
+        inside = _Column()
         column = QVBoxLayout(inside)
         for box in (self.engine, self.install, self.existing):
             column.addWidget(box)
@@ -94,11 +96,58 @@ class OptionsPage(QgsOptionsPageWidget):
     def showEvent(self, event: QEvent) -> None:  # noqa: N802
         """Look at the engine when the user looks at the page, not when the options are opened."""
         super().showEvent(event)
-        self.engine.look()
+        if not self._is_following:
+            self._is_following = True
+            self._setup.changed.connect(self.refresh)
+            self._setup.progressed.connect(self.install.show_progress)
+            self.refresh()
+            self.engine.look()
+
+    def hideEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Let the outcome be told elsewhere while nobody sees the page."""
+        super().hideEvent(event)
+        if self._is_following:
+            self._is_following = False
+            self._setup.changed.disconnect(self.refresh)
+            self._setup.progressed.disconnect(self.install.show_progress)
+
+    def refresh(self) -> None:
+        """Show what is true now."""
+        self.engine.refresh()
+        self.install.refresh()
+        self.existing.follow()
 
     def apply(self) -> None:
         """Heed a path that was typed and not checked yet; QGIS tells above the map if it fails."""
         self.existing.heed()
+
+
+class _Column(QWidget):
+    """Is as tall as its texts need at its width; a scroll area would take the narrowest width."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the least size."""
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), self.layout().totalHeightForWidth(self.width()))
+
+    def resizeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Ask for another height."""
+        super().resizeEvent(event)
+        self.updateGeometry()
+
+
+def _align(*forms: QFormLayout) -> None:
+    """Let fields of several forms stand below each other."""
+    labels = [
+        item.widget()
+        for form in forms
+        for row in range(form.rowCount())
+        for item in [form.itemAt(row, QFormLayout.ItemRole.LabelRole)]
+        if item is not None
+    ]
+    width = max(label.sizeHint().width() for label in labels)
+    for label in labels:
+        label.setMinimumWidth(width)
 
 
 class EngineBox(QGroupBox):
@@ -120,8 +169,6 @@ class EngineBox(QGroupBox):
         column = QVBoxLayout(self)
         column.addWidget(self.state)
         column.addLayout(row)
-        setup.changed.connect(self.refresh)
-        self.refresh()
 
     def look(self) -> None:
         """Check the engine unless that was done, or something else is going on."""
@@ -216,8 +263,6 @@ class ExistingBox(QGroupBox):
         self.outcomes = Notices()
         self._lay_out()
         self.path.fileChanged.connect(lambda _path: self.refresh())
-        setup.changed.connect(self._follow)
-        self.refresh()
 
     def heed(self) -> None:
         """Take what was typed, if that is not what is used already."""
@@ -241,7 +286,7 @@ class ExistingBox(QGroupBox):
         elif outcome is not None and outcome.activity == USE:
             self.outcomes.add(Notice(outcome.severity, outcome.text))
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Show another path when another one was set."""
         used = settings.python_setting()
         if used != self._known:
@@ -257,18 +302,15 @@ class ExistingBox(QGroupBox):
         self._setup.stop_using()
 
     def _lay_out(self) -> None:
-        hint = QLabel(
-            self.tr("The interpreter of an environment that has geoseg, one of conda for example.")
-        )
-        hint.setWordWrap(True)
-        fields = QWidget()
-        aligned_form(fields).addRow(self.tr("Python"), self.path)
+        hint = wrapped(self.tr("A Python that has geoseg, one in a conda environment for example."))
+        self.form = aligned_form()
+        self.form.addRow(self.tr("Python"), self.path)
         row = QHBoxLayout()
         row.addWidget(self.use_button)
         row.addWidget(self.clear_button)
         row.addStretch()
         column = QVBoxLayout(self)
         column.addWidget(hint)
-        column.addWidget(fields)
+        column.addLayout(self.form)
         column.addWidget(self.outcomes)
         column.addLayout(row)

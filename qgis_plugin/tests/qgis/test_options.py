@@ -12,6 +12,7 @@ from typing import Any, Callable
 import pytest
 import qgis.utils
 from qgis.core import QgsApplication, QgsSettings
+from qgis.PyQt import sip
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QLabel, QMessageBox
 
@@ -76,10 +77,11 @@ def factory(changes: list[int]) -> Iterator[OptionsFactory]:
 
 
 @pytest.fixture
-def page(factory: OptionsFactory, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> OptionsPage:
+def page(factory: OptionsFactory, qtbot: Any) -> Iterator[OptionsPage]:
     made = factory.createWidget()
     qtbot.addWidget(made)
-    return made
+    yield made
+    made.hide()
 
 
 @pytest.fixture
@@ -106,6 +108,7 @@ def engine_at(path: Path, **told: Any) -> str:
 
 
 def planned(page: OptionsPage, uv: FakeUv, idle: Callable[[], None]) -> None:
+    page.show()
     page.install.wheels.setFilePath(str(uv.wheels))
     page.install.look_button.click()
     idle()
@@ -167,6 +170,7 @@ def test_an_unsuitable_python_is_refused_with_the_reason(
     reason: str,
 ) -> None:
     page.existing.path.setFilePath(engine_at(tmp_path / "other" / "python3", **told))
+    page.show()
     page.existing.use_button.click()
     idle()
     assert len(page.existing.outcomes.texts()) == 1
@@ -181,6 +185,7 @@ def test_what_is_no_python_is_never_started(
     started = tmp_path / "started"
     program = script(tmp_path / "qgis-bin", f"#!/bin/sh\ntouch {started}\n")
     page.existing.path.setFilePath(str(program))
+    page.show()
     page.existing.use_button.click()
     idle()
     assert "is no Python interpreter" in page.existing.outcomes.texts()[0]
@@ -192,6 +197,7 @@ def test_a_python_with_geoseg_is_used_until_it_is_given_up(
 ) -> None:
     python = engine_at(tmp_path / "other" / "python3")
     page.existing.path.setFilePath(python)
+    page.show()
     page.existing.use_button.click()
     idle()
     assert python_setting() == python
@@ -356,6 +362,7 @@ def test_an_installation_outlives_the_page_and_is_told_above_the_map(
     bar = Bar()
     monkeypatch.setattr(qgis.utils, "iface", bar)
     page = factory.createWidget()
+    shown(page)
     planned(page, uv, idle)
     uv.behave(seconds=2)
     page.install.install_button.click()
@@ -373,8 +380,7 @@ def test_an_installation_outlives_the_page_and_is_told_above_the_map(
 def close(page: OptionsPage) -> None:
     """Destroy a page as closing the options does."""
     page.hide()
-    page.deleteLater()
-    QgsApplication.sendPostedEvents(page, 52)  # QEvent.DeferredDelete
+    sip.delete(page)
 
 
 def test_what_an_open_page_shows_is_not_told_above_the_map(
