@@ -69,6 +69,7 @@ class GeosegPlugin:
             self._dock = None
         if self._pages is not None:
             self._iface.unregisterOptionsWidgetFactory(self._pages)
+            self._pages.close_down()
             self._pages = None
         if self._segment is not None:
             self._iface.removeRasterToolBarIcon(self._segment)
