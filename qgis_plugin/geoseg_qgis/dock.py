@@ -376,6 +376,8 @@ class GeosegDock(QgsDockWidget):
         self.layers = QgsMapLayerComboBox()
         self.layers.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
         self.about_layer = quiet(QLabel())
+        self.about_layer.setWordWrap(True)
+        self.about_layer.setMinimumWidth(1)
         self.models = ModelChooser(self.catalogue)
         self.area = ExtentChooser(self._iface.mapCanvas())
         self.pixel_size = QgsDoubleSpinBox()
