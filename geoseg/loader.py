@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
@@ -26,8 +26,10 @@ from geoseg.pixels import find_valid, rounded
 from geoseg.raster.arrays import require_image, require_named
 from geoseg.raster.gaps import Gaps
 from geoseg.resample import Resampling
-from geoseg.shapes import Area
 from geoseg.windows import Box, reflect
+
+if TYPE_CHECKING:
+    from geoseg.shapes import Area
 
 __all__ = ["IGNORE", "Batch", "Part", "Scene", "batches", "is_missing"]
 
@@ -131,8 +133,7 @@ class Scene:
     gaps : Gaps, optional
         Where the image is known to have no data before anything is read.
     area : Area, optional
-        The part of the image that is asked for; by default all of it. The network sees what lies
-        around it.
+        The pixels that are asked for; the network sees the others as well, but they have no class.
 
     Raises
     ------
@@ -178,11 +179,6 @@ class Scene:
     def is_zoomed(self) -> bool:
         """Whether the network's grid is another than the image's."""
         return not all(axis.is_identity for axis in self.axes)
-
-    def needs_nothing(self, box: Box) -> bool:
-        """Whether nothing of a box of image pixels is data, or asked for: no need to read it."""
-        unwritten = self.gaps is not None and self.gaps.cover(box)
-        return unwritten or (self.area is not None and self.area.misses(box))
 
     @cached_property
     def nodata(self) -> float | None:

@@ -108,7 +108,9 @@ def _sample(scene: Scene, segmenter: Segmenter, side: int) -> Iterator[tuple[Par
         starts = [(2 * i + 1) * n // (2 * LATTICE) for i, n in zip(tops, scene.shape, strict=True)]
         starts = [max(min(s, n - side), 0) for s, n in zip(starts, scene.shape, strict=True)]
         box = slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
-        if scene.needs_nothing(scene.native_box(box)):
+        if scene.gaps is not None and scene.gaps.cover(scene.native_box(box)):
+            continue
+        if scene.area is not None and not scene.area.meets(scene.native_box(box)):
             continue
         part = scene.part(box)
         valid = part.native.valid(segmenter.card.nodata)

@@ -16,7 +16,15 @@ from rasterio.crs import CRS
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
 from geoseg.raster import grid_of
-from geoseg.shapes import Drawn, as_pixels, in_crs, outline, read_shapes
+from geoseg.shapes import (
+    as_pixels,
+    draw,
+    located,
+    outline,
+    put_on,
+    read_polygons_of,
+    refuse_invalid,
+)
 from geoseg.train.data.lazy import lazy_labels
 
 __all__ = ["Meaning", "Polygons", "read_polygons"]
@@ -110,24 +118,39 @@ class Polygons:
             When the image does not say where it lies.
         """
         grid = grid_of(image)
-        if grid.crs is None or grid.transform is None:
-            raise UserError(
-                f"{image.name} has no coordinate system, so polygons cannot be put on it; give it "
-                "one, e.g. gdal_edit.py -a_srs EPSG:32633"
-            )
-        tree = self._in(grid.crs, str(image.name))
-        met = np.sort(tree.query(outline(grid.shape, grid.transform)))
-        shapes = as_pixels(tree.geometries[met], grid.transform)
+        crs, transform = located(grid, str(image.name))
+        tree = self._in(crs, str(image.name))
+        met = np.sort(tree.query(outline(grid.shape, transform)))
+        shapes = as_pixels(tree.geometries[met], transform)
         return lazy_labels(
             Drawn(shapes, shapely.STRtree(shapes), self.indices[met], self.rest), image
         )
 
-    def _in(self, crs: CRS, name: str) -> shapely.STRtree:
+    def _in(self, crs: CRS, image: str) -> shapely.STRtree:
         """The polygons in a coordinate system; kept, for a data set's images often share one."""
-        text = crs.to_wkt()
-        if text not in self._trees:
-            self._trees[text] = shapely.STRtree(in_crs(self.frame, crs, name))
-        return self._trees[text]
+        known = crs.to_wkt()
+        if known not in self._trees:
+            self._trees[known] = shapely.STRtree(put_on(self.frame.geometry, crs, image))
+        return self._trees[known]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws windows of polygons that are given in (column, row)."""
+
+    shapes: NDArray[np.object_]
+    tree: shapely.STRtree
+    indices: NDArray[np.uint8]
+    rest: int
+
+    def __call__(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """Class indices of a window, shape (rows, columns)."""
+        window = shapely.box(columns.start, rows.start, columns.stop, rows.stop)
+        drawn = np.sort(self.tree.query(window))  # in the order of the file
+        if not drawn.size:
+            return np.full((rows.stop - rows.start, columns.stop - columns.start), self.rest, "u1")
+        values = zip(self.shapes[drawn], self.indices[drawn].tolist(), strict=True)
+        return draw(values, (rows, columns), self.rest)
 
 
 def read_polygons(path: Path, meaning: Meaning) -> Polygons:
@@ -146,5 +169,6 @@ def read_polygons(path: Path, meaning: Meaning) -> Polygons:
         When the file cannot be read, has no coordinate system or no such column or layer, or holds
         other shapes than valid polygons.
     """
-    frame = read_shapes(path, meaning.layer, "name one as layer")
+    frame = read_polygons_of(path, meaning.layer)
+    refuse_invalid(frame, str(path))
     return Polygons(frame, meaning.indices_of(frame, path), meaning.rest)
