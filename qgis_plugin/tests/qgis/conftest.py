@@ -13,7 +13,7 @@ from qgis.core import (
     QgsProject,
     QgsRasterLayer,
 )
-from voice import Heard
+from voice import Heard, forget
 
 from geoseg_qgis.provider import GeosegProvider
 
@@ -32,15 +32,27 @@ def provider(qgis_processing: None) -> Iterator[GeosegProvider]:
 
 
 @pytest.fixture
-def context(qgis_new_project: None) -> QgsProcessingContext:
+def context(qgis_new_project: None) -> Iterator[QgsProcessingContext]:
     made = QgsProcessingContext()
     made.setProject(QgsProject.instance())
-    return made
+    yield made
+    forget(made)
 
 
 @pytest.fixture
-def scene(imagery: Path) -> QgsRasterLayer:
+def scene(imagery: Path) -> Iterator[QgsRasterLayer]:
     """A Sentinel-2 chip of 512 x 512 pixels with four unnamed bands."""
     layer = QgsRasterLayer(str(imagery / "korea_sentinel2/images/202412_patchN_7.tif"), "chip")
     assert layer.isValid()
-    return layer
+    yield layer
+    forget(layer)
+
+
+@pytest.fixture
+def labels(imagery: Path) -> Iterator[QgsRasterLayer]:
+    """The chip's labels: codes 10, 30, 50, 70 and 100."""
+    path = next((imagery / "korea_sentinel2/labels").glob("202412_patchN_7.*"))
+    layer = QgsRasterLayer(str(path), "truth")
+    assert layer.isValid()
+    yield layer
+    forget(layer)

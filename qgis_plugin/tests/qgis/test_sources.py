@@ -17,7 +17,7 @@ from qgis.core import (
     QgsRectangle,
 )
 from qgis.PyQt.QtGui import QColor, QImage
-from voice import Heard
+from voice import Heard, forget
 
 from geoseg_qgis import sources
 
@@ -60,11 +60,12 @@ def tiles(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def web_map(tiles: str) -> QgsRasterLayer:
+def web_map(tiles: str) -> Iterator[QgsRasterLayer]:
     address = tiles.replace("{", "%7B").replace("}", "%7D")
     layer = QgsRasterLayer(f"type=xyz&url={address}&zmax=3&zmin=3", "tiles", "wms")
     assert layer.isValid()
-    return layer
+    yield layer
+    forget(layer)
 
 
 def test_a_file_is_handed_over_as_it_is(

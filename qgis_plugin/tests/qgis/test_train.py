@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtGui import QColor
-from voice import Heard
+from voice import Heard, forget
 
 from geoseg_qgis.algorithms.labels import classes_of_raster, classes_of_vector, shown_in
 
@@ -31,14 +31,8 @@ NAMES = {10: "Gebäude", 30: "road", 50: "field", 70: "forest", 100: "other"}
 
 
 @pytest.fixture
-def labels(imagery: Path) -> QgsRasterLayer:
-    path = next((imagery / "korea_sentinel2/labels").glob("202412_patchN_7.*"))
-    return QgsRasterLayer(str(path), "truth")
-
-
-@pytest.fixture
-def parcels(scene: QgsRasterLayer) -> QgsVectorLayer:
-    """Two halves of the chip, in degrees: wood in the west, number 7 in the east."""
+def parcels(scene: QgsRasterLayer) -> Iterator[QgsVectorLayer]:
+    """Two halves of the chip: wood in the west, number 7 in the east."""
     layer = QgsVectorLayer(
         "Polygon?crs=EPSG:32652&field=kind:string&field=code:int", "parcels", "memory"
     )
@@ -52,7 +46,8 @@ def parcels(scene: QgsRasterLayer) -> QgsVectorLayer:
         feature.setGeometry(QgsGeometry.fromRect(part))
         layer.dataProvider().addFeature(feature)
     layer.updateExtents()
-    return layer
+    yield layer
+    forget(layer)
 
 
 def paletted(layer: QgsRasterLayer) -> None:
