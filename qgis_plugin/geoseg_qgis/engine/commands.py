@@ -347,14 +347,15 @@ def dataset_text(data: TrainingData) -> str:
     ValueError
         When a file's name or place cannot be described; the message is for the user.
     """
-    root = _common_folder(data.image, data.labels)
+    image, labels = os.path.normpath(data.image), os.path.normpath(data.labels)
+    root = _common_folder(image, labels)
     split = None if data.split is None else _as_split(data.split)
     stated = {
         "name": data.name,
         "gsd": data.gsd,
         "root": root.as_posix(),
-        "images": _pattern(data.image, root),
-        "labels": _pattern(data.labels, root),
+        "images": _pattern(Path(image), root),
+        "labels": _pattern(Path(labels), root),
         "column": data.column,
         "layer": data.layer,
         "bands": dict(data.bands),
@@ -376,9 +377,8 @@ def _common_folder(image: str, labels: str) -> Path:
         ) from error
 
 
-def _pattern(file: str, root: Path) -> str:
+def _pattern(path: Path, root: Path) -> str:
     """A pattern that matches one file."""
-    path = Path(os.path.normpath(file))
     if glob.has_magic(path.name):
         raise ValueError(
             f"{path.name} has one of * ? [ in its name, which the engine takes for a pattern; "

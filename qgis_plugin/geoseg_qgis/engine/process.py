@@ -351,19 +351,19 @@ class _Listener:
 
     def lines(self) -> Iterator[Line | None]:
         """What is said until the process ends; None where nothing was for `POLL` seconds."""
-        open_streams, moments = len(self._readers), 0
+        open_streams, ended, heard_at = len(self._readers), False, time.monotonic()
         while open_streams or self.status is None:
+            if self.status is not None and not ended:
+                self._group.end()  # else what it left behind may hold the streams open
+                ended = True
             try:
                 line = self._said.get(timeout=POLL)
             except queue.Empty:
-                if self.status is not None:
-                    # Something that it started lives on and holds its streams open.
-                    self._group.end()
-                    moments += 1
-                if moments > 1:
-                    return
+                if ended and time.monotonic() > heard_at + GRACE:
+                    return  # somebody outside the group holds them
                 yield None
                 continue
+            heard_at = time.monotonic()
             if line is None:
                 open_streams -= 1
             else:

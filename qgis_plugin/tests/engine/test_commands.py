@@ -185,7 +185,8 @@ def test_the_engine_knows_all_options_of_the_other_commands() -> None:
         "recipe": "unet", "data": "-d", "out": "-o", "settings": ["steps=5", "lr=-1"],
         "resume": True, "report": "-r", "device": "cpu", "progress": "auto",
     }  # fmt: skip
-    assert understood(ModelInfo("-m").arguments()) == {"model": "-m", "as_json": True}
+    found = understood(ModelInfo("-m").arguments())
+    assert (found["model"], found["as_json"]) == ("-m", True)
 
 
 @with_engine
@@ -223,6 +224,11 @@ def test_a_description_is_json_without_what_was_not_said() -> None:
             {"name": "field", "value": 50, "codes": [50]},
         ],
     }
+
+
+def test_a_way_through_other_folders_is_made_short() -> None:
+    text = dataset_text(described(Path("/x/../data/in.tif"), Path("/y/../data/out.tif"), CODED))
+    assert json.loads(text)["root"] == "/data"
 
 
 def test_small_numbers_are_written_as_yaml_takes_them() -> None:

@@ -374,6 +374,53 @@ def test_what_the_engine_leaves_behind_is_ended(fake: Fake, tmp_path: Path) -> N
     assert gone(told_by(python)[-1]["child"])
 
 
+def test_what_the_engine_leaves_behind_is_ended_though_it_talks_on(fake: Fake) -> None:
+    python = fake("""
+        talk = "while True: print('still here', flush=True)"
+        child = subprocess.Popen([sys.executable, "-c", talk])
+        say(event="error", kind="user", message=str(child.pid))
+        os._exit(2)
+    """)
+    assert gone(int(failure_of(python).message))
+
+
+def test_a_daemon_that_left_the_group_is_not_waited_for(fake: Fake) -> None:
+    threads = threading.active_count()
+    python = fake("""
+        sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+        done(child=subprocess.Popen(sleep, start_new_session=True).pid)
+        os._exit(0)
+    """)
+    child = told_by(python)[-1]["child"]
+    assert alive(child)
+    os.kill(child, signal.SIGKILL)
+    while threading.active_count() > threads:  # it held what they read
+        time.sleep(0.01)
+
+
+def test_an_error_number_of_windows_is_a_crash() -> None:
+    error = process._failure("python.exe", 0xC0000005, process._Heard())
+    assert error.kind == "killed"
+    assert "crashed (error 0xc0000005)" in error.message
+
+
+def test_on_windows_a_tool_of_the_system_ends_the_tree(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path and words, that is; the tool itself is played here."""
+    told = tmp_path / "words"
+    fake(f"open({str(told)!r}, 'w').write(' '.join(sys.argv[1:]))", "System32/taskkill.exe")
+    monkeypatch.setenv("SYSTEMROOT", str(tmp_path))
+    group = process.ProcessGroup([fake("print(os.getpid()); time.sleep(600)")], os.environ)
+    number = group.streams["stdout"].readline().strip()
+    group._kill_tree()
+    group.end()
+    assert told.read_text() == f"/PID {number} /T /F"
+    assert group.status == -signal.SIGKILL
+    for stream in group.streams.values():
+        stream.close()
+
+
 # Interpreters that are none
 
 
