@@ -55,7 +55,9 @@ class Progress:
         share = event.get("done", 0) / max(event["total"], 1)
         self._feedback.setProgress(first + (last - first) * share)
         now = time.monotonic()
-        if now - self._told_at >= QUIET:
+        if event["event"] == "start":
+            self._feedback.setProgressText(_told(self._unit, event))
+        elif now - self._told_at >= QUIET:
             self._told_at = now
             self._feedback.setProgressText(_told(self._unit, event))
 
