@@ -36,6 +36,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 SOURCE = Path(__file__).resolve().parent / "geoseg_qgis"
+DIST = SOURCE.parent.parent / "dist"
 LIMIT = 200_000
 """Bytes of the zip. The repository takes 25 MB; this plugin has no reason to be large."""
 KINDS = frozenset({".py", ".txt", ".md", ".svg", ".png", ".html", ".qm"})
@@ -77,7 +78,8 @@ REMOVED = (
     " msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib"
 )
 """Modules that later ones up to Python 3.13 lack; QGIS 4 may bring such a one."""
-MODULES = (sys.stdlib_module_names - set(f"{YOUNG} {REMOVED}".split())) | {"qgis"}
+MODULES = (sys.stdlib_module_names - set(f"{YOUNG} {REMOVED}".split())) | {"qgis", "processing"}
+"""What every QGIS from 3.22 to 4 has; processing is the part of it that runs the algorithms."""
 
 BLOCKING = (
     "B102 B103 B105 B106 B107 B201 B202 B301 B302 B304 B305 B306 B307 B312 B321 B323 B401 B402 B412"
@@ -478,7 +480,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.zip"
-        build(options.source, draft)
+        build(SOURCE, draft)
         package = read(draft)
         found = findings(package)
         if options.strict:
@@ -502,13 +504,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Build and check the zip of the QGIS plugin.")
     parser.add_argument("out", nargs="?", type=Path, help="default: dist/geoseg_qgis-VERSION.zip")
     parser.add_argument("--strict", action="store_true", help="refuse when a tool is missing")
-    parser.add_argument("--source", type=Path, default=SOURCE, help="the plugin's folder")
     return parser.parse_args(arguments)
 
 
 def _default_out(package: Package) -> Path:
     version = _general(package.files[f"{package.folder}/metadata.txt"])["version"]
-    return SOURCE.parent.parent / "dist" / f"{package.folder}-{version}.zip"
+    return DIST / f"{package.folder}-{version}.zip"
 
 
 def _is_unwanted(part: str) -> bool:

@@ -330,6 +330,7 @@ def test_a_relative_import_that_leads_nowhere_is_found(
         "from maps import work",
         "from .work import run",
         "from qgis.PyQt.QtCore import Qt",
+        "from processing.gui.wrappers import WidgetWrapper",
         "import xml.etree.ElementTree",
         "__import__('json')",
     ],
@@ -417,8 +418,12 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def no_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+def packing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the command packs; no scanner is run over it."""
+    monkeypatch.setattr(package, "SOURCE", source)
+    monkeypatch.setattr(package, "DIST", tmp_path / "dist")
     monkeypatch.setattr(package, "SCANS", {})
+    return source
 
 
 def test_the_zip_has_the_files_of_the_folder(source: Path, tmp_path: Path) -> None:
@@ -445,40 +450,41 @@ def test_equal_files_give_equal_bytes(source: Path, tmp_path: Path) -> None:
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
-@pytest.mark.usefixtures("no_scans")
-def test_the_command_writes_a_good_zip(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("packing")
+def test_the_command_writes_a_good_zip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "made.zip"
-    assert package.main([str(out), "--source", str(source), "--strict"]) == 0
+    assert package.main([str(out), "--strict"]) == 0
     assert "7 files" in capsys.readouterr().out
     assert package.read(out).files == GOOD
 
 
-@pytest.mark.usefixtures("no_scans")
+@pytest.mark.usefixtures("packing")
+def test_the_zip_is_named_after_folder_and_version(tmp_path: Path) -> None:
+    assert package.main([]) == 0
+    assert [path.name for path in (tmp_path / "dist").iterdir()] == ["maps-1.2.0.zip"]
+
+
 def test_the_command_tells_what_it_found_and_writes_nothing(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (source / "LICENSE").unlink()
+    (packing / "LICENSE").unlink()
     out = tmp_path / "made.zip"
-    assert package.main([str(out), "--source", str(source)]) == 1
+    assert package.main([str(out)]) == 1
     told = capsys.readouterr()
     assert told.out == "maps/LICENSE is missing\n"
     assert told.err == "1 findings, no zip written\n"
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("packing")
 def test_a_missing_scanner_is_told_and_refused_when_strict(
-    source: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(package, "SCANS", {"no_such_scanner": package.bandit})
-    arguments = [str(tmp_path / "made.zip"), "--source", str(source)]
-    assert package.main([*arguments, "--strict"]) == 1
+    out = str(tmp_path / "made.zip")
+    assert package.main([out, "--strict"]) == 1
     assert capsys.readouterr().out == "no_such_scanner is not installed\n"
-    assert package.main(arguments) == 0
+    assert package.main([out]) == 0
     assert "not checked: no_such_scanner is not installed" in capsys.readouterr().err
 
 

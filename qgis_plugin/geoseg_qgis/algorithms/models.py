@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The parameter that names a model: one that comes with the engine, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qgis.core import QgsProcessingException, QgsProcessingParameterString
+from qgis.PyQt.QtCore import QCoreApplication
+
+from ..engine import commands
+from ..fitting import Band, suggested_bands
+
+__all__ = ["bands_for", "brief", "model_parameter"]
+
+
+def model_parameter(description: str, *, is_optional: bool = False) -> QgsProcessingParameterString:
+    """The parameter MODEL, which the toolbox shows as a list of names with a button for files."""
+    parameter = QgsProcessingParameterString("MODEL", description, optional=is_optional)
+    # Named, not imported: where QGIS has no window its GUI library must not be needed.
+    widget = f"{__package__}.model_widget.ModelWidget"
+    parameter.setMetadata({"widget_wrapper": {"class": widget}})
+    return parameter
+
+
+def brief(model: str) -> list[str]:
+    """Arguments that ask the engine what a model takes and gives."""
+    return commands.ModelInfo(model, brief=True).arguments()
+
+
+def bands_for(card: Mapping[str, Any], layer: str, names: Sequence[str], stated: str) -> str:
+    """The bands to tell the engine; empty where it finds them by itself.
+
+    Parameters
+    ----------
+    card : mapping
+        What the model takes.
+    layer : str
+        What the image is called, for messages.
+    names : sequence of str
+        Of its bands; empty texts where the file names none.
+    stated : str
+        What the user says, as in ``4,3,2``.
+
+    Raises
+    ------
+    QgsProcessingException
+        When bands are missing, or nobody can tell which they are.
+    """
+    wanted = [str(each) for each in card["bands"]]
+    chosen = tuple(each.strip() for each in stated.split(",") if each.strip())
+    if chosen:
+        _refuse_wrong(card["name"], wanted, layer, names, chosen)
+        return ",".join(chosen)
+    bands = [Band(number, name) for number, name in enumerate(names, 1)]
+    if None in suggested_bands(bands, wanted):
+        raise QgsProcessingException(_unclear(card["name"], wanted, layer, names))
+    return ""
+
+
+def _refuse_wrong(
+    model: str, wanted: Sequence[str], layer: str, names: Sequence[str], chosen: Sequence[str]
+) -> None:
+    if len(chosen) != len(wanted):
+        raise QgsProcessingException(
+            _tr("Bands (BANDS) has {} entries ({}), but {} takes {}: {}; give one for each").format(
+                len(chosen), ",".join(chosen), model, len(wanted), ", ".join(wanted)
+            )
+        )
+    for each in chosen:
+        if each.isdecimal() and not 1 <= int(each) <= len(names):
+            raise QgsProcessingException(
+                _tr("Bands (BANDS) names band {}, but layer “{}” has {}; give 1 to {}").format(
+                    each, layer, len(names), len(names)
+                )
+            )
+
+
+def _unclear(model: str, wanted: Sequence[str], layer: str, names: Sequence[str]) -> str:
+    listed = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names, 1))
+    if len(names) < len(wanted):
+        remedy = _tr("choose an image that has them, or another model")
+    else:
+        example = ",".join(str(number) for number in range(1, len(wanted) + 1))
+        remedy = _tr("say under Bands (BANDS) which they are, in the model's order, as in {}")
+        remedy = remedy.format(example)
+    return _tr("{} takes {} bands ({}), but layer “{}” has {} ({}); {}").format(
+        model, len(wanted), ", ".join(wanted), layer, len(names), listed, remedy
+    )
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("geoseg", text)

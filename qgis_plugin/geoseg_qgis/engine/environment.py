@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where engines lie, which of them is used, and whether it works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .process import EngineError, ask, clean_environment
+
+__all__ = [
+    "Busy",
+    "Engine",
+    "EngineMissing",
+    "Interpreter",
+    "Pointer",
+    "Report",
+    "check",
+    "chosen_python",
+    "data_folder",
+    "exclusive",
+    "interpreter_in",
+    "look_at",
+    "read_pointer",
+    "write_pointer",
+]
+
+ACCEPTED = (0, 1)  # an engine of this major and minor version speaks the language of this plugin
+LEAST_PYTHON = (3, 11)
+CHECK_SECONDS = 180  # the first import of everything, with a virus scanner looking at each file
+
+_PROBE = """
+import json, sys
+facts = {"version": list(sys.version_info[:3]), "executable": sys.executable,
+         "is_64_bit": sys.maxsize > 2**32, "geoseg": None}
+try:
+    from importlib.metadata import version
+    facts["geoseg"] = version("geoseg")
+except Exception:
+    pass
+print(json.dumps(facts))
+"""
+
+
+class EngineMissing(Exception):  # noqa: N818  (a state to be mended, and its agreed name)
+    """There is no engine that can be used; the text says why and what to do."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.log = log
+
+
+class Busy(Exception):  # noqa: N818  (nothing is wrong)
+    """Another QGIS changes the engines at this moment."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that was asked about itself.
+
+    Attributes
+    ----------
+    path : str
+        The interpreter itself, where the asked file only starts it (as pyenv's do).
+    version : tuple of int
+        Three numbers.
+    is_64_bit : bool
+        There is no PyTorch for others.
+    geoseg : str or None
+        The version of geoseg it has.
+    """
+
+    path: str
+    version: tuple[int, ...]
+    is_64_bit: bool
+    geoseg: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an engine says about itself.
+
+    Attributes
+    ----------
+    python, version, device : str
+        The interpreter, the version of geoseg, and the device it would use.
+    ok : bool
+        Whether there are no problems at all.
+    problems : tuple of str
+        Each with its remedy, one line each.
+    facts : dict
+        Everything that ``geoseg doctor --json`` tells.
+    """
+
+    python: str
+    version: str
+    device: str
+    ok: bool
+    problems: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether every package loads and coordinate systems are found."""
+        versions = self.facts.get("versions") or {"": None}
+        return (
+            None not in versions.values()
+            and bool(self.facts.get("projections"))
+            and bool(self.facts.get("devices"))
+        )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An installed engine: its interpreter, the version of geoseg, and its folder."""
+
+    python: str
+    version: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The engine in use and the one before it."""
+
+    current: Engine
+    previous: Engine | None = None
+
+
+def data_folder() -> Path:
+    """Return the user's folder for engines: outside the plugin and outside QGIS' profiles.
+
+    The environment variable ``GEOSEG_HOME`` names another one. The folder need not exist.
+    """
+    home = os.environ.get("GEOSEG_HOME")
+    if home:
+        return Path(home).absolute()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "geoseg"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "geoseg"
+    shared = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(shared) if shared.startswith("/") else Path.home() / ".local/share") / "geoseg"
+
+
+def _pointer_file() -> Path:
+    return data_folder() / "env.json"
+
+
+def read_pointer() -> Pointer | None:
+    """Return which engine is installed; None when there is none, or its record cannot be read."""
+    try:
+        told = json.loads(_pointer_file().read_text(encoding="utf-8"))
+        previous = told.get("previous")
+        return Pointer(Engine(**told["current"]), Engine(**previous) if previous else None)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_pointer(pointer: Pointer) -> None:
+    """Switch to another engine, at once and wholly: a reader sees the old one or the new one."""
+    target = _pointer_file()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix="env-", suffix=".json", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(asdict(pointer), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        _replace(name, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _replace(source: str, target: Path) -> None:
+    """Put a file in the place of another, which on Windows somebody may be reading."""
+    for pause in (0.05, 0.2, 0.5, 1.0):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(source, target)
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Hold the lock that keeps two QGIS from changing the engines at once.
+
+    The system takes the lock from a process that dies, however it dies, so nobody has to find out
+    whether the owner of a lock file is still alive.
+
+    Raises
+    ------
+    Busy
+        When somebody else holds it.
+    """
+    folder = data_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "install.lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not _lock(handle):
+            owner = path.read_text(encoding="ascii", errors="replace").strip()
+            raise Busy(
+                f"another QGIS (process {owner or 'unknown'}) is installing geoseg; wait until it"
+                " is done, or close it"
+            )
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode("ascii"))
+        yield
+    finally:
+        os.close(handle)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> bool:
+        os.lseek(handle, 1 << 20, os.SEEK_SET)  # behind the number, which others want to read
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        os.lseek(handle, 0, os.SEEK_SET)
+        return True
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def interpreter_in(path: str) -> str:
+    """Return the interpreter that a path means: the file, or the one in a folder of an environment.
+
+    Raises
+    ------
+    EngineMissing
+        When there is none. A program of another name is never started: on Windows and macOS the
+        file that Python calls its own inside QGIS is QGIS, and would open a second one.
+    """
+    if os.path.isdir(path):
+        inside = ("bin/python3", "bin/python", "Scripts/python.exe", "python.exe")
+        found = [os.path.join(path, each) for each in inside]
+        existing = [each for each in found if os.path.isfile(each)]
+        if not existing:
+            raise EngineMissing(
+                f"there is no Python in the folder {path}; choose the interpreter of an"
+                " environment that has geoseg"
+            )
+        return os.path.normpath(existing[0])
+    if not os.path.isfile(path):
+        raise EngineMissing(f"{path} does not exist; choose an existing Python that has geoseg")
+    if not re.match(r"(?i)python[\d.]*w?(\.exe)?$", os.path.basename(path)):
+        raise EngineMissing(
+            f"{path} is no Python interpreter; choose a file called python, python3 or python.exe"
+        )
+    return path
+
+
+def chosen_python(setting: str) -> str:
+    """Return the interpreter of the engine.
+
+    Parameters
+    ----------
+    setting : str
+        What the user chose; empty when nothing. The environment variable ``GEOSEG_PYTHON`` goes
+        before it, the engine that the plugin installed comes after it.
+
+    Raises
+    ------
+    EngineMissing
+        When there is none, or the one that is asked for does not exist.
+    """
+    asked = os.environ.get("GEOSEG_PYTHON")
+    if asked:
+        return _existing(asked, "the environment variable GEOSEG_PYTHON")
+    if setting:
+        return _existing(setting, "the setting 'Use an existing Python'")
+    pointer = read_pointer()
+    if pointer is None:
+        raise EngineMissing(
+            "geoseg is not installed yet; open Settings > Options > geoseg and install it, or"
+            " choose a Python that has it"
+        )
+    return _existing(pointer.current.python, "the installed engine")
+
+
+def _existing(path: str, source: str) -> str:
+    try:
+        return interpreter_in(path)
+    except EngineMissing as error:
+        raise EngineMissing(f"{source}: {error}") from error
+
+
+def look_at(python: str) -> Interpreter:
+    """Ask an interpreter for its version and whether it has geoseg; takes a fraction of a second.
+
+    Raises
+    ------
+    EngineMissing
+        When it is no Python 3, or does not start.
+    """
+    path = interpreter_in(python)
+    try:
+        done = subprocess.run(  # noqa: S603  (no shell; the user chose the program)
+            [path, "-I", "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            cwd=tempfile.gettempdir(),
+            env=clean_environment(os.environ, {}),
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        facts = json.loads(done.stdout)
+        return Interpreter(
+            facts["executable"] or path,
+            tuple(facts["version"]),
+            facts["is_64_bit"],
+            facts["geoseg"],
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineMissing(f"{path} does not start ({error}); choose another Python") from error
+    except (ValueError, KeyError, TypeError) as error:
+        log = done.stderr.decode("utf-8", "replace")
+        raise EngineMissing(
+            f"{path} does not answer as a Python 3 does; choose another Python", log
+        ) from error
+
+
+def check(python: str, environment: Mapping[str, str] | None = None) -> Report:
+    """Ask an engine whether it works, by ``geoseg doctor``; takes some seconds.
+
+    Parameters
+    ----------
+    python : str
+        Interpreter, or the folder of an environment.
+    environment : mapping, optional
+        Variables to add, as `settings.network_environment` gives them.
+
+    Returns
+    -------
+    Report
+        Its problems are in it; only what cannot work at all is raised.
+
+    Raises
+    ------
+    EngineMissing
+        When it is no Python, too old, has no geoseg, or one that this plugin cannot talk to.
+    """
+    path = interpreter_in(python)
+    found = look_at(path)
+    _refuse_unsuitable(path, found)
+    try:
+        facts = ask(
+            path, ["doctor", "--json"], timeout=CHECK_SECONDS, environment=environment or {}
+        )
+    except EngineError as error:
+        raise EngineMissing(
+            f"geoseg in {path} does not work: {error}; install it again, or choose another Python",
+            getattr(error, "log", ""),
+        ) from error
+    devices = facts.get("devices") or [{"name": "unknown"}]
+    return Report(
+        python=path,
+        version=facts["geoseg"],
+        device=devices[-1].get("model") or devices[-1]["name"],
+        ok=bool(facts["ok"]),
+        problems=tuple(f"{each['what']}; {each['remedy']}" for each in facts["problems"]),
+        facts=facts,
+    )
+
+
+def _refuse_unsuitable(path: str, found: Interpreter) -> None:
+    wanted = ".".join(str(number) for number in ACCEPTED)
+    least = ".".join(str(number) for number in LEAST_PYTHON)
+    version = ".".join(str(number) for number in found.version)
+    if found.version[:2] < LEAST_PYTHON:
+        raise EngineMissing(
+            f"{path} is Python {version}, geoseg needs {least} or newer; choose a newer Python"
+        )
+    if found.geoseg is None:
+        raise EngineMissing(
+            f"{path} has no geoseg; install it there (pip install geoseg), or choose another Python"
+        )
+    if not is_accepted(found.geoseg):
+        numbers = _numbers(found.geoseg)
+        advice = "update geoseg there" if numbers < ACCEPTED else "update this plugin"
+        raise EngineMissing(
+            f"{path} has geoseg {found.geoseg}, this plugin works with {wanted}.x; {advice}"
+        )
+
+
+def is_accepted(version: str) -> bool:
+    """Whether this plugin can talk to an engine of this version."""
+    return _numbers(version) == ACCEPTED
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])

@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From layers of QGIS to files that the engine can open."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qgis.core import (
+    Qgis,
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransformContext,
+    QgsFeature,
+    QgsFeatureRequest,
+    QgsFields,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeatureSource,
+    QgsProcessingFeedback,
+    QgsProcessingUtils,
+    QgsProviderRegistry,
+    QgsRaster,
+    QgsRasterBlockFeedback,
+    QgsRasterDataProvider,
+    QgsRasterFileWriter,
+    QgsRasterLayer,
+    QgsRasterPipe,
+    QgsRectangle,
+    QgsVectorFileWriter,
+)
+from qgis.PyQt.QtCore import QCoreApplication
+
+__all__ = [
+    "LIMIT_PIXELS",
+    "Region",
+    "Source",
+    "Taken",
+    "crs_text",
+    "export",
+    "prepare",
+    "take",
+    "write",
+    "write_features",
+]
+
+LIMIT_PIXELS = 100_000_000
+"""Of an export from a service: 400 MB of pictures, and thousands of requests to its server."""
+
+PICTURE_BANDS = ("red", "green", "blue")
+"""What an exported picture holds, before its transparency."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the engine can open.
+
+    Parameters
+    ----------
+    path : str
+        As GDAL opens it.
+    assume_crs : str
+        Coordinate system to be used because the file has none; empty where it has one.
+    is_temporary : bool
+        Whether it was written for this run.
+    bands : tuple of str
+        A name for each band, or an empty text; transparency is not counted.
+    """
+
+    path: str
+    assume_crs: str
+    is_temporary: bool
+    bands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is known of a raster layer, so that another thread need not touch it.
+
+    Parameters
+    ----------
+    name : str
+        As the layer tree shows it.
+    uri : str
+    crs : QgsCoordinateReferenceSystem
+        The layer's, which may have been set by hand.
+    pipe : QgsRasterPipe
+        Holds a copy of the layer's provider; of a copy no other one can be made in QGIS 3.22.
+    bands : tuple of str
+        As for `Source`.
+    """
+
+    name: str
+    uri: str
+    crs: QgsCoordinateReferenceSystem
+    pipe: QgsRasterPipe
+    bands: tuple[str, ...]
+
+    @property
+    def provider(self) -> QgsRasterDataProvider:
+        """The layer's pixels."""
+        return self.pipe.provider()
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is drawn at any size by a server, and has no pixels of its own."""
+        return self.provider.xSize() == 0 or self.provider.ySize() == 0
+
+    @property
+    def path(self) -> str | None:
+        """What GDAL opens outside of QGIS, too; None where nothing does."""
+        if self.provider.name() != "gdal" or "/vsimem/" in self.uri or self.uri.startswith("MEM"):
+            return None
+        parts = QgsProviderRegistry.instance().decodeUri("gdal", self.uri)
+        if parts.get("openOptions") or parts.get("credentialOptions"):
+            return None
+        # The engine runs in another folder.
+        return str(Path(self.uri).absolute()) if Path(self.uri).exists() else self.uri
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("geoseg", text)
+
+
+def take(layer: QgsRasterLayer) -> Taken:
+    """What is needed of a layer; call it in the layer's own thread.
+
+    Raises
+    ------
+    QgsProcessingException
+        When the layer cannot be read.
+    """
+    if not layer.isValid() or layer.dataProvider() is None:
+        raise QgsProcessingException(
+            _tr("layer “{}” cannot be read; repair its source, or choose another one").format(
+                layer.name()
+            )
+        )
+    provider = layer.dataProvider()
+    pipe = QgsRasterPipe()
+    pipe.set(provider.clone())
+    return Taken(layer.name(), layer.source(), layer.crs(), pipe, _bands(provider))
+
+
+def _bands(provider: QgsRasterDataProvider) -> tuple[str, ...]:
+    if _is_picture(provider):
+        return PICTURE_BANDS
+    numbers = range(1, provider.bandCount() + 1)
+    alpha = QgsRaster.ColorInterpretation.AlphaBand
+    return tuple(
+        # QGIS calls a band "Band 1", or "Band 1: red" where the file has a name for it.
+        provider.generateBandName(number).partition(": ")[2]
+        for number in numbers
+        if provider.colorInterpretation(number) != alpha
+    )
+
+
+def _is_picture(provider: QgsRasterDataProvider) -> bool:
+    kinds = (Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied)
+    return provider.bandCount() == 1 and provider.dataType(1) in kinds
+
+
+def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
+    """A coordinate system as the engine reads it; empty for an unknown one."""
+    if not crs.isValid():
+        return ""
+    name = str(crs.authid())
+    return name if name and not name.startswith("USER:") else str(crs.toWkt())
+
+
+def prepare(
+    layer: QgsRasterLayer,
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+    extent: QgsRectangle | None = None,
+    pixel_size: float | None = None,
+    limit_pixels: int = LIMIT_PIXELS,
+) -> Source:
+    """Give the engine a file: the layer's own, or one in a temporary folder.
+
+    Parameters
+    ----------
+    layer : QgsRasterLayer
+    context : QgsProcessingContext
+    feedback : QgsProcessingFeedback
+    extent : QgsRectangle, optional
+        In the layer's coordinate system: what to export. A layer of a service needs it.
+    pixel_size : float, optional
+        Of an export, in map units of the layer. A layer of a service needs it.
+    limit_pixels : int
+        How large an export from a service may be.
+
+    Raises
+    ------
+    QgsProcessingException
+        When the layer cannot be read or exported.
+    """
+    folder = Path(tempfile.mkdtemp(dir=QgsProcessingUtils.tempFolder()))
+    region = Region(extent, pixel_size, limit_pixels)
+    return write(take(layer), folder, region, context.transformContext(), feedback)
+
+
+@dataclass(frozen=True)
+class Region:
+    """What part of a layer is exported, and how finely; see `prepare`."""
+
+    extent: QgsRectangle | None = None
+    pixel_size: float | None = None
+    limit_pixels: int = LIMIT_PIXELS
+
+
+def write(
+    taken: Taken,
+    folder: Path,
+    region: Region,
+    transforms: QgsCoordinateTransformContext,
+    feedback: QgsProcessingFeedback,
+) -> Source:
+    """As `prepare`, in any thread, into a folder that exists.
+
+    Parameters
+    ----------
+    taken : Taken
+    folder : Path
+        Where an export is written.
+    region : Region
+    transforms : QgsCoordinateTransformContext
+    feedback : QgsProcessingFeedback
+    """
+    path = taken.path
+    if path is None:
+        path = export(taken, folder, region, transforms, feedback)
+        return Source(path, "", True, taken.bands)
+    own = taken.provider.crs()
+    if own.isValid() and taken.crs.isValid() and own != taken.crs:
+        feedback.pushWarning(
+            _tr("layer “{}” is shown in {}, but its file says {}; the file's is used").format(
+                taken.name, crs_text(taken.crs)[:60], crs_text(own)[:60]
+            )
+        )
+    return Source(path, "" if own.isValid() else crs_text(taken.crs), False, taken.bands)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    extent: QgsRectangle
+    columns: int
+    rows: int
+
+
+def _grid(taken: Taken, region: Region) -> _Grid:
+    """The pixels of an export; those of the layer where it has some."""
+    if taken.is_service:
+        return _grid_of_service(taken, region)
+    whole, provider = taken.provider.extent(), taken.provider
+    size = whole.width() / provider.xSize(), whole.height() / provider.ySize()
+    extent = whole if region.extent is None else _snapped(region.extent, whole, size)
+    if extent.isEmpty():
+        raise QgsProcessingException(
+            _tr("the extent lies outside of layer “{}”; choose one that meets it").format(
+                taken.name
+            )
+        )
+    return _Grid(extent, round(extent.width() / size[0]), round(extent.height() / size[1]))
+
+
+def _snapped(wanted: QgsRectangle, whole: QgsRectangle, size: tuple[float, float]) -> QgsRectangle:
+    """The part of a layer's grid that holds an extent."""
+    wide, high = size
+    met = wanted.intersect(whole)
+    if met.isEmpty():
+        return met
+    left, bottom = whole.xMinimum(), whole.yMinimum()
+    return QgsRectangle(
+        left + wide * _floor((met.xMinimum() - left) / wide),
+        bottom + high * _floor((met.yMinimum() - bottom) / high),
+        left + wide * -_floor((left - met.xMaximum()) / wide),
+        bottom + high * -_floor((bottom - met.yMaximum()) / high),
+    )
+
+
+def _floor(pixels: float) -> int:
+    """Whole pixels; what lies on a border but for rounding stays there."""
+    return round(pixels) if abs(pixels - round(pixels)) < 1e-6 else math.floor(pixels)
+
+
+def _grid_of_service(taken: Taken, region: Region) -> _Grid:
+    extent, size = region.extent, region.pixel_size
+    if extent is None or extent.isEmpty() or not size:
+        raise QgsProcessingException(
+            _tr(
+                "layer “{}” comes from a server and has no pixels of its own; set Extent and "
+                "Pixel size (in map units), which say what is to be fetched"
+            ).format(taken.name)
+        )
+    columns, rows = math.ceil(extent.width() / size), math.ceil(extent.height() / size)
+    if columns * rows > region.limit_pixels:
+        enough = math.sqrt(extent.width() * extent.height() / region.limit_pixels)
+        raise QgsProcessingException(
+            _tr(
+                "the extent has {} x {} pixels of {:g} map units, and at most {:g} million may be "
+                "fetched from a server; choose a smaller extent, or pixels of {:.3g} or more"
+            ).format(columns, rows, size, region.limit_pixels / 1e6, enough * 1.01)
+        )
+    corner = extent.xMinimum(), extent.yMaximum()
+    exact = QgsRectangle(corner[0], corner[1] - rows * size, corner[0] + columns * size, corner[1])
+    return _Grid(exact, columns, rows)
+
+
+def export(
+    taken: Taken,
+    folder: Path,
+    region: Region,
+    transforms: QgsCoordinateTransformContext,
+    feedback: QgsProcessingFeedback,
+) -> str:
+    """Write a layer's pixels to a GeoTIFF, in any thread; parameters as of `write`.
+
+    Returns
+    -------
+    str
+        Its path.
+    """
+    grid = _grid(taken, region)
+    feedback.pushInfo(
+        _tr("Exporting {} x {} pixels of layer “{}”").format(grid.columns, grid.rows, taken.name)
+    )
+    path = Path(tempfile.mkdtemp(dir=folder)) / "layer.tif"
+    writer = QgsRasterFileWriter(str(path))
+    told = QgsRasterBlockFeedback()
+    feedback.canceled.connect(told.cancel)
+    try:
+        status = writer.writeRaster(
+            taken.pipe, grid.columns, grid.rows, grid.extent, taken.crs, transforms, told
+        )
+    finally:
+        feedback.canceled.disconnect(told.cancel)
+    if feedback.isCanceled():
+        raise QgsProcessingException(_tr("cancelled; nothing was written"))
+    if status != QgsRasterFileWriter.WriterError.NoError or told.errors():
+        reason = "; ".join(told.errors()[:1]) or _tr("error {}").format(int(status))
+        raise QgsProcessingException(
+            _tr("layer “{}” could not be exported ({}); check it, and the free disk space").format(
+                taken.name, reason
+            )
+        )
+    if _is_picture(taken.provider) and _is_empty(path):
+        raise QgsProcessingException(
+            _tr(
+                "layer “{}” showed nothing in the extent; check the connection, and whether the "
+                "server has pictures there at this pixel size"
+            ).format(taken.name)
+        )
+    return str(path)
+
+
+def _is_empty(picture: Path) -> bool:
+    """Whether all of an exported picture is transparent."""
+    layer = QgsRasterLayer(str(picture), "picture")  # which owns the provider
+    provider = layer.dataProvider()
+    alpha = len(PICTURE_BANDS) + 1
+    return bool(provider.bandCount() == alpha and provider.bandStatistics(alpha).maximumValue == 0)
+
+
+def write_features(
+    source: QgsProcessingFeatureSource,
+    path: Path,
+    crs: QgsCoordinateReferenceSystem,
+    columns: Sequence[str] = (),
+) -> int:
+    """Write polygons to a GeoPackage, the selected ones where only those are meant.
+
+    Parameters
+    ----------
+    source : QgsProcessingFeatureSource
+    path : Path
+        Where nothing is yet.
+    crs : QgsCoordinateReferenceSystem
+        To be taken where the source has none.
+    columns : sequence of str
+        Attributes to keep.
+
+    Returns
+    -------
+    int
+        How many were written.
+    """
+    fields, places = QgsFields(), [source.fields().lookupField(name) for name in columns]
+    for place in places:
+        fields.append(source.fields().at(place))
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName, options.layerName = "GPKG", path.stem
+    own = source.sourceCrs()
+    writer = QgsVectorFileWriter.create(
+        str(path),
+        fields,
+        source.wkbType(),
+        own if own.isValid() else crs,
+        QgsCoordinateTransformContext(),
+        options,
+    )
+    count = 0
+    # An invalid ring does less harm here than a run that stops for it.
+    unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
+    for feature in source.getFeatures(QgsFeatureRequest(), unchecked):
+        copy = QgsFeature(fields)
+        copy.setGeometry(feature.geometry())
+        copy.setAttributes([feature.attribute(place) for place in places])
+        count += bool(feature.hasGeometry() and writer.addFeature(copy))
+    if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
+        raise QgsProcessingException(
+            _tr("polygons could not be written to {} ({}); check the free disk space").format(
+                path, writer.errorMessage()
+            )
+        )
+    del writer  # which closes the file
+    return count

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Polygonize, evaluate, model information."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import processing
+import pytest
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+from voice import Heard
+
+pytestmark = pytest.mark.usefixtures("provider", "engine")
+
+
+def counts(layer: QgsRasterLayer) -> dict[int, int]:
+    provider = layer.dataProvider()
+    block = provider.block(1, provider.extent(), provider.xSize(), provider.ySize())
+    data = bytes(block.data())
+    return {value: data.count(value) for value in set(data)}
+
+
+def test_polygons_have_the_area_of_their_pixels(
+    labels: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    output = str(tmp_path / "p.gpkg")
+    found = processing.run(
+        "geoseg:polygonize", {"INPUT": labels, "OUTPUT": output}, context=context
+    )
+    areas: dict[int, float] = {}
+    polygons = QgsVectorLayer(found["OUTPUT"], "polygons")
+    assert polygons.crs().authid() == "EPSG:32652"
+    for each in polygons.getFeatures():
+        areas[each["class_id"]] = areas.get(each["class_id"], 0) + each["area_m2"]
+    assert areas == pytest.approx({value: 100 * n for value, n in counts(labels).items()})
+
+
+def test_only_the_wanted_classes_become_polygons(
+    labels: QgsRasterLayer, context: QgsProcessingContext
+) -> None:
+    parameters = {"INPUT": labels, "ONLY": "70, 100", "OUTPUT": "TEMPORARY_OUTPUT"}
+    found = processing.run("geoseg:polygonize", parameters, context=context)
+    polygons = QgsVectorLayer(found["OUTPUT"], "polygons")
+    assert polygons.uniqueValues(polygons.fields().lookupField("class_id")) == {70, 100}
+
+
+def test_loaded_polygons_are_drawn_by_class(
+    labels: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    parameters = {"INPUT": labels, "OUTPUT": "TEMPORARY_OUTPUT"}
+    found = processing.runAndLoadResults(
+        "geoseg:polygonize", parameters, feedback=heard, context=context
+    )
+    (layer,) = QgsProject.instance().mapLayersByName("truth: polygons")
+    renderer = layer.renderer()
+    assert isinstance(renderer, QgsCategorizedSymbolRenderer)
+    told = {each["value"]: each["name"] for each in json.loads(found["CLASSES"])}
+    assert {each.value(): each.label() for each in renderer.categories()} == told
+    assert set(told) == set(counts(labels))
+
+
+def test_a_picture_is_no_class_map(imagery: Path, context: QgsProcessingContext) -> None:
+    radar = next((imagery / "terramesh_s1_s2/S1RTC").glob("*.tif"), None)
+    assert radar is not None
+    layer = QgsRasterLayer(str(radar), "radar")
+    parameters = {"INPUT": layer, "BAND": 1, "OUTPUT": "TEMPORARY_OUTPUT"}
+    with pytest.raises(QgsProcessingException, match=re.compile("class", re.IGNORECASE)):
+        processing.run("geoseg:polygonize", parameters, context=context)
+
+
+def test_labels_agree_with_themselves(
+    labels: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    parameters = {"INPUT": labels, "TRUTH": labels, "OUTPUT": str(tmp_path / "report")}
+    for _ in range(2):  # an earlier report is replaced
+        found = processing.run("geoseg:evaluate", parameters, context=context)
+        assert (found["MIOU"], found["ACCURACY"]) == (1.0, 1.0)
+    assert Path(found["REPORT"]).parent == tmp_path / "report"
+    assert "<html" in Path(found["REPORT"]).read_text(encoding="utf-8")
+
+
+def test_a_map_is_scored_as_pixels_are_counted(
+    scene: QgsRasterLayer, labels: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    asked = {"INPUT": scene, "MODEL": "sentinel2-landcover", "OUTPUT": "TEMPORARY_OUTPUT"}
+    made = processing.run("geoseg:segment", asked, context=context)
+    parameters: dict[str, Any] = {
+        "INPUT": made["OUTPUT"], "TRUTH": labels, "OUTPUT": "TEMPORARY_OUTPUT",
+    }  # fmt: skip
+    found = processing.run("geoseg:evaluate", parameters, context=context, feedback=heard)
+    one, other = (pixels(each) for each in (QgsRasterLayer(made["OUTPUT"]), labels))
+    right = sum(a == b for a, b in zip(one, other)) / len(one)
+    assert found["ACCURACY"] == pytest.approx(right)
+    assert any(each.startswith("forest: IoU 0.") for each in heard.infos)
+
+
+def pixels(layer: QgsRasterLayer) -> bytes:
+    provider = layer.dataProvider()
+    block = provider.block(1, provider.extent(), provider.xSize(), provider.ySize())
+    return bytes(block.data())
+
+
+def test_a_folder_of_other_things_is_not_overwritten(
+    labels: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    parameters = {"INPUT": labels, "TRUTH": labels, "OUTPUT": str(tmp_path)}
+    with pytest.raises(QgsProcessingException, match="holds other things than a report"):
+        processing.run("geoseg:evaluate", parameters, context=context)
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+def test_a_model_is_told_as_a_page(context: QgsProcessingContext, tmp_path: Path) -> None:
+    page = str(tmp_path / "page.html")
+    found = processing.run(
+        "geoseg:modelinfo", {"MODEL": "sentinel2-landcover", "OUTPUT": page}, context=context
+    )
+    text = Path(page).read_text(encoding="utf-8")
+    assert found["OUTPUT"] == page
+    for expected in (
+        "blue, green, red", "10 m; takes 8 to 12.5 m", "mostly 0 to 255", "background:#c8353a",
+        "building", "MIT", "0.466", "scenes", "Trained on 17 chips",
+    ):  # fmt: skip
+        assert expected in text
+    assert json.loads(found["CARD"])["bands"] == ["blue", "green", "red"]
+
+
+def test_a_file_that_is_no_model_is_told(context: QgsProcessingContext, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_text("nothing")
+    with pytest.raises(QgsProcessingException, match=r"^[^\n]*wrong\.safetensors[^\n]*$"):
+        processing.run(
+            "geoseg:modelinfo",
+            {"MODEL": str(wrong), "OUTPUT": "TEMPORARY_OUTPUT"},
+            context=context,
+        )

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import processing
+import pytest
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsGeometry,
+    QgsPalettedRasterRenderer,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProject,
+    QgsRasterFileWriter,
+    QgsRasterLayer,
+    QgsRasterPipe,
+    QgsVectorLayer,
+)
+from voice import Heard
+
+from geoseg_qgis.algorithms.models import bands_for
+from geoseg_qgis.provider import GeosegProvider
+
+pytestmark = pytest.mark.usefixtures("provider", "engine")
+
+NAMES = {10: "building", 30: "road", 50: "field", 70: "forest", 100: "other"}
+COLORS = {10: "#c8353a", 30: "#4a4a4a", 50: "#e3c35a", 70: "#1b5e34", 100: "#9fc6e0"}
+"""Of the model's card, as `geoseg model info sentinel2-landcover` prints it."""
+
+SIDE, LEFT, TOP = 512, 336380.0, 3839870.0
+"""The chip's grid, of 10 m pixels in EPSG:32652."""
+
+
+def asked(scene: QgsRasterLayer, **more: Any) -> dict[str, Any]:
+    return {"INPUT": scene, "MODEL": "sentinel2-landcover", "BANDS": "1,2,3", **more}
+
+
+def pixels_of(path: str) -> bytes:
+    layer = QgsRasterLayer(path, "map")
+    provider = layer.dataProvider()
+    block = provider.block(1, provider.extent(), provider.xSize(), provider.ySize())
+    return bytes(block.data())
+
+
+def polygon(wkt: str, crs: str) -> QgsVectorLayer:
+    layer = QgsVectorLayer(f"Polygon?crs={crs}", "mask", "memory")
+    for each in wkt.split(";"):
+        feature = QgsFeature()
+        feature.setGeometry(QgsGeometry.fromWkt(each))
+        layer.dataProvider().addFeature(feature)
+    return layer
+
+
+def box(west: float, south: float, east: float, north: float) -> str:
+    return QgsGeometry.fromWkt(
+        f"POLYGON(({west} {south},{east} {south},{east} {north},{west} {north},{west} {south}))"
+    ).asWkt()
+
+
+def test_a_chip_becomes_a_map_with_polygons_and_confidence(
+    scene: QgsRasterLayer, tmp_path: Path, heard: Heard, context: QgsProcessingContext
+) -> None:
+    folder = tmp_path / "a folder of Łódź"
+    folder.mkdir()
+    paths = {
+        "OUTPUT": str(folder / "classes.tif"),
+        "POLYGONS": str(folder / "polygons.gpkg"),
+        "CONFIDENCE": str(folder / "confidence.tif"),
+    }
+    found = processing.run("geoseg:segment", asked(scene, **paths), context=context, feedback=heard)
+    assert {name: found[name] for name in paths} == paths
+    told = json.loads(found["CLASSES"])
+    assert {each["value"]: each["name"] for each in told} == NAMES
+    assert {each["value"]: each["color"] for each in told} == COLORS
+    made = QgsRasterLayer(paths["OUTPUT"], "map")
+    assert made.crs().authid() == "EPSG:32652"
+    assert made.extent() == scene.extent()
+    there = set(pixels_of(paths["OUTPUT"]))
+    assert len(there) > 1
+    assert there <= set(NAMES)
+    confidence = QgsRasterLayer(paths["CONFIDENCE"], "confidence")
+    statistics = confidence.dataProvider().bandStatistics(1)
+    assert 1 / len(NAMES) <= statistics.minimumValue <= statistics.maximumValue <= 1
+    polygons = QgsVectorLayer(paths["POLYGONS"], "polygons")
+    area = sum(each["area_m2"] for each in polygons.getFeatures())
+    assert area == pytest.approx((SIDE * 10) ** 2)
+    assert {each["class_id"]: each["class_name"] for each in polygons.getFeatures()} == {
+        value: NAMES[value] for value in there
+    }
+    assert heard.percents == sorted(heard.percents)
+    assert heard.percents[-1] == 100
+    assert any("Mpx/s" in each for each in heard.texts)
+    assert any(each.startswith("Making polygons") for each in heard.texts)
+
+
+def test_loaded_results_have_the_models_colours_and_names_and_polygons_on_top(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    parameters = asked(
+        scene, **dict.fromkeys(("OUTPUT", "POLYGONS", "CONFIDENCE"), "TEMPORARY_OUTPUT")
+    )
+    processing.runAndLoadResults("geoseg:segment", parameters, feedback=heard, context=context)
+    project = QgsProject.instance()
+    names = [each.name() for each in project.layerTreeRoot().findLayers()]
+    assert names == ["chip: polygons", "chip: classes", "chip: confidence"]
+    (polygons,) = project.mapLayersByName("chip: polygons")
+    renderer = polygons.renderer()
+    assert isinstance(renderer, QgsCategorizedSymbolRenderer)
+    assert renderer.classAttribute() == "class_id"
+    categories = renderer.categories()  # which own their symbols
+    assert {each.value(): each.label() for each in categories} == NAMES
+    assert {each.value(): each.symbol().color().name() for each in categories} == COLORS
+    outlines = {
+        each.value(): each.symbol().symbolLayer(0).strokeColor().name() for each in categories
+    }
+    assert outlines == COLORS
+    (classes,) = project.mapLayersByName("chip: classes")
+    assert isinstance(classes.renderer(), QgsPalettedRasterRenderer)
+    entries = classes.renderer().classes()
+    assert {each.value: each.label for each in entries} == NAMES
+    assert {each.value: each.color.name() for each in entries} == COLORS
+
+
+def test_only_the_extent_is_classified(
+    scene: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    wanted = f"{LEFT + 1000},{LEFT + 2000},{TOP - 2500},{TOP - 500} [EPSG:32652]"
+    output = str(tmp_path / "map.tif")
+    processing.run("geoseg:segment", asked(scene, EXTENT=wanted, OUTPUT=output), context=context)
+    made = QgsRasterLayer(output, "map")
+    assert (made.width(), made.height()) == (100, 200)
+    assert made.extent().xMinimum() == LEFT + 1000
+    assert made.extent().yMaximum() == TOP - 500
+
+
+def test_an_extent_may_be_in_degrees(
+    scene: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    wanted = "127.23,127.24,34.66,34.67 [EPSG:4326]"
+    output = str(tmp_path / "map.tif")
+    processing.run("geoseg:segment", asked(scene, EXTENT=wanted, OUTPUT=output), context=context)
+    made = QgsRasterLayer(output, "map")
+    # A hundredth of a degree is 1110 m to the north, and 913 m to the east there.
+    assert 110 <= made.height() <= 116
+    assert 91 <= made.width() <= 96
+    assert made.crs().authid() == "EPSG:32652"
+
+
+def test_only_the_selected_polygons_of_a_mask_are_classified(
+    scene: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    near = box(LEFT + 100, TOP - 300, LEFT + 300, TOP - 100)
+    far = box(LEFT + 3000, TOP - 4000, LEFT + 4000, TOP - 3000)
+    mask = polygon(f"{near};{far}", "EPSG:32652")
+    mask.selectByIds([min(each.id() for each in mask.getFeatures())])
+    context.project().addMapLayer(mask)
+    output = str(tmp_path / "map.tif")
+    given = QgsProcessingFeatureSourceDefinition(mask.id(), True)
+    processing.run("geoseg:segment", asked(scene, MASK=given, OUTPUT=output), context=context)
+    inside = sum(each != 255 for each in pixels_of(output))
+    assert inside == 20 * 20
+
+
+def test_a_mask_without_selection_is_refused(
+    scene: QgsRasterLayer, heard: Heard, context: QgsProcessingContext
+) -> None:
+    mask = context.project().addMapLayer(polygon(box(0, 0, 1, 1), "EPSG:4326"))
+    given = QgsProcessingFeatureSourceDefinition(mask.id(), True)
+    with pytest.raises(QgsProcessingException):
+        processing.run(
+            "geoseg:segment",
+            asked(scene, MASK=given, OUTPUT="TEMPORARY_OUTPUT"),
+            context=context,
+            feedback=heard,
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "bands", "message"),
+    [
+        (
+            "demo-landscape",
+            "",
+            "demo-landscape takes 4 bands (blue, green, red, nir), but layer “chip” has 3 "
+            "(1, 2, 3); choose an image that has them, or another model",
+        ),
+        (
+            "sentinel2-landcover",
+            "1,2",
+            "Bands (BANDS) has 2 entries (1,2), but sentinel2-landcover takes 3: blue, green, red",
+        ),
+        (
+            "sentinel2-landcover",
+            "1,2,7",
+            "Bands (BANDS) names band 7, but layer “chip” has 3; give 1 to 3",
+        ),
+    ],
+)
+def test_wrong_bands_are_told_with_both_sides(
+    scene: QgsRasterLayer, model: str, bands: str, message: str, context: QgsProcessingContext
+) -> None:
+    parameters = {
+        "INPUT": scene, "MODEL": model, "BANDS": bands, "OUTPUT": "TEMPORARY_OUTPUT",
+    }  # fmt: skip
+    with pytest.raises(QgsProcessingException, match=re.escape(message)):
+        processing.run("geoseg:segment", parameters, context=context)
+
+
+def test_too_many_unnamed_bands_are_asked_for() -> None:
+    card = {"name": "m", "bands": ["red", "nir"]}
+    with pytest.raises(QgsProcessingException, match=r"has 3 \(1, 2, 3\); say .* as in 1,2"):
+        bands_for(card, "chip", ("", "", ""), "")
+
+
+def test_bands_with_the_models_names_need_not_be_told() -> None:
+    card = {"name": "m", "bands": ["red", "nir"]}
+    assert bands_for(card, "chip", ("B08", "B03", "B04"), "") == ""
+
+
+@pytest.mark.parametrize(
+    "target", ["memory:", "memory:classes", "ogr:dbname='a.gpkg' table=\"p\"", "postgis:x"]
+)
+def test_a_destination_that_is_no_file_is_refused(
+    scene: QgsRasterLayer, target: str, provider: GeosegProvider, context: QgsProcessingContext
+) -> None:
+    parameters = asked(scene, OUTPUT="TEMPORARY_OUTPUT", POLYGONS=target)
+    with pytest.raises(QgsProcessingException, match=r"POLYGONS is .* cannot write"):
+        processing.run("geoseg:segment", parameters, context=context)
+    made = provider.algorithm("segment").create()
+    messages: list[str] = []
+    voice = Heard()
+    _, worked = made.run(parameters, context, voice)
+    messages += voice.errors
+    assert not worked
+    assert "choose a file, or a temporary one (TEMPORARY_OUTPUT)" in messages[0]
+
+
+def test_an_unknown_model_is_told_in_the_engines_words(
+    scene: QgsRasterLayer, heard: Heard, context: QgsProcessingContext
+) -> None:
+    parameters = {**asked(scene), "MODEL": "nonsense", "OUTPUT": "TEMPORARY_OUTPUT"}
+    with pytest.raises(QgsProcessingException, match=r"^[^\n]*nonsense[^\n]*$"):
+        processing.run("geoseg:segment", parameters, context=context, feedback=heard)
+
+
+def test_the_layers_crs_is_used_where_the_file_has_none(
+    scene: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext, heard: Heard
+) -> None:
+    bare = tmp_path / "bare.tif"
+    pipe = QgsRasterPipe()
+    pipe.set(scene.dataProvider().clone())
+    QgsRasterFileWriter(str(bare)).writeRaster(
+        pipe,
+        SIDE,
+        SIDE,
+        scene.extent(),
+        QgsCoordinateReferenceSystem(),
+        context.transformContext(),
+    )
+    layer = QgsRasterLayer(str(bare), "bare")
+    assert not layer.dataProvider().crs().isValid()
+    layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32652"))
+    output = str(tmp_path / "map.tif")
+    processing.run("geoseg:segment", asked(layer, OUTPUT=output), context=context, feedback=heard)
+    assert QgsRasterLayer(output, "map").crs().authid() == "EPSG:32652"

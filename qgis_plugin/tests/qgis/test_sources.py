@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsRasterLayer,
+    QgsRectangle,
+)
+from qgis.PyQt.QtGui import QColor, QImage
+from voice import Heard, forget
+
+from geoseg_qgis import sources
+
+WORLD = 20037508.342789244  # half the width of the world in EPSG:3857
+
+
+def pixels_of(path: str, band: int = 1) -> bytes:
+    layer = QgsRasterLayer(path, "file")
+    provider = layer.dataProvider()
+    block = provider.block(band, provider.extent(), provider.xSize(), provider.ySize())
+    return bytes(block.data())
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder and says nothing."""
+
+    def log_message(self, *told: object) -> None:
+        pass
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Iterator[str]:
+    """Address of tiles of zoom 3: red west of Greenwich, green east of it."""
+    for column in range(8):
+        for row in range(8):
+            tile = QImage(256, 256, QImage.Format.Format_ARGB32)
+            tile.fill(QColor(255, 0, 0) if column < 4 else QColor(0, 128, 0))
+            path = tmp_path / "3" / str(column) / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tile.save(str(path))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/{{z}}/{{x}}/{{y}}.png"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def web_map(tiles: str) -> Iterator[QgsRasterLayer]:
+    address = tiles.replace("{", "%7B").replace("}", "%7D")
+    layer = QgsRasterLayer(f"type=xyz&url={address}&zmax=3&zmin=3", "tiles", "wms")
+    assert layer.isValid()
+    yield layer
+    forget(layer)
+
+
+def test_a_file_is_handed_over_as_it_is(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    source = sources.prepare(scene, context, heard)
+    assert source.path == scene.source()
+    assert source.assume_crs == ""
+    assert not source.is_temporary
+    assert source.bands == ("", "", "")  # the fourth one is transparency
+
+
+def test_a_relative_path_becomes_absolute(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    path = os.path.relpath(scene.source())
+    source = sources.prepare(QgsRasterLayer(path, "chip"), context, heard)
+    assert os.path.isabs(source.path)
+    assert os.path.samefile(source.path, scene.source())
+
+
+def test_another_crs_of_the_layer_is_warned_of(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    scene.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+    source = sources.prepare(scene, context, heard)
+    assert source.assume_crs == ""
+    assert "shown in EPSG:32633, but its file says EPSG:32652" in heard.warnings[0]
+
+
+def test_a_raster_that_qgis_computes_is_exported_whole(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    context.project().addMapLayer(scene, False)
+    box = scene.extent()
+    uri = (
+        f"?crs=EPSG:32652&extent={box.xMinimum()},{box.yMinimum()},{box.xMaximum()},"
+        f"{box.yMaximum()}&width=512&height=512&formula=%22chip@1%22%20%2B%201"
+        f"&chip:uri={scene.source()}&chip:provider=gdal"
+    )
+    computed = QgsRasterLayer(uri, "computed", "virtualraster")
+    assert computed.isValid()
+    source = sources.prepare(computed, context, heard)
+    assert source.is_temporary
+    made = QgsRasterLayer(source.path, "made")
+    assert (made.width(), made.height()) == (512, 512)
+    assert made.extent() == scene.extent()
+    assert made.crs().authid() == "EPSG:32652"
+    (first,) = made.dataProvider().sample(scene.extent().center(), 1)[:1]
+    (before,) = scene.dataProvider().sample(scene.extent().center(), 1)[:1]
+    assert first == before + 1
+
+
+def test_open_options_make_an_export(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    layer = QgsRasterLayer(f"{scene.source()}|option:NUM_THREADS=1", "chip")
+    assert layer.isValid()
+    extent = QgsRectangle(336405, 3839795, 336455, 3839865)
+    source = sources.prepare(layer, context, heard, extent)
+    made = QgsRasterLayer(source.path, "made")
+    # Whole pixels that hold the extent.
+    assert made.extent() == QgsRectangle(336400, 3839790, 336460, 3839870)
+    assert (made.width(), made.height()) == (6, 8)
+
+
+def test_a_web_map_is_fetched_in_the_extent(
+    web_map: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    extent = QgsRectangle(-2_000_000, 0, 2_000_000, 1_000_000)
+    source = sources.prepare(web_map, context, heard, extent, 20_000)
+    assert source.bands == ("red", "green", "blue")
+    made = QgsRasterLayer(source.path, "made")
+    assert (made.width(), made.height(), made.bandCount()) == (200, 50, 4)
+    assert made.crs().authid() == "EPSG:3857"
+    assert made.extent() == extent
+    red, green = pixels_of(source.path, 1), pixels_of(source.path, 2)
+    assert red[:90] == bytes([255] * 90)
+    assert red[110:200] == bytes(90)
+    assert green[110:200] == bytes([128] * 90)
+
+
+@pytest.mark.parametrize(("extent", "size"), [(None, 10.0), (QgsRectangle(0, 0, 1, 1), None)])
+def test_a_web_map_needs_extent_and_pixel_size(
+    web_map: QgsRasterLayer,
+    extent: QgsRectangle | None,
+    size: float | None,
+    context: QgsProcessingContext,
+    heard: Heard,
+) -> None:
+    with pytest.raises(QgsProcessingException, match=r"“tiles” comes .* set Extent and Pixel size"):
+        sources.prepare(web_map, context, heard, extent, size)
+
+
+def test_too_much_of_a_web_map_is_refused_with_what_would_do(
+    web_map: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    extent = QgsRectangle(0, 0, 100_000, 40_000)
+    with pytest.raises(
+        QgsProcessingException,
+        match=r"has 100000 x 40000 pixels of 1 map units, and at most 10 million .* of 20.2 or",
+    ):
+        sources.prepare(web_map, context, heard, extent, 1.0, 10_000_000)
+    allowed = sources.prepare(web_map, context, heard, extent, 202.0, 10_000_000)
+    assert QgsRasterLayer(allowed.path, "made").width() == 496
+
+
+def test_a_web_map_that_shows_nothing_is_told(
+    web_map: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    beyond = QgsRectangle(2 * WORLD, 0, 2 * WORLD + 1000, 1000)
+    with pytest.raises(QgsProcessingException, match="showed nothing in the extent"):
+        sources.prepare(web_map, context, heard, beyond, 10)
+
+
+def test_a_layer_without_its_file_is_told(context: QgsProcessingContext, heard: Heard) -> None:
+    gone = QgsRasterLayer("/nowhere/image.tif", "gone")
+    with pytest.raises(QgsProcessingException, match="“gone” cannot be read; repair its source"):
+        sources.prepare(gone, context, heard)

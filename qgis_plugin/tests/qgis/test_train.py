@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import processing
+import pytest
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsFeature,
+    QgsFillSymbol,
+    QgsGeometry,
+    QgsPalettedRasterRenderer,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsRasterLayer,
+    QgsRectangle,
+    QgsRendererCategory,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtGui import QColor
+from voice import Heard, forget
+
+from geoseg_qgis.algorithms.labels import classes_of_raster, classes_of_vector, shown_in
+
+SMALL = {"STEPS": 2, "WINDOW": 64, "BATCH": 2}
+NAMES = {10: "Gebäude", 30: "road", 50: "field", 70: "forest", 100: "other"}
+
+
+@pytest.fixture
+def parcels(scene: QgsRasterLayer) -> Iterator[QgsVectorLayer]:
+    """Two halves of the chip: wood in the west, number 7 in the east."""
+    layer = QgsVectorLayer(
+        "Polygon?crs=EPSG:32652&field=kind:string&field=code:int", "parcels", "memory"
+    )
+    box = scene.extent()
+    middle = box.center().x()
+    west = QgsRectangle(box.xMinimum(), box.yMinimum(), middle - 300, box.yMaximum())
+    east = QgsRectangle(middle + 300, box.yMinimum(), box.xMaximum(), box.yMaximum())
+    for kind, code, part in (("wood", 3, west), ("town", 7, east)):
+        feature = QgsFeature(layer.fields())
+        feature.setAttributes([kind, code])
+        feature.setGeometry(QgsGeometry.fromRect(part))
+        layer.dataProvider().addFeature(feature)
+    layer.updateExtents()
+    yield layer
+    forget(layer)
+
+
+def paletted(layer: QgsRasterLayer) -> None:
+    entries = [
+        QgsPalettedRasterRenderer.Class(value, QColor("#0000ff"), name)
+        for value, name in NAMES.items()
+    ]
+    layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries))
+
+
+def test_classes_of_a_raster_are_its_values(labels: QgsRasterLayer) -> None:
+    classes = classes_of_raster(labels.dataProvider(), {})
+    assert [each.value for each in classes] == [10, 30, 50, 70, 100]
+    assert [list(each.codes) for each in classes] == [[10], [30], [50], [70], [100]]
+    assert classes[0].name == "class 10"
+
+
+def test_a_raster_shown_by_class_names_its_classes(labels: QgsRasterLayer) -> None:
+    paletted(labels)
+    classes = classes_of_raster(labels.dataProvider(), shown_in(labels, ""))
+    assert {each.value: each.name for each in classes} == NAMES
+    assert {each.color for each in classes} == {"#0000ff"}
+
+
+def test_a_picture_holds_no_labels(imagery: Path) -> None:
+    radar = QgsRasterLayer(str(next((imagery / "terramesh_s1_s2").glob("S1RTC/*.tif"))), "radar")
+    with pytest.raises(QgsProcessingException, match="more than 200 values, so they are a pict"):
+        classes_of_raster(radar.dataProvider(), {})
+
+
+def test_classes_of_polygons_are_the_values_of_a_field(parcels: QgsVectorLayer) -> None:
+    classes = classes_of_vector([3, 7, 7, None], {7: ("town", "#ff0000")}, True)
+    assert [(each.value, each.name, each.color) for each in classes] == [
+        (0, "background", ""), (1, "3", ""), (2, "town", "#ff0000"),
+    ]  # fmt: skip
+    assert [each.polygons for each in classes] == ["none", [3], [7]]
+
+
+def test_polygons_shown_together_are_one_class(parcels: QgsVectorLayer) -> None:
+    symbol = QgsFillSymbol.createSimple({"color": "#123456"})
+    category = QgsRendererCategory(["wood", "town"], symbol, "both")
+    parcels.setRenderer(QgsCategorizedSymbolRenderer("kind", [category]))
+    (only,) = classes_of_vector(["wood", "town"], shown_in(parcels, "kind"), False)
+    assert (only.name, only.color, only.polygons) == ("both", "#123456", ["town", "wood"])
+
+
+def test_a_field_of_too_many_values_is_refused() -> None:
+    with pytest.raises(QgsProcessingException, match="has 201 values; choose one with a name"):
+        classes_of_vector(range(201), {}, True)
+
+
+Train = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def train(
+    provider: Any, engine: str, scene: QgsRasterLayer, tmp_path: Path,
+    context: QgsProcessingContext, heard: Heard,
+) -> Train:  # fmt: skip
+    def run(**more: Any) -> dict[str, Any]:
+        output = str(tmp_path / "a model.safetensors")
+        parameters = {"INPUT": scene, "OUTPUT": output, **SMALL, **more}
+        return processing.run("geoseg:train", parameters, context=context, feedback=heard)
+
+    return run
+
+
+def test_a_model_is_trained_on_a_raster_of_labels(
+    train: Train, labels: QgsRasterLayer, scene: QgsRasterLayer, heard: Heard,
+    context: QgsProcessingContext, tmp_path: Path,
+) -> None:  # fmt: skip
+    paletted(labels)
+    found = train(LABELS=labels)
+    told = json.loads(found["CLASSES"])
+    assert {each["value"]: each["name"] for each in told} == NAMES
+    assert 0 <= found["MIOU"] < 1
+    assert Path(found["REPORT"]).is_file()
+    assert heard.percents[-1] == 100
+    assert any("loss" in each for each in heard.texts)
+    output = str(tmp_path / "map.tif")
+    asked = {"INPUT": scene, "MODEL": found["OUTPUT"], "BANDS": "1,2,3", "OUTPUT": output}
+    processing.run("geoseg:segment", asked, context=context)
+    assert QgsRasterLayer(output, "map").isValid()
+
+
+def test_a_model_is_trained_on_polygons_of_a_field(train: Train, parcels: QgsVectorLayer) -> None:
+    found = train(LABELS=parcels, FIELD="kind", BACKGROUND=True, BANDS="1,3", HELD_OUT=0)
+    named = {each["value"]: each["name"] for each in json.loads(found["CLASSES"])}
+    assert named == {0: "background", 1: "town", 2: "wood"}
+    assert found["MIOU"] is None
+
+
+def test_a_model_file_that_exists_is_kept(
+    train: Train, labels: QgsRasterLayer, tmp_path: Path
+) -> None:
+    kept = tmp_path / "a model.safetensors"
+    kept.write_text("mine")
+    with pytest.raises(QgsProcessingException, match=r"a model\.safetensors"):
+        train(LABELS=labels)
+    assert kept.read_text() == "mine"
+
+
+def test_bands_to_learn_from_must_be_there(train: Train, labels: QgsRasterLayer) -> None:
+    with pytest.raises(QgsProcessingException, match="names 9, but layer “chip” has bands 1 to 3"):
+        train(LABELS=labels, BANDS="1,9")
