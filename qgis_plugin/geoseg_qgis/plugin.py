@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import QgsApplication
-from qgis.PyQt.QtCore import QCoreApplication, Qt
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
 from .provider import GeosegProvider
+from .words import translated as _tr
 
 MENU = "geoseg"
 ICON = Path(__file__).parent / "icons" / "geoseg.svg"
@@ -33,6 +34,7 @@ class GeosegPlugin:
         self._settings: QAction | None = None
         self._dock: Any = None
         self._pages: Any = None
+        self._installer: Any = None
 
     def initProcessing(self) -> None:  # noqa: N802  (QGIS calls it so)
         """Add the algorithms."""
@@ -41,6 +43,7 @@ class GeosegPlugin:
 
     def initGui(self) -> None:  # noqa: N802
         """Add the algorithms, the button, the menu entries and the settings page."""
+        from .installer import Installer
         from .options import OptionsFactory
 
         self.initProcessing()
@@ -56,7 +59,9 @@ class GeosegPlugin:
         self._iface.addRasterToolBarIcon(self._segment)
         for action in (self._segment, self._settings):
             self._iface.addPluginToRasterMenu(MENU, action)
-        self._pages = OptionsFactory(QIcon(str(ICON)), self._engine_changed)
+        self._installer = Installer()
+        self._installer.engine_changed.connect(self._engine_changed)
+        self._pages = OptionsFactory(QIcon(str(ICON)), self._installer)
         self._iface.registerOptionsWidgetFactory(self._pages)
 
     def unload(self) -> None:
@@ -70,6 +75,8 @@ class GeosegPlugin:
         if self._pages is not None:
             self._iface.unregisterOptionsWidgetFactory(self._pages)
             self._pages = None
+            self._installer.close()
+            self._installer = None
         if self._segment is not None:
             self._iface.removeRasterToolBarIcon(self._segment)
         for action in (self._segment, self._settings):
@@ -113,7 +120,3 @@ class GeosegPlugin:
     def _engine_changed(self) -> None:
         if self._dock is not None:
             self._dock.refresh_models()
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("geoseg", text)

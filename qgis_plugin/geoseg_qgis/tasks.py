@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Callable
 
 from qgis.core import (
@@ -15,6 +16,8 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
+from .words import translated as _tr
+
 
 class SignallingFeedback(QgsProcessingFeedback):
     """Turns what an algorithm says in its thread into signals.
@@ -23,7 +26,11 @@ class SignallingFeedback(QgsProcessingFeedback):
     """
 
     said = pyqtSignal(str, str)
-    step = pyqtSignal(str)
+    heard = pyqtSignal(object)
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Hand an event of the engine on."""
+        self.heard.emit(event)
 
     def pushInfo(self, info: str) -> None:  # noqa: N802  (QGIS calls it so, as those below)
         """Hand a message on."""
@@ -51,7 +58,7 @@ class SignallingFeedback(QgsProcessingFeedback):
 
     def setProgressText(self, text: str) -> None:  # noqa: N802
         """Hand on what is being done."""
-        self.step.emit(text)
+        self.said.emit("info", text)
 
 
 class Pace:
@@ -76,6 +83,18 @@ class Pace:
         return (100 - percent) * (now - since) / (percent - start)
 
 
+def time_left(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 10:
+        return _tr("a few seconds left")
+    if seconds < 90:
+        return _tr("about {} s left").format(int(round(seconds, -1)))
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return _tr("about {} min left").format(minutes)
+    return _tr("about {} h {} min left").format(minutes // 60, minutes % 60)
+
+
 class Run(QObject):
     """One algorithm with its parameters, run by QGIS' task manager.
 
@@ -88,7 +107,7 @@ class Run(QObject):
     """
 
     progressed = pyqtSignal(float)
-    stepped = pyqtSignal(str)
+    heard = pyqtSignal(object)
     said = pyqtSignal(str, str)
     ended = pyqtSignal(bool, object)
 
@@ -97,7 +116,7 @@ class Run(QObject):
         self._id, self._parameters = algorithm_id, parameters
         self._feedback = SignallingFeedback()
         self._feedback.progressChanged.connect(self.progressed)
-        self._feedback.step.connect(self.stepped)
+        self._feedback.heard.connect(self.heard)
         self._feedback.said.connect(self._hear)
         self._context = QgsProcessingContext()
         self._context.setProject(QgsProject.instance())
@@ -116,7 +135,7 @@ class Run(QObject):
         """
         algorithm = QgsApplication.processingRegistry().createAlgorithmById(self._id)
         if algorithm is None:
-            return self.tr(
+            return _tr(
                 "The Processing tools of geoseg are not loaded; enable the plugins Processing and "
                 "geoseg, then restart QGIS."
             )
