@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
-from geoseg.classes import ClassInfo, as_classes
+from geoseg.classes import ClassInfo, as_classes, told_classes
 from geoseg.errors import UserError
 
-__all__ = ["Card", "card_from_json", "card_to_json", "describe"]
+__all__ = ["Card", "brief", "card_from_json", "card_to_json", "describe"]
 
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
 CLASSES_SCHEMA = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
@@ -337,6 +337,30 @@ def describe(card: Card) -> str:
         *_facts("Metrics", card.metrics),
     ]
     return "\n".join(lines)
+
+
+def brief(card: Card) -> dict[str, Any]:
+    """What a program needs to offer a model and to see whether an image fits it, for JSON.
+
+    Returns
+    -------
+    dict
+        ``description``, ``bands``, ``gsd`` and ``gsd_range`` in metres or None for any,
+        ``value_range`` by band or None where it is not known, ``classes`` with value, name and
+        colour, ``window`` and ``halo`` in pixels, ``licence`` and ``metrics``.
+    """
+    return {
+        "description": card.description,
+        "bands": list(card.bands),
+        "gsd": card.gsd,
+        "gsd_range": None if card.gsd_range is None else list(card.gsd_range),
+        "value_range": [list(pair) for pair in card.value_range] or None,
+        "classes": told_classes(card.classes),
+        "window": card.window,
+        "halo": card.halo,
+        "licence": card.licence,
+        "metrics": dict(card.metrics),
+    }
 
 
 def _class_line(card: Card, each: ClassInfo) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from geoseg.errors import UserError
 
-__all__ = ["PALETTE", "ClassInfo", "as_classes"]
+__all__ = ["PALETTE", "ClassInfo", "as_classes", "told_classes"]
 
 # Paul Tol's "muted" qualitative scheme, made for colour-blind readers, followed by his "light" one
 # (P. Tol, Colour Schemes, technical note SRON/EPS/TN/09-002).
@@ -79,6 +80,27 @@ def as_classes(classes: Iterable[str | ClassInfo]) -> tuple[ClassInfo, ...]:
     )
     _check_distinct([each.value for each in complete])
     return complete
+
+
+def told_classes(classes: Sequence[ClassInfo], others: Iterable[int] = ()) -> list[dict[str, Any]]:
+    """Classes as programs are told of them, for JSON.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+    others : iterable of int
+        Values of classes that nobody named, perhaps among those of `classes`.
+
+    Returns
+    -------
+    list of dict
+        With ``value``, ``name`` and ``color`` as ``#rrggbb``; those without a name come last.
+    """
+    unnamed = sorted(set(others) - {each.value for each in classes})
+    return [asdict(each) for each in classes] + [
+        {"value": value, "name": f"class {value}", "color": PALETTE[index % len(PALETTE)]}
+        for index, value in enumerate(unnamed, start=len(classes))
+    ]
 
 
 def _check_distinct(values: Sequence[int]) -> None:

@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar
 import click
 
 import geoseg
+from geoseg.attached import attach
+from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
 
@@ -52,8 +54,19 @@ class OneLine(click.Group):
     cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(geoseg.__version__, prog_name="geoseg")
-def main() -> None:
+@click.option(
+    "--attached",
+    is_flag=True,
+    help="End, with all processes of the run, when standard input does: for programs that start "
+    "geoseg.",
+)
+def main(attached: bool) -> None:
     """Georeferenced imagery in, class maps and polygons out."""
+    if attached:
+        try:
+            attach()
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def progress_option(command: Command) -> Command:
@@ -213,6 +226,9 @@ simplify_option = click.option(
 )
 @click.option("--bbox", nargs=4, type=float, metavar="W S E N", help="Only this box.")
 @click.option("--bbox-crs", metavar="CRS", help="Coordinate system of the box.")
+@click.option(
+    "--assume-crs", metavar="CRS", help="Coordinate system of sources that do not say theirs."
+)
 @min_area_option(
     "Regions of less square metres go to their neighbours, on the map and in polygons."
 )
@@ -307,13 +323,16 @@ def _predict_all(
     arguments: dict[str, Any],
 ) -> None:
     """Scenes one after another with models loaded once; those that fail are told at the end."""
+    from geoseg.job import told_map
     from geoseg.polygons.making import Making
-    from geoseg.raster.grid import refuse_no_size
+    from geoseg.raster.grid import parse_crs, refuse_no_size
     from geoseg.views import viewed
 
     # What cannot be meant is refused once, not often.
     Making(min_area=arguments["min_area"], simplify=arguments["simplify"])
     refuse_no_size(arguments["pixel_size"])
+    if arguments["assume_crs"] is not None:
+        parse_crs(arguments["assume_crs"])
     segmenter = geoseg.ensemble(models)
     viewed(segmenter, arguments["views"], arguments["scales"])
     targets = {source: _targets(source, folder, arguments) for source in sources}
@@ -338,7 +357,8 @@ def _predict_all(
         console.event({"event": "progress", "done": done + 1, "total": len(sources)})
     kept = f"; {there} of them were there already" if there else ""
     console.message(f"{len(sources) - len(failed)} of {len(sources)} maps are in {folder}{kept}")
-    console.event({"event": "done", "outputs": {"folder": str(folder)}, "failed": len(failed)})
+    about = {"failed": len(failed), **told_map(segmenter.card)}
+    console.event({"event": "done", "outputs": {"folder": str(folder)}, **about})
     if failed:
         _tell_failures(console, failed)
 
@@ -469,7 +489,7 @@ def polygonize(
                 min_area=options["min_area"],
                 connectivity=joined,
             )
-            done["classes"] = areas.to_dict("records")
+            done |= _told_areas(areas, geoseg.class_table(classmap))
             console.result(_table_of(done["classes"], areas.attrs["unit"]))
         console.event(done)
 
@@ -483,6 +503,16 @@ def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, A
         if value and name not in ("band", "min_area"):
             option = name.replace("_", "-")
             raise UserError(f"--{option} is about polygons; name the file to write, e.g. map.gpkg")
+
+
+def _told_areas(areas: Any, known: Sequence[geoseg.ClassInfo]) -> dict[str, Any]:
+    """The classes of a map as programs are told of them, each with what it takes."""
+    classes = {each["value"]: each for each in told_classes(known, areas["class_id"].tolist())}
+    rows = areas.to_dict("records")
+    return {
+        "classes": [{**classes[row["class_id"]], **row} for row in rows],
+        "nodata": areas.attrs["nodata"],
+    }
 
 
 def _table_of(areas: Sequence[Mapping[str, Any]], unit: str) -> str:
@@ -528,7 +558,8 @@ def evaluate(
         if report is not None:
             evaluation.write_report(report, overwrite=overwrite)
         outputs = {} if report is None else {"report": str(report)}
-        console.event({"event": "done", "outputs": outputs, **evaluation.to_dict()})
+        facts = evaluation.to_dict()
+        console.event({"event": "done", "outputs": outputs, "miou": facts["mIoU"], **facts})
         console.result(evaluation.table())
 
 
@@ -583,7 +614,7 @@ def train(
 
     with running(progress, "--resume goes on from the last checkpoint") as console:
         folder = report or out.with_name(f"{out.stem}-report")
-        train_files(
+        trained = train_files(
             recipe,
             data,
             out,
@@ -595,7 +626,11 @@ def train(
         )
         if leads():
             outputs = {"model": str(out), "report": str(folder)}
-            console.event({"event": "done", "outputs": outputs})
+            about = {
+                "classes": told_classes(trained.card.classes),
+                "scores": dict(trained.card.metrics),
+            }
+            console.event({"event": "done", "outputs": outputs, **about})
             console.message(f"wrote {out} and {folder / 'index.html'}")
 
 
@@ -605,25 +640,45 @@ def model() -> None:
 
 
 @model.command("list")
-def model_list() -> None:
+@click.option("--json", "as_json", is_flag=True, help="What a program needs to offer them.")
+def model_list(as_json: bool) -> None:
     """List the models that come with geoseg."""
     with running("none") as console:
-        for name, path in geoseg.shipped_models().items():
-            card = geoseg.load(name).card
-            size = path.stat().st_size / 1e6
+        paths = geoseg.shipped_models()
+        cards = {name: geoseg.load(name).card for name in paths}
+        if as_json:
+            told = [_told_model(name, card, paths[name]) for name, card in cards.items()]
+            console.result(json.dumps(told, allow_nan=False))
+            return
+        for name, card in cards.items():
+            size = paths[name].stat().st_size / 1e6
             console.result(f"{name:24} {size:4.1f} MB  {card.description.split('. ')[0]}")
 
 
 @model.command("info")
 @click.argument("model", metavar="MODEL")
 @click.option("--json", "as_json", is_flag=True, help="The card itself.")
-def model_info(model: str, as_json: bool) -> None:
+@click.option("--brief", is_flag=True, help="With --json: what model list --json tells of each.")
+def model_info(model: str, as_json: bool, brief: bool) -> None:
     """Tell what a model takes, gives and is good for."""
     from geoseg.card import card_to_json, describe
+    from geoseg.segmenter import find_model
 
     with running("none") as console:
+        if brief and not as_json:
+            raise UserError("--brief is for programs, add --json; without both it is told in words")
         card = geoseg.load(model).card
-        console.result(card_to_json(card) if as_json else describe(card))
+        if brief:
+            told = _told_model(card.name, card, Path(find_model(model)))
+            console.result(json.dumps(told, allow_nan=False))
+        else:
+            console.result(card_to_json(card) if as_json else describe(card))
+
+
+def _told_model(name: str, card: geoseg.Card, path: Path) -> dict[str, Any]:
+    from geoseg.card import brief
+
+    return {"name": name, "path": str(path.absolute()), **brief(card)}
 
 
 @model.command("export")

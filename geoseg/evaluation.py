@@ -74,7 +74,7 @@ class Evaluation:
             "kappa": _number(self.matrix.kappa()),
             "pixels": int(self.matrix.support().sum()),
             "classes": [
-                {"value": each.value, "name": each.name}
+                {"value": each.value, "name": each.name, "color": each.color}
                 | {name: _number(column[i]) for name, column in columns.items()}
                 for i, each in enumerate(self.classes)
             ],

@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
 from geoseg.blocks import run_block
+from geoseg.card import Card
 from geoseg.checks import check_disk, check_target, check_values
+from geoseg.classes import told_classes
 from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.devices import at_once, spare_cores
 from geoseg.ensembles import Models, ensemble
@@ -59,7 +61,7 @@ from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import box_shape
 
-__all__ = ["Result", "predict_file"]
+__all__ = ["Result", "predict_file", "told_map"]
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +109,7 @@ def predict_file(
     scales: Sequence[float] | None = None,
     bbox: tuple[float, float, float, float] | None = None,
     bbox_crs: str | None = None,
+    assume_crs: str | None = None,
     memory: int | None = None,
     min_area: float = 0.0,
     simplify: float = 0.0,
@@ -142,6 +145,9 @@ def predict_file(
         West, south, east, north: only the pixels that touch this box.
     bbox_crs : str, optional
         Coordinate system of `bbox`, e.g. ``"EPSG:4326"``; by default the image's.
+    assume_crs : str, optional
+        Coordinate system of files that have coordinates and do not say in which system, as for
+        `geoseg.open_raster`.
     memory : int, optional
         Bytes that windows and blocks at work may take; they are made to fit. By default half of
         what is free, at most 4 GiB. Windows on a GPU go by its own memory.
@@ -164,7 +170,8 @@ def predict_file(
         has not changed since: what a batch wants that is taken up again.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
-        ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it.
+        ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it;
+        ``done`` tells ``outputs``, ``seconds``, and the map's ``classes`` and ``nodata``.
 
     Returns
     -------
@@ -188,7 +195,11 @@ def predict_file(
     options = creation_options(co or {})
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
-    image = open_raster(sources[0], bands=bands) if len(sources) == 1 else open_stack(sources)
+    image = (
+        open_raster(sources[0], bands=bands, assume_crs=assume_crs)
+        if len(sources) == 1
+        else open_stack(sources, assume_crs=assume_crs)
+    )
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(
         image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd, pixel_size
@@ -210,6 +221,7 @@ def predict_file(
         "scales": None if scales is None else [float(each) for each in scales],
         "bbox": bbox,
         "bbox_crs": bbox_crs,
+        "assume_crs": assume_crs,
         "pixel_size": None if pixel_size is None else float(pixel_size),
     }
     run = Run(task, plain, targets, sources, options, asked, making, budget)
@@ -227,8 +239,15 @@ def predict_file(
     release_memory()
     seconds = time.monotonic() - started
     outputs = {name: str(path) for name, path in targets.all.items()}
-    emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3)})
+    about = told_map(segmenter.card)
+    emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3), **about})
     return Result(targets.all, seconds, computed.total, computed.count)
+
+
+def told_map(card: Card) -> dict[str, Any]:
+    """What programs are told of the class maps of a model: their classes and no-data value."""
+    nodata = int(missing_value(card, "classes"))
+    return {"classes": told_classes(card.classes), "nodata": nodata}
 
 
 @dataclass(frozen=True)
@@ -473,7 +492,11 @@ def _say_where(image: xr.DataArray, source: str) -> None:
     if grid.transform is None:
         log.warning("%s does not say where it lies; the map will not either", source)
     elif grid.crs is None:
-        log.warning("%s has no coordinate system; the map will have none either", source)
+        log.warning(
+            "%s has no coordinate system; the map will have none either, unless one is assumed: "
+            "--assume-crs EPSG:32633 (assume_crs), say",
+            source,
+        )
 
 
 def _raw_bytes(task: Task, output: Output) -> int:

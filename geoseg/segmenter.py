@@ -27,7 +27,7 @@ from geoseg.pixels import rounded, standardise
 from geoseg.reach import Reach, measure_reach
 from geoseg.windows import grown, reflect
 
-__all__ = ["Segmenter", "load", "shipped_models", "told_reach"]
+__all__ = ["Segmenter", "find_model", "load", "shipped_models", "told_reach"]
 
 keep_memory()  # whoever has a model is about to run it
 
@@ -335,7 +335,7 @@ def load(model: str | PathLike[str]) -> Segmenter:
     UserError
         When there is no such model, or it is damaged, or of an unknown architecture.
     """
-    path = _find(fspath(model))
+    path = find_model(fspath(model))
     try:
         with safe_open(path, framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
@@ -359,7 +359,14 @@ def load(model: str | PathLike[str]) -> Segmenter:
     return Segmenter.from_card(net, card)
 
 
-def _find(model: str) -> str:
+def find_model(model: str) -> str:
+    """The path of a model file, or of a shipped model by its name.
+
+    Raises
+    ------
+    UserError
+        When there is no such model.
+    """
     shipped = shipped_models()
     if Path(model).is_file():
         return model

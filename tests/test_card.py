@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pystac
@@ -14,7 +18,10 @@ from hypothesis import strategies as st
 from pystac.extensions.mlm import MLMExtension
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from stac_model.schema import MLModelProperties
+from toys import segmenter_of
 
+import geoseg
+from geoseg import nets
 from geoseg.card import MAX_BYTES, Card, card_from_json, card_to_json, describe
 from geoseg.classes import PALETTE, ClassInfo, as_classes
 from geoseg.errors import UserError
@@ -288,3 +295,42 @@ def test_numbers_that_are_not_finite_are_refused_anywhere(number: str) -> None:
 def test_a_card_that_cannot_be_meant_is_refused(facts: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small_card(**facts)
+
+
+def told(*words: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "geoseg", "model", *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_programs_are_told_of_each_shipped_model_what_its_card_says() -> None:
+    listed = json.loads(told("list", "--json").stdout)
+    assert [each["name"] for each in listed] == list(geoseg.shipped_models())
+    for each in listed:
+        card = geoseg.load(each["name"]).card
+        assert card == geoseg.load(each["path"]).card
+        assert Path(each["path"]).is_absolute()
+        for name in ("description", "gsd", "window", "halo", "licence", "metrics"):
+            assert each[name] == getattr(card, name)
+        assert tuple(each["bands"]) == card.bands
+        assert tuple(each["gsd_range"]) == card.gsd_range
+        assert tuple(map(tuple, each["value_range"])) == card.value_range
+        assert [ClassInfo(**one) for one in each["classes"]] == list(card.classes)
+        assert json.loads(told("info", each["name"], "--json", "--brief").stdout) == each
+
+
+def test_what_a_card_does_not_know_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
+    model = segmenter_of(nets.build("unet", **options), architecture="unet", options=options)
+    unknown = replace(model.card, gsd=None, gsd_range=None, value_range=(), halo=None)
+    geoseg.Segmenter.from_card(model.net, unknown).save(tmp_path / "own.safetensors")
+    monkeypatch.chdir(tmp_path)
+    done = told("info", "own.safetensors", "--json", "--brief")
+    facts = json.loads(done.stdout)
+    assert facts["path"] == str(tmp_path / "own.safetensors")
+    assert [facts[name] for name in ("gsd", "gsd_range", "value_range", "halo")] == [None] * 4
+
+
+def test_brief_is_for_programs() -> None:
+    done = told("info", "demo-landscape", "--brief")
+    assert done.returncode == 2
+    assert "--brief is for programs, add --json" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,23 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     (tmp_path / "names.json").write_text("[1, 2]")
     with pytest.raises(UserError, match="does not name classes"):
         evaluate(good, good, classes=tmp_path / "names.json")
+
+
+def test_the_command_tells_programs_the_scores_of_the_map_and_of_each_class(
+    tmp_path: Path,
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 3, (2, 20, 30)).astype(np.uint8)
+    paths = [str(write(tmp_path / f"{i}.tif", pixels[i])) for i in (0, 1)]
+    done = CliRunner().invoke(main, ["evaluate", *paths, "--progress", "json"])
+    assert done.exit_code == 0, done.output
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["event"] == "done"
+    expected = [
+        (found & true).sum() / (found | true).sum()
+        for found, true in ([each == value for each in pixels] for value in range(3))
+    ]
+    assert [each["IoU"] for each in last["classes"]] == pytest.approx(expected)
+    assert last["miou"] == last["mIoU"] == pytest.approx(np.mean(expected))
+    assert last["overall_accuracy"] == pytest.approx((pixels[0] == pixels[1]).mean())
+    assert [each["value"] for each in last["classes"]] == [0, 1, 2]
+    assert all(re.fullmatch("#[0-9a-f]{6}", each["color"]) for each in last["classes"])

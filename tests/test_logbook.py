@@ -20,6 +20,7 @@ import xarray as xr
 from click.testing import CliRunner
 from matplotlib.image import imread
 
+import geoseg
 from geoseg import Segmenter, recipes, segmenter
 from geoseg.classes import as_classes
 from geoseg.cli import main
@@ -513,6 +514,10 @@ def test_the_report_lies_beside_the_model_unless_it_is_named(
         events = [json.loads(line) for line in done.stdout.splitlines()]
         (last,) = [each for each in events if each["event"] == "done"]
         assert last["outputs"] == {"model": more[1], "report": str(folder)}
+        card = geoseg.load(more[1]).card
+        assert last["scores"] == card.metrics
+        assert last["scores"]["validation"].keys() >= {"miou", "overall_accuracy", "iou"}
+        assert [each["name"] for each in last["classes"]] == [each.name for each in card.classes]
         assert (folder / "index.html").exists()
 
 

@@ -19,6 +19,7 @@ LAYERS = {
     "resample": 0,
     "metrics": 0,
     "multilabel": 0,
+    "attached": 0,
     "console": 0,
     "progress": 0,
     "allocator": 0,

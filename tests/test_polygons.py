@@ -41,6 +41,7 @@ from rasterio.features import shapes
 from rasterio.transform import from_bounds
 from shapely.geometry import shape
 
+from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.polygons import (
     area_by_class,
@@ -56,6 +57,7 @@ from geoseg.polygons.making import Making
 from geoseg.polygons.source import map_of_array
 from geoseg.polygons.trace import trace
 from geoseg.raster import open_raster, write_raster
+from geoseg.raster.sidecar import pam_xml
 
 examples = settings(max_examples=60)
 
@@ -696,6 +698,18 @@ def test_a_file_can_be_reprojected_and_keeps_the_areas_of_the_map(scene: Path) -
     assert shapely.coverage_is_valid(frame.geometry.values)
 
 
+@pytest.mark.parametrize("options", [{}, {"min_area": 300.0, "simplify": 1.0}])
+def test_a_geopackage_is_of_the_version_that_every_qgis_knows(
+    scene: Path, options: dict[str, float]
+) -> None:
+    path = scene.with_name("any.gpkg")
+    polygonize_file(scene, path, **options)
+    header = path.read_bytes()[:100]  # of SQLite: https://www.sqlite.org/fileformat.html, 1.3
+    assert header[:16] == b"SQLite format 3\0"
+    # GeoPackage 1.2, requirement 2: the application is "GPKG", the version 10200.
+    assert (header[68:72], int.from_bytes(header[60:64], "big")) == (b"GPKG", 10200)
+
+
 def test_a_geopackage_has_its_layer_index_version_and_style(scene: Path) -> None:
     path = scene_polygons(scene)
     assert pyogrio.list_layers(path)[0].tolist() == ["native", "Polygon"]
@@ -1060,6 +1074,26 @@ def test_progress_counts_rows(scene: Path) -> None:
     assert [each["done"] for each in events[1:-1]] == [25, 50, 60]
     assert events[-1]["event"] == "done"
     assert events[-1]["outputs"] == {"polygons": str(path)}
+
+
+@pytest.mark.parametrize("with_nodata", [False, True])
+def test_the_classes_of_a_map_are_told_with_those_that_nobody_named(
+    tmp_path: Path, with_nodata: bool
+) -> None:
+    values = np.array([[1, 2, 2], [7, 7, 0]], np.uint8)
+    path = write_band(tmp_path / "map.tif", values, nodata=0)
+    known = ClassInfo(2, "land", "#aabbcc")
+    Path(f"{path}.aux.xml").write_bytes(pam_xml([known], {}))
+    events: list[dict[str, Any]] = []
+    out = tmp_path / "map.gpkg"
+    polygonize_file(path, out, with_nodata=with_nodata, on_progress=events.append)
+    told = [ClassInfo(**each) for each in events[-1]["classes"]]
+    assert (told[0], events[-1]["nodata"]) == (known, 0)
+    frame = gpd.read_file(out, layer="map")
+    drawn = dict(zip(frame["class_id"], frame["class_name"], strict=True))
+    assert drawn.pop(0, None) == ("no data" if with_nodata else None)
+    assert {each.value: each.name for each in told} == drawn
+    assert len({each.color for each in told}) == 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.crs
 import rasterio.shutil
 import rasterio.warp
 import xarray as xr
@@ -26,7 +27,7 @@ from rasterio.warp import Resampling, reproject
 import geoseg
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
-from geoseg.raster import class_table, files_of, grid_of, open_stack, pixel_size
+from geoseg.raster import class_table, files_of, grid_of, open_raster, open_stack, pixel_size
 
 PIXELS = random_pixels((4, 61, 83)).astype(np.uint16)
 NAMES = ("red", "green", "blue", "nir")
@@ -371,3 +372,77 @@ def test_a_png_that_was_cut_short_is_never_read_as_if_it_were_whole(
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(UserError, match=r"cannot read .*cut.png: .*damaged or was cut short"):
         geoseg.open_raster(path).load()
+
+
+# -- a coordinate system that the file does not say ------------------------------------------------
+
+ASSUMED = [
+    "EPSG:32633",
+    rasterio.crs.CRS.from_epsg(32633).to_wkt(version="WKT2_2019"),
+    "+proj=utm +zone=33 +datum=WGS84 +units=m +no_defs",
+]
+
+
+@pytest.mark.parametrize("said", [None, "EPSG:32633"])
+@pytest.mark.parametrize("assumed", ASSUMED, ids=["code", "wkt", "proj"])
+def test_a_file_without_a_coordinate_system_is_read_in_the_one_assumed(
+    tmp_path: Path, said: str | None, assumed: str
+) -> None:
+    pixels = random_pixels((3, 20, 30)).astype(np.uint8)
+    told = open_raster(write(tmp_path / "told.tif", pixels, crs="EPSG:32633"))
+    image = open_raster(write(tmp_path / "scene.tif", pixels, crs=said), assume_crs=assumed)
+    assert image.rio.crs.to_epsg() == 32633
+    assert image.rio.transform() == told.rio.transform()
+    np.testing.assert_array_equal(image, told)
+
+
+def test_a_stack_warps_files_from_the_system_assumed(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.tif", random_pixels((1, 40, 50)).astype(np.uint8))
+    coarse = random_pixels((1, 20, 25), seed=1).astype(np.uint8)
+    facts = {"transform": UTM @ Affine.scale(2), "nodata": 0}
+    told = write(tmp_path / "told.tif", coarse, **facts)
+    bare = write(tmp_path / "bare.tif", coarse, **facts, crs=None)
+    expected = open_stack([first, told])
+    np.testing.assert_array_equal(open_stack([first, bare], assume_crs="EPSG:32633"), expected)
+    with pytest.raises(UserError, match="one of them has no coordinate system; give both one"):
+        open_stack([first, bare])
+
+
+DEGREES = Affine(0.01, 0, 120, 0, -0.01, 88)
+
+
+@pytest.mark.parametrize(
+    ("facts", "assumed", "said"),
+    [
+        (
+            {"crs": "EPSG:32632"},
+            "EPSG:32633",
+            r"says that it is in EPSG:32632, and EPSG:32633 is to be assumed; leave --assume-crs",
+        ),
+        (
+            {"crs": None, "transform": None},
+            "EPSG:32633",
+            r"does not say where its pixels lie, so no coordinate system can be assumed; give it "
+            r"corners: gdal_translate -a_srs EPSG:32633 -a_ullr",
+        ),
+        (
+            {"crs": None},
+            "EPSG:4326",
+            r"has a corner at 500000, 5.6e\+06, which are no degrees as EPSG:4326 has them",
+        ),
+        ({"crs": None}, "EPSG:0", "coordinate system 'EPSG:0' is unknown"),
+    ],
+    ids=["another", "no place", "no degrees", "unknown"],
+)
+def test_a_system_that_cannot_be_assumed_is_refused(
+    tmp_path: Path, facts: dict[str, Any], assumed: str, said: str
+) -> None:
+    path = write(tmp_path / "scene.tif", random_pixels((3, 20, 30)).astype(np.uint8), **facts)
+    with pytest.raises(UserError, match=said):
+        open_raster(path, assume_crs=assumed)
+
+
+def test_degrees_may_be_assumed_where_they_are_some(tmp_path: Path) -> None:
+    pixels = random_pixels((3, 20, 30)).astype(np.uint8)
+    path = write(tmp_path / "scene.tif", pixels, crs=None, transform=DEGREES)
+    assert open_raster(path, assume_crs="OGC:CRS84").rio.crs.is_geographic

@@ -541,6 +541,11 @@ def test_polygonize_takes_its_options_and_tells_areas(tmp_path: Path) -> None:
     assert last["event"] == "done"
     assert set(last["outputs"]) == {"polygons", "sieve"}
     assert [each["pixels"] for each in last["classes"]] == [1900, 100]
+    assert [(each["value"], each["name"]) for each in last["classes"]] == [
+        (1, "class 1"),
+        (2, "class 2"),
+    ]
+    assert last["nodata"] == 0
     assert len(gpd.read_file(tmp_path / "map.gpkg", layer="map")) == 2
     table = call("polygonize", map_path, "--summary")
     assert table.returncode == 0, table.stderr
@@ -592,6 +597,10 @@ def test_json_lines_are_all_there_is_on_standard_output(
     (last,) = [event for event in found if event["event"] == "done"]
     assert last["outputs"]["classes"] == str(tmp_path / "m.tif")
     assert last["seconds"] > 0
+    with rasterio.open(tmp_path / "m.tif") as written:
+        assert last["nodata"] == written.nodata
+    told = [geoseg.ClassInfo(**each) for each in last["classes"]]
+    assert told == list(geoseg.class_table(tmp_path / "m.tif"))
 
 
 def test_drawing_polygons_tells_its_progress_too(scene: Path, tmp_path: Path, saved: Path) -> None:
@@ -614,6 +623,9 @@ def test_a_batch_with_polygons_never_goes_back(scene: Path, tmp_path: Path, save
     shares = [event["done"] for event in found if event["event"] == "progress"]
     assert shares == sorted(shares)
     assert shares[-1] == 1
+    classes = geoseg.class_table(tmp_path / "maps" / f"{scene.stem}.tif")
+    assert [geoseg.ClassInfo(**each) for each in found[-1]["classes"]] == list(classes)
+    assert (found[-1]["event"], found[-1]["nodata"]) == ("done", 255)
 
 
 def test_a_mistake_is_one_line_and_status_two(scene: Path, tmp_path: Path, saved: Path) -> None:
@@ -726,6 +738,41 @@ def test_options_that_cannot_be_meant_are_refused(
     with pytest.raises(UserError, match=message):
         predict_file(scene, tmp_path / "map.tif", model, **here)
     assert not (tmp_path / "map.tif").exists()
+
+
+def test_a_map_lies_where_the_assumed_coordinate_system_says(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    bare = write(tmp_path / "bare.tif", rasterio.open(scene).read(), nodata=0, crs=None)
+    options = "-m", saved, "--bbox", 12, 50.5, 15.015, 60, "--bbox-crs", "EPSG:4326"
+    told = call("predict", scene, tmp_path / "told.tif", *options)
+    assert told.returncode == 0, told.stderr
+    refused = call("predict", bare, tmp_path / "m.tif", *options)
+    assert "the image does not say where it lies" in refused.stderr
+    words = "predict", bare, tmp_path / "m.tif", *options, "--polygons", tmp_path / "m.geojson"
+    done = call(*words, "--assume-crs", "EPSG:32633")
+    assert done.returncode == 0, done.stderr
+    with rasterio.open(tmp_path / "told.tif") as one, rasterio.open(tmp_path / "m.tif") as other:
+        assert (one.crs, one.transform) == (other.crs, other.transform)
+        np.testing.assert_array_equal(one.read(), other.read())
+    assert gpd.read_file(tmp_path / "m.geojson").total_bounds[0] == pytest.approx(15, abs=0.001)
+
+
+def test_another_assumed_coordinate_system_is_another_run(
+    scene: Path, tmp_path: Path, model: Segmenter, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = write(tmp_path / "bare.tif", rasterio.open(scene).read(), nodata=0, crs=None)
+    options = {"memory": SMALL, "assume_crs": "EPSG:32633"}
+    with pytest.raises(Interrupted):
+        predict_file(bare, tmp_path / "m.tif", model, **options, on_progress=stop_after(3))
+    result = predict_file(bare, tmp_path / "m.tif", model, **options)
+    assert result.computed <= result.blocks - 3
+    with pytest.raises(Interrupted):
+        predict_file(bare, tmp_path / "n.tif", model, **options, on_progress=stop_after(3))
+    options["assume_crs"] = "EPSG:32632"
+    result = predict_file(bare, tmp_path / "n.tif", model, **options)
+    assert result.computed == result.blocks
+    assert "an unfinished run of another input" in caplog.text
 
 
 def test_creation_options_are_passed_on(scene: Path, tmp_path: Path, model: Segmenter) -> None:

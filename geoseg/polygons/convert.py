@@ -13,6 +13,7 @@ import numpy as np
 from pyproj import CRS
 
 from geoseg.allocator import keep_memory
+from geoseg.classes import told_classes
 from geoseg.errors import UserError
 from geoseg.polygons.copying import copying, refuse_masked
 from geoseg.polygons.features import Features
@@ -24,6 +25,7 @@ from geoseg.polygons.source import (
     open_confidence,
     open_map,
     refuse_large,
+    shown_nodata,
 )
 from geoseg.polygons.stream import Ahead, stream
 from geoseg.polygons.write import Batch, Header, refuse_open_elsewhere, refuse_unknown_format, write
@@ -171,7 +173,8 @@ def polygonize_file(
         Whether `dst` and `sieve` may be replaced.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``; their unit
-        is a row of the map.
+        is a row of the map. ``done`` tells ``outputs``, ``seconds``, and the ``classes`` and
+        ``nodata`` of the map.
 
     Raises
     ------
@@ -215,7 +218,7 @@ def polygonize_file(
             chosen.refuse_absent()
         if not chosen.picked:
             log.warning("%s holds no polygons: no region of the map was wanted or left", target)
-        if simplify and chosen.found == 1 and source.nodata is not None:
+        if simplify and len(chosen.found) == 1 and source.nodata is not None:
             log.warning(
                 "boundaries to pixels without data are not simplified, and this map has no others; "
                 "geoseg polygonize --with-nodata (with_nodata=True) simplifies them"
@@ -228,7 +231,12 @@ def polygonize_file(
     outputs = {"polygons": fspath(target)}
     if sieve_target is not None:
         outputs["sieve"] = fspath(sieve_target)
-    emit({"event": "done", "outputs": outputs, "seconds": round(progress.seconds, 3)})
+    about = {
+        "classes": told_classes(given.classes, chosen.found - {given.nodata}),
+        "nodata": shown_nodata(given),
+    }
+    seconds = round(progress.seconds, 3)
+    emit({"event": "done", "outputs": outputs, "seconds": seconds, **about})
 
 
 def _refuse_target(target: Path, sources: Iterable[str], overwrite: bool) -> None:

@@ -136,9 +136,9 @@ class Chosen:
         return polygons
 
     @property
-    def found(self) -> int:
-        """How many classes there were, wanted or not."""
-        return len(self._seen)
+    def found(self) -> set[int]:
+        """Values of the classes that there were, wanted or not."""
+        return set(self._seen)
 
     def refuse_absent(self) -> None:
         """Refuse values that neither the map's class table nor its pixels have.

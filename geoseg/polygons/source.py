@@ -24,7 +24,15 @@ from geoseg.raster.files import band_numbers, grid_of_file, reading, refuse_unus
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ClassMap", "Rows", "map_of_array", "open_confidence", "open_map", "refuse_large"]
+__all__ = [
+    "ClassMap",
+    "Rows",
+    "map_of_array",
+    "open_confidence",
+    "open_map",
+    "refuse_large",
+    "shown_nodata",
+]
 
 READ_ROWS = 512
 """Rows read at a time where nothing says what is best: a row of the usual tiles."""
@@ -60,6 +68,11 @@ class ClassMap:
     classes: tuple[ClassInfo, ...]
     dtype: np.dtype[Any]
     rows: Callable[[], Iterator[NDArray[Any]]]
+
+
+def shown_nodata(source: ClassMap) -> int | None:
+    """The value of pixels without a class; None where it is no value that tells them."""
+    return None if source.nodata == MISSING else source.nodata
 
 
 def map_of_array(labels: xr.DataArray) -> ClassMap:

@@ -10,7 +10,7 @@ import numpy as np
 
 from geoseg.polygons.making import Making
 from geoseg.polygons.measure import area_unit, pixel_sizes, tell_units
-from geoseg.polygons.source import ClassMap, map_of_array, open_map
+from geoseg.polygons.source import ClassMap, map_of_array, open_map, shown_nodata
 from geoseg.polygons.trace import find_runs
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def area_by_class(
         A row for each class that the map names or has, with the columns ``class_id``,
         ``class_name``, ``pixels``, ``area_m2`` (as `geoseg.polygonize` measures it) and ``share``,
         the part of the area with data. Its ``attrs["unit"]`` is that of areas: "m2", and without a
-        coordinate system "pixels", or "units2" of the map's own coordinates.
+        coordinate system "pixels", or "units2" of the map's own coordinates; ``attrs["nodata"]``
+        is the value of pixels without a class, if there is one.
 
     Raises
     ------
@@ -68,12 +69,12 @@ def area_by_class(
     making = Making(connectivity=connectivity, min_area=min_area)
     if isinstance(labels, str | PathLike):
         with open_map(labels, band) as source:
-            found, unit = class_areas(making.sieved(source)), area_unit(source.grid)
+            found = class_areas(making.sieved(source))
     else:
         source = map_of_array(labels)
-        found, unit = class_areas(making.sieved(source)), area_unit(source.grid)
+        found = class_areas(making.sieved(source))
     frame = pd.DataFrame(found, columns=list(ClassArea._fields))
-    frame.attrs["unit"] = unit
+    frame.attrs.update(unit=area_unit(source.grid), nodata=shown_nodata(source))
     return frame
 
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import hypot, inf
 
+import pyproj
 from affine import Affine
-from pyproj import Geod
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from geoseg.errors import UserError
 
-__all__ = ["Grid", "parse_crs", "pixel_size", "refuse_no_size", "stated_size"]
+__all__ = [
+    "Grid",
+    "called",
+    "parse_crs",
+    "pixel_size",
+    "refuse_no_size",
+    "stated_size",
+    "with_assumed_crs",
+]
 
+FARTHEST = 90.0, 540.0  # degrees of latitude, and of longitude in images that go around the earth
 SLACK = 0.01  # share by which a stated size may differ from that of the file, which has more digits
 
 
@@ -97,7 +106,7 @@ def refuse_no_size(metres: float | None) -> None:
 
 
 def _geodesic_size(shape: tuple[int, int], transform: Affine) -> tuple[float, float]:
-    geod = Geod(ellps="WGS84")
+    geod = pyproj.Geod(ellps="WGS84")
     row, column = shape[0] / 2, shape[1] / 2
     here = transform @ (column, row)
     below, beside = transform @ (column, row + 1), transform @ (column + 1, row)
@@ -116,3 +125,70 @@ def parse_crs(text: str) -> CRS:
         return CRS.from_user_input(text)
     except CRSError as error:
         raise UserError(f"coordinate system {text!r} is unknown; write e.g. EPSG:4326") from error
+
+
+def with_assumed_crs(grid: Grid, assumed: CRS | None, name: str) -> Grid:
+    """The grid of a file, in a coordinate system that is assumed where it has none.
+
+    Parameters
+    ----------
+    grid : Grid
+        As the file says it.
+    assumed : rasterio.crs.CRS or None
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    UserError
+        When the file has another one, for one of the two must be wrong, and whatever follows from
+        it, pixel sizes and areas among it, would be as well; when its pixels have no coordinates,
+        or such as are none of the system.
+    """
+    if assumed is None:
+        return grid
+    if grid.transform is None:
+        raise UserError(
+            f"{name} does not say where its pixels lie, so no coordinate system can be assumed; "
+            f"give it corners: gdal_translate -a_srs {called(assumed)} -a_ullr WEST NORTH EAST "
+            "SOUTH, or leave --assume-crs (assume_crs) out"
+        )
+    if grid.crs is None:
+        _refuse_no_degrees(grid.shape, grid.transform, assumed, name)
+        return Grid(grid.shape, assumed, grid.transform)
+    if not _is_same(grid.crs, assumed):
+        raise UserError(
+            f"{name} says that it is in {called(grid.crs)}, and {called(assumed)} is to be "
+            "assumed; leave --assume-crs (assume_crs) out, or correct the file: gdal_edit.py "
+            f"-a_srs {called(assumed)}"
+        )
+    return grid
+
+
+def _refuse_no_degrees(shape: tuple[int, int], transform: Affine, assumed: CRS, name: str) -> None:
+    if not assumed.is_geographic:
+        return
+    rows, columns = shape
+    for corner in ((0, 0), (columns, 0), (columns, rows), (0, rows)):
+        x, y = transform @ corner
+        if abs(y) > FARTHEST[0] + SLACK or abs(x) > FARTHEST[1]:
+            raise UserError(
+                f"{name} has a corner at {x:g}, {y:g}, which are no degrees as {called(assumed)} "
+                "has them; assume the projected system that the file was made in"
+            )
+
+
+def _is_same(one: CRS, other: CRS) -> bool:
+    """Whether two coordinate systems are one, however they are written."""
+    if one == other:
+        return True
+    codes = one.to_epsg(), other.to_epsg()
+    if None not in codes:
+        return bool(codes[0] == codes[1])
+    return bool(pyproj.CRS(one).equals(pyproj.CRS(other), ignore_axis_order=True))
+
+
+def called(crs: CRS) -> str:
+    """What a coordinate system is called in a message: its code, else its name."""
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code is not None else f"{pyproj.CRS(crs).name!r}"

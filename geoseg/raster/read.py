@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -32,7 +33,7 @@ from geoseg.raster.files import (
     refuse_unusable,
     version_of,
 )
-from geoseg.raster.grid import Grid
+from geoseg.raster.grid import Grid, parse_crs, with_assumed_crs
 from geoseg.raster.sidecar import class_attrs, class_table
 from geoseg.windows import grown
 
@@ -61,6 +62,8 @@ class Source:
         else the values as they are stored.
     grid : Grid or None
         The grid to warp to while reading; None for the file's own.
+    crs : rasterio.crs.CRS or None
+        What to warp from, where the file itself does not say it.
     """
 
     path: str
@@ -68,6 +71,7 @@ class Source:
     bands: tuple[int, ...]
     masked: bool
     grid: Grid | None = None
+    crs: CRS | None = None
 
     def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window of some bands: (band, y, x)."""
@@ -140,7 +144,7 @@ _local = threading.local()
 def _handle(source: Source) -> rasterio.DatasetReader:
     """The handle of the running thread: GDAL's handles must not be shared between threads."""
     cache: OrderedDict[Any, Any] = _local.__dict__.setdefault("handles", OrderedDict())
-    key = (source.path, source.version, source.grid)
+    key = (source.path, source.version, source.grid, source.crs)
     if key not in cache:
         cache[key] = _open_handle(source)
         while len(cache) > HANDLES_PER_THREAD:
@@ -156,6 +160,7 @@ def _open_handle(source: Source) -> rasterio.DatasetReader:
     rows, columns = source.grid.shape
     return WarpedVRT(
         dataset,
+        src_crs=source.crs,
         crs=source.grid.crs,
         transform=source.grid.transform,
         height=rows,
@@ -216,7 +221,10 @@ def origin_in(dataset: rasterio.DatasetReader, image: xr.DataArray) -> tuple[int
 
 
 def open_raster(
-    path: str | PathLike[str], *, bands: Sequence[str | int] | None = None
+    path: str | PathLike[str],
+    *,
+    bands: Sequence[str | int] | None = None,
+    assume_crs: str | None = None,
 ) -> xr.DataArray:
     """Open a raster file; nothing but its header is read until values are asked for.
 
@@ -227,6 +235,9 @@ def open_raster(
     bands : sequence of str or int, optional
         Bands by description or by number from 1, in the order wanted. By default every band that
         is not an alpha band.
+    assume_crs : str, optional
+        Coordinate system of a file that has coordinates and does not say in which system: a code
+        such as ``"EPSG:32633"``, or WKT.
 
     Returns
     -------
@@ -240,10 +251,11 @@ def open_raster(
     Raises
     ------
     UserError
-        When the file is missing, cut short or no raster, has complex pixels or no such band, or is
-        located by ground control points or rational polynomials only.
+        When the file is missing, cut short or no raster, has complex pixels or no such band, is
+        located by ground control points or rational polynomials only, or has another coordinate
+        system than `assume_crs` or no coordinates.
     """
-    name = fspath(path)
+    name, assumed = fspath(path), None if assume_crs is None else parse_crs(assume_crs)
     with open_dataset(name) as dataset:
         refuse_unusable(dataset, name)
         numbers = band_numbers(dataset, bands, name)
@@ -252,7 +264,8 @@ def open_raster(
         nodata = np.nan if masked else dataset.nodatavals[numbers[0] - 1]
         dtype = np.dtype("float32") if masked else _common_dtype(dataset, numbers)
         names = [band_name(dataset, n) for n in numbers]
-        image = _as_dataarray((source,), grid_of_file(dataset), dtype, nodata, numbers, names)
+        grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
+        image = _as_dataarray((source,), grid, dtype, nodata, numbers, names)
     if len(numbers) == 1 and dtype.kind in "iu" and (classes := class_table(name)):
         image.attrs |= class_attrs(classes)
     return image
@@ -262,6 +275,7 @@ def open_stack(
     paths: Sequence[str | PathLike[str]],
     *,
     bands: Sequence[Sequence[str | int]] | None = None,
+    assume_crs: str | None = None,
 ) -> xr.DataArray:
     """Open bands of one scene that lie in separate files, aligned to the first file's grid.
 
@@ -271,6 +285,8 @@ def open_stack(
         Grids and coordinate systems may differ (bilinear).
     bands : sequence of sequence, optional
         Of each file, as for `open_raster`; by default each gives all its bands.
+    assume_crs : str, optional
+        Coordinate system of the files that have none, as for `open_raster`.
 
     Returns
     -------
@@ -283,28 +299,32 @@ def open_stack(
     UserError
         As `open_raster`; also when grids differ and a file does not say where it lies.
     """
-    if bands is None:
-        images = [open_raster(path) for path in paths]
-    else:
-        images = [open_raster(path, bands=own) for path, own in zip(paths, bands, strict=True)]
+    chosen = [None] * len(paths) if bands is None else bands
+    images = [
+        open_raster(path, bands=own, assume_crs=assume_crs)
+        for path, own in zip(paths, chosen, strict=True)
+    ]
     names = [fspath(path) for path in paths]
+    assumed = None if assume_crs is None else parse_crs(assume_crs)
     with open_dataset(names[0]) as first:
-        grid = grid_of_file(first)
+        grid = with_assumed_crs(grid_of_file(first), assumed, names[0])
     sources, labels = [], []
     for name, image in zip(names, images, strict=True):
         with open_dataset(name) as dataset:
-            warp = None if grid_of_file(dataset) == grid else _target(grid, dataset, name)
+            own_grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
+            warp = None if own_grid == grid else _target(grid, own_grid, dataset, name)
             numbers = tuple(int(n) for n in image["band"].values)
             # An alpha band that was asked for as data masks nothing.
             masked = not any(is_alpha(dataset, n) for n in numbers)
-        sources.append(Source(name, version_of(name), numbers, masked, warp))
+            unsaid = assumed if warp is not None and dataset.crs is None else None
+        sources.append(Source(name, version_of(name), numbers, masked, warp, unsaid))
         labels += _stack_names(image, name)
     count = range(1, len(labels) + 1)
     return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
 
 
-def _target(grid: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
-    if grid.crs is None or dataset.crs is None:
+def _target(grid: Grid, own: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
+    if grid.crs is None or own.crs is None:
         raise UserError(
             f"{name} has another grid than the first file of the stack and one of them has no "
             "coordinate system; give both one, e.g. gdal_edit.py -a_srs EPSG:32633"

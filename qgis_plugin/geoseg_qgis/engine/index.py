@@ -225,6 +225,8 @@ class Web:
 
     def _opener(self, host: str) -> urllib.request.OpenerDirector:
         direct = urllib.request.proxy_bypass_environment(host, self._proxies)
+        if not direct and any("socks" in each.partition(":")[0] for each in self._proxies.values()):
+            raise ValueError("Python cannot use a SOCKS proxy; put the wheel of uv into a folder")
         return urllib.request.build_opener(
             urllib.request.ProxyHandler({} if direct else self._proxies),
             urllib.request.HTTPSHandler(

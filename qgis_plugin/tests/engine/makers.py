@@ -63,7 +63,7 @@ else:
         time.sleep(600)
     if conduct.get("install_error"):
         sys.exit(conduct["install_error"])
-    time.sleep(1)
+    time.sleep(conduct.get("seconds", 0))
 """
 
 

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from makers import HEALTHY, python_text, script
+
 from geoseg_qgis.engine import environment
 from geoseg_qgis.engine.environment import (
     Busy,
@@ -26,7 +28,6 @@ from geoseg_qgis.engine.environment import (
     read_pointer,
     write_pointer,
 )
-from makers import HEALTHY, python_text, script
 
 PLUGIN = Path(__file__).resolve().parents[2]
 
@@ -109,10 +110,10 @@ def test_a_chosen_interpreter_that_is_gone_is_named_with_who_chose_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = str(tmp_path / "python")
-    with pytest.raises(EngineMissing, match="the setting 'Use an existing Python': .* not exist"):
+    with pytest.raises(EngineMissing, match=r"the setting 'Use an existing Python': .* not exist"):
         chosen_python(gone)
     monkeypatch.setenv("GEOSEG_PYTHON", gone)
-    with pytest.raises(EngineMissing, match="variable GEOSEG_PYTHON: .* does not exist"):
+    with pytest.raises(EngineMissing, match=r"variable GEOSEG_PYTHON: .* does not exist"):
         chosen_python("")
 
 
@@ -214,9 +215,9 @@ def _holder() -> subprocess.Popen[str]:
 
 def test_a_second_qgis_is_told_who_holds_the_lock() -> None:
     with _holder() as holder:
-        with pytest.raises(Busy, match=rf"another QGIS \(process {holder.pid}\) is installing"):
-            with exclusive():
-                pass
+        told = rf"another QGIS \(process {holder.pid}\) is installing"
+        with pytest.raises(Busy, match=told), exclusive():
+            pass
         assert holder.stdin is not None
         holder.stdin.close()
         holder.wait()

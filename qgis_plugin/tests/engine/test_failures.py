@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from geoseg_qgis.engine.environment import Report
 from geoseg_qgis.engine.failures import Failure, classify, diagnostics, without_secrets
 

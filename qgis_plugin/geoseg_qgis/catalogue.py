@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The models to choose from, known at once from the last time and asked anew in the background."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qgis.core import QgsSettings
+from qgis.PyQt.QtCore import QObject, pyqtSignal
+
+from . import settings
+from .background import Background
+from .engine import process
+from .fitting import ModelCard, card_from
+from .words import translated as _tr
+
+_KEY = "geoseg/models"
+
+
+class Catalogue(QObject):
+    """The shipped models of the engine.
+
+    They are kept in the settings with the interpreter that told them: each version of the engine
+    lies in an environment, and so under a path, of its own.
+    """
+
+    changed = pyqtSignal()
+    file_read = pyqtSignal(object)
+    failed = pyqtSignal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._background = Background()
+        self.models: list[ModelCard] = []
+
+    def refresh(self) -> None:
+        """Show what was known last, and ask the engine whether it still holds."""
+        try:
+            python = settings.engine_python()
+        except Exception as error:  # each kind has a message of its own, made for the user
+            self._show([])
+            self._fail(error)
+            return
+        self._show(_remembered(python))
+        network = settings.network_environment()
+
+        def done(told: Any, error: Exception | None) -> None:
+            if error is not None:
+                self._fail(error)
+            else:
+                _remember(python, told)
+                self._show(told)
+
+        self._background.call(
+            _tr("geoseg: list of models"),
+            lambda: process.ask(python, ["model", "list", "--json"], environment=network),
+            done,
+        )
+
+    def read_file(self, path: str) -> None:
+        """Ask what a model file takes; `file_read` tells."""
+
+        def done(told: Any, error: Exception | None) -> None:
+            if error is not None:
+                self._fail(error)
+            else:
+                self.file_read.emit(card_from({**told, "path": path}))
+
+        try:
+            python = settings.engine_python()
+        except Exception as error:  # as above
+            self._fail(error)
+            return
+        network = settings.network_environment()
+        arguments = ["model", "info", path, "--json", "--brief"]
+        self._background.call(
+            _tr("geoseg: reading a model"),
+            lambda: process.ask(python, arguments, environment=network),
+            done,
+        )
+
+    def close(self) -> None:
+        """Hand no more answers over."""
+        self._background.forget_all()
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, process.Cancelled):
+            self.failed.emit(error)
+
+    def _show(self, told: Sequence[Mapping[str, Any]]) -> None:
+        models = [card_from(each) for each in told]
+        if models != self.models:
+            self.models = models
+            self.changed.emit()
+
+
+def _remembered(python: str) -> list[Mapping[str, Any]]:
+    text = QgsSettings().value(_KEY, "")
+    try:
+        kept = json.loads(text) if text else {}
+        return list(kept["models"]) if kept.get("python") == python else []
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return []  # written by another version: asked anew
+
+
+def _remember(python: str, told: Sequence[Mapping[str, Any]]) -> None:
+    QgsSettings().setValue(_KEY, json.dumps({"python": python, "models": list(told)}))

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What QGIS knows of a raster layer: its bands, the size of its pixels, a sample of its values."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransformContext,
+    QgsDistanceArea,
+    QgsPointXY,
+    QgsRaster,
+    QgsRasterLayer,
+    QgsRectangle,
+    QgsUnitTypes,
+)
+
+from .fitting import Band, LayerFacts, Range, percentiles
+
+PROBES = 4  # a side: small windows spread over the image tell its values without reading it all
+PROBE = 24  # pixels a side
+
+_COLOURS = {
+    QgsRaster.RedBand: "red",
+    QgsRaster.GreenBand: "green",
+    QgsRaster.BlueBand: "blue",
+}
+
+
+def facts_of(layer: QgsRasterLayer, asked_size: float | None = None) -> LayerFacts:
+    """What can be said without reading pixels.
+
+    Parameters
+    ----------
+    layer : QgsRasterLayer
+    asked_size : float, optional
+        Side of the pixels, in units of the layer's CRS, with which it will be exported.
+    """
+    exported = has_no_pixels(layer)
+    if exported:
+        # QGIS exports what it draws: red, green, blue and transparency.
+        bands = tuple(Band(n, name, name) for n, name in enumerate(("red", "green", "blue"), 1))
+        size = (asked_size, asked_size) if asked_size else None
+    else:
+        bands = _bands(layer)
+        size = (layer.rasterUnitsPerPixelX(), layer.rasterUnitsPerPixelY())
+    ground = None if size is None else ground_size(layer.crs(), layer.extent(), size)
+    return LayerFacts(bands=bands, pixel_size=ground, exported=exported)
+
+
+def has_no_pixels(layer: QgsRasterLayer) -> bool:
+    """Whether the layer is a web map, whose pixels are made to measure."""
+    return layer.width() <= 0 or layer.height() <= 0
+
+
+def _bands(layer: QgsRasterLayer) -> tuple[Band, ...]:
+    provider = layer.dataProvider()
+    found = []
+    for number in range(1, layer.bandCount() + 1):
+        shown_as = provider.colorInterpretation(number)
+        if shown_as != QgsRaster.AlphaBand:
+            # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
+            name = layer.bandName(number).partition(": ")[2]
+            found.append(Band(number, name.rpartition(" (")[0] or name, _COLOURS.get(shown_as, "")))
+    return tuple(found)
+
+
+def ground_size(
+    crs: QgsCoordinateReferenceSystem, extent: QgsRectangle, size: Range
+) -> Range | None:
+    """Width and height in metres of a pixel in the middle of an extent.
+
+    Parameters
+    ----------
+    crs : QgsCoordinateReferenceSystem
+    extent : QgsRectangle
+        In `crs`.
+    size : tuple of float
+        Width and height in units of `crs`.
+
+    Returns
+    -------
+    tuple of float, or None
+        Along the ellipsoid for longitude and latitude; None without a CRS.
+    """
+    if not crs.isValid():
+        return None
+    width, height = size
+    if not crs.isGeographic():
+        unit = QgsUnitTypes.fromUnitToUnitFactor(crs.mapUnits(), QgsUnitTypes.DistanceMeters)
+        return width * unit, height * unit
+    ruler = QgsDistanceArea()
+    ruler.setSourceCrs(crs, QgsCoordinateTransformContext())
+    ruler.setEllipsoid(crs.ellipsoidAcronym() or "EPSG:7030")
+    here = extent.center()
+    return (
+        ruler.measureLine(here, QgsPointXY(here.x() + width, here.y())),
+        ruler.measureLine(here, QgsPointXY(here.x(), here.y() + height)),
+    )
+
+
+def sampler(layer: QgsRasterLayer) -> Callable[[], dict[int, Range]]:
+    """A function for another thread that gives low and high values of each band.
+
+    It reads small windows with a copy of the layer's provider, as QGIS does to draw: statistics
+    of the provider would write a file beside the user's image.
+    """
+    provider = layer.dataProvider().clone()
+    numbers = [band.number for band in _bands(layer)]
+
+    def sample() -> dict[int, Range]:
+        found = {number: percentiles(_probe(provider, number)) for number in numbers}
+        return {number: span for number, span in found.items() if span is not None}
+
+    return sample
+
+
+def _probe(provider: Any, band: int) -> list[float]:
+    extent, columns, rows = provider.extent(), provider.xSize(), provider.ySize()
+    side_x, side_y = extent.width() / columns, extent.height() / rows
+    wide, high = min(PROBE, columns), min(PROBE, rows)
+    values: list[float] = []
+    for left in _starts(columns - wide):
+        for top in _starts(rows - high):
+            west, north = extent.xMinimum() + left * side_x, extent.yMaximum() - top * side_y
+            box = QgsRectangle(west, north - high * side_y, west + wide * side_x, north)
+            block = provider.block(band, box, wide, high)
+            values += [
+                block.value(index)
+                for index in range(wide * high)
+                if block.isValid() and not block.isNoData(index)
+            ]
+    return values
+
+
+def _starts(last: int) -> list[int]:
+    return sorted({last * each // (PROBES - 1) for each in range(PROBES)})

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The choice of a model, with what it is, takes and gives in plain sight."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from qgis.core import QgsSettings
+from qgis.PyQt.QtCore import Qt, pyqtSignal
+from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
+
+from .catalogue import Catalogue
+from .fitting import ModelCard, first_sentence, metres
+from .words import translated as _tr
+
+_LAST_MODEL, _LAST_FOLDER = "geoseg/dock/model", "geoseg/dock/model_folder"
+_FROM_FILE = "file"
+
+
+class ModelChooser(QWidget):
+    """Shipped models by name, and files."""
+
+    changed = pyqtSignal()
+
+    def __init__(self, catalogue: Catalogue, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._catalogue = catalogue
+        self._files: list[ModelCard] = []
+        self._whole = False
+        self.choice = QComboBox()
+        self.choice.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.choice.activated.connect(self._activate)
+        self.told = QLabel()
+        self.told.setWordWrap(True)
+        self.told.setTextFormat(Qt.TextFormat.RichText)
+        self.told.linkActivated.connect(self._unfold)
+        self.told.setMinimumWidth(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.choice)
+        column.addWidget(self.told)
+        catalogue.changed.connect(self._fill)
+        catalogue.file_read.connect(self._take_file)
+        self._fill()
+
+    def card(self) -> ModelCard | None:
+        """The model chosen."""
+        chosen = self.choice.currentData()
+        return chosen if isinstance(chosen, ModelCard) else None
+
+    def argument(self) -> str:
+        """The model as the algorithm takes it: a shipped one by name, another by path."""
+        card = self.card()
+        if card is None:
+            return ""
+        return card.path if card in self._files else card.name
+
+    def choose(self, name: str) -> None:
+        """Choose a shipped model by name."""
+        for index in range(self.choice.count()):
+            card = self.choice.itemData(index)
+            if isinstance(card, ModelCard) and card.name == name:
+                self.choice.setCurrentIndex(index)
+                self._show()
+
+    def _fill(self) -> None:
+        before = self.card()
+        last = before.name if before else str(QgsSettings().value(_LAST_MODEL, ""))
+        self.choice.clear()
+        for card in [*self._catalogue.models, *self._files]:
+            self.choice.addItem(card.name if card not in self._files else _file_name(card), card)
+        if self.choice.count():
+            self.choice.insertSeparator(self.choice.count())
+        self.choice.addItem(_tr("Model file…"), _FROM_FILE)
+        self.choice.setCurrentIndex(0 if self._cards() else -1)
+        self.choose(last)
+        self._show()
+
+    def _cards(self) -> list[ModelCard]:
+        return [*self._catalogue.models, *self._files]
+
+    def _activate(self, _index: int) -> None:
+        if self.choice.currentData() == _FROM_FILE:
+            self._fill()
+            self._ask_file()
+            return
+        card = self.card()
+        if card is not None:
+            QgsSettings().setValue(_LAST_MODEL, card.name)
+        self._show()
+
+    def _ask_file(self) -> None:
+        folder = str(QgsSettings().value(_LAST_FOLDER, ""))
+        path, _ = QFileDialog.getOpenFileName(
+            self,
+            _tr("Choose a model file"),
+            folder,
+            _tr("Models (*.safetensors *.onnx *.pt2);;All files (*)"),
+        )
+        if path:
+            QgsSettings().setValue(_LAST_FOLDER, str(Path(path).parent))
+            self.told.setText(_tr("Reading {}…").format(escape(Path(path).name)))
+            self._catalogue.read_file(path)
+
+    def _take_file(self, card: ModelCard) -> None:
+        self._files = [*(each for each in self._files if each.path != card.path), card]
+        self._fill()
+        self.choice.setCurrentIndex(self.choice.findText(_file_name(card)))
+        self._show()
+
+    def _show(self) -> None:
+        card = self.card()
+        self.choice.setToolTip("" if card is None else card.description)
+        self.told.setText("" if card is None else self._words(card))
+        self.told.setVisible(card is not None)
+        self.changed.emit()
+
+    def _unfold(self, _link: str) -> None:
+        self._whole = not self._whole
+        self._show()
+
+    def _words(self, card: ModelCard) -> str:
+        short = first_sentence(card.description)
+        text = escape(card.description if self._whole else short)
+        if short != card.description.strip():
+            word = _tr("less") if self._whole else _tr("more")
+            text += f' <a href="#">{word}</a>'
+        facts = _tr("Takes {bands} · {pixels}").format(
+            bands=escape(", ".join(card.bands)), pixels=self._pixels(card)
+        )
+        return f"{text}<br>{facts}<br>{self._classes(card)}"
+
+    def _pixels(self, card: ModelCard) -> str:
+        if card.gsd is None:
+            return _tr("pixels of any size")
+        low, high = card.gsd_range or (card.gsd, card.gsd)
+        if low == high:
+            return _tr("pixels of {}").format(metres(low))
+        return _tr("pixels of {} to {}").format(f"{low:.3g}", metres(high))
+
+    def _classes(self, card: ModelCard) -> str:
+        """Each class behind a square of its colour; a line may break between two, never within."""
+        return "&nbsp;&nbsp; ".join(
+            f'<span style="color:{escape(str(each["color"]))}">■</span>&nbsp;'
+            + escape(str(each["name"])).replace(" ", "&nbsp;")
+            for each in card.classes
+        )
+
+
+def _file_name(card: ModelCard) -> str:
+    return Path(card.path).name

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where results go: one path for the class map, the others named after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from qgis.core import QgsProcessing
+from qgis.gui import QgsFileWidget
+from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from .notices import quiet
+from .words import translated as _tr
+
+MAP, POLYGONS, CONFIDENCE = "OUTPUT", "POLYGONS", "CONFIDENCE"
+
+
+class Outputs(QWidget):
+    """Asks for the file of the class map; without one, all results are temporary."""
+
+    changed = pyqtSignal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._wanted: list[str] = [MAP, POLYGONS]
+        self.file = QgsFileWidget()
+        self.file.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
+        self.file.setFilter(_tr("GeoTIFF (*.tif *.tiff)"))
+        self.file.setDialogTitle(_tr("Save the class map as"))
+        # Asked when the run begins, for a typed path and for the files beside it, too.
+        self.file.setConfirmOverwrite(False)
+        self.file.lineEdit().setPlaceholderText(_tr("Temporary file"))
+        self.file.fileChanged.connect(self._change)
+        self.told = quiet(QLabel())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.file)
+        column.addWidget(self.told)
+        self._change()
+
+    def want(self, polygons: bool, confidence: bool) -> None:
+        """Say which results there will be."""
+        self._wanted = [MAP, *[POLYGONS] * polygons, *[CONFIDENCE] * confidence]
+        self._change()
+
+    def paths(self) -> dict[str, Path]:
+        """Files to be written, by parameter; empty where results are temporary."""
+        text = self.file.filePath().strip()
+        return {} if not text else _beside(Path(text), self._wanted)
+
+    def parameters(self) -> dict[str, str]:
+        """Destinations as the algorithm takes them."""
+        paths = self.paths()
+        return {name: str(paths.get(name, QgsProcessing.TEMPORARY_OUTPUT)) for name in self._wanted}
+
+    def problem(self) -> str:
+        """Why nothing can be written there; empty where it can."""
+        paths = self.paths()
+        if not paths:
+            return ""
+        folder = paths[MAP].parent
+        if not paths[MAP].is_absolute():
+            return _tr("Give the whole path of the class map, or press … to choose it.")
+        if not folder.is_dir():
+            return _tr("The folder {} does not exist. Choose another one.").format(folder)
+        return ""
+
+    def existing(self) -> list[Path]:
+        """Files that a run would replace."""
+        return [path for path in self.paths().values() if path.exists()]
+
+    def _change(self, _path: str = "") -> None:
+        self.told.setText(self._words(self.paths()))
+        self.changed.emit()
+
+    def _words(self, paths: Mapping[str, Path]) -> str:
+        if not paths:
+            return _tr("Temporary results are gone when QGIS closes.")
+        others = [path.name for name, path in paths.items() if name != MAP]
+        if not others:
+            return ""
+        return _tr("Beside it: {}").format(", ".join(others))
+
+
+def _beside(file: Path, wanted: list[str]) -> dict[str, Path]:
+    if file.suffix.lower() not in (".tif", ".tiff"):
+        file = file.with_name(f"{file.name}.tif")
+    names = {
+        MAP: file,
+        POLYGONS: file.with_suffix(".gpkg"),
+        CONFIDENCE: file.with_name(f"{file.stem}_confidence{file.suffix}"),
+    }
+    return {name: names[name] for name in wanted}
