@@ -21,7 +21,7 @@ from geoseg.card import Card
 from geoseg.decisions import Output, Scores, decide, dtype_of, missing_value
 from geoseg.devices import pool_for
 from geoseg.errors import UserError
-from geoseg.loader import Part, batches
+from geoseg.loader import Part, Scene, batches
 from geoseg.plan import Block, Plan
 from geoseg.resample import resampled
 from geoseg.segmenter import Segmenter
@@ -50,21 +50,21 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
     card = task.segmenter.card
     target = task.plan.output(block)
     results = {name: _nothing(card, name, box_shape(target)) for name in task.outputs}
-    mask = Mask.of(part, card)
-    if not mask.any(target):
+    mask, asked = Mask.of(part, card), Mask.asked(task.scene, target)
+    if not (mask.any(target) and asked.any(target)):
         return results
     pool = pool_for(task.segmenter, task.running.device, task.running.precision)
     with pool.lend(task.plan.count) as segmenter:
-        work = Work(task, block, part, segmenter, mask)
+        work = Work(task, block, part, segmenter, mask, asked)
         pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
         for places, scores in pieces:
             for name, result in results.items():
                 for own, (box, inner) in zip(decide(name, scores, card), places, strict=True):
                     result[..., *_relative(box, target)] = own[..., *inner]
-    gone = mask.missing(target)
-    if gone is not None:
-        for name, result in results.items():
-            np.copyto(result, result.dtype.type(missing_value(card, name)), where=gone)
+    for gone in (mask.missing(target), asked.missing(target)):
+        if gone is not None:
+            for name, result in results.items():
+                np.copyto(result, result.dtype.type(missing_value(card, name)), where=gone)
     return results
 
 
@@ -84,7 +84,7 @@ def _relative(box: Box, frame: Box) -> Box:
 
 @dataclass(frozen=True)
 class Mask:
-    """Where the image has data, on the image's own grid; None for everywhere."""
+    """Where the image has data, or is asked for, on its own grid; None for everywhere."""
 
     valid: NDArray[np.bool_] | None
     box: Box
@@ -94,6 +94,12 @@ class Mask:
         """The mask of a part by the no-data policy of a card."""
         valid = part.native.valid(card.nodata)
         return cls(valid, part.native.box)
+
+    @classmethod
+    def asked(cls, scene: Scene, box: Box) -> Mask:
+        """The pixels of a box that are asked for."""
+        drawn = None if scene.area is None else scene.area.drawn(box)
+        return cls(None if drawn is None or drawn.all() else drawn, box)
 
     def any(self, box: Box) -> bool:
         """Whether there is data in a box."""
@@ -108,13 +114,14 @@ class Mask:
 
 @dataclass(frozen=True)
 class Work:
-    """A block at work: its pixels, where they are missing, and the device it was lent."""
+    """A block at work: its pixels, where they are missing or asked for, its device."""
 
     task: Task
     block: Block
     part: Part
     segmenter: Segmenter
     mask: Mask
+    asked: Mask
 
     @property
     def plan(self) -> Plan:
@@ -124,6 +131,13 @@ class Work:
     def has_data(self, window: Box) -> bool:
         """Whether a window holds any data; one without is not worth running."""
         return self.mask.any(self.task.scene.native_box(window))
+
+    def is_asked_for(self, place: tuple[int, int]) -> bool:
+        """Whether pixels that are asked for depend on the window in a row and column."""
+        if self.asked.valid is None:
+            return True
+        reached = self.plan.rows.reached(place[0]), self.plan.columns.reached(place[1])
+        return self.asked.any(_common(reached, self.asked.box))
 
     def logits(self, windows: Sequence[Box]) -> Tensor:
         """Scores before softmax (window, class, rows, columns) of windows of one size.
@@ -172,8 +186,12 @@ class Work:
         return torch.cat([kept, second.narrow(dim + 2, shared, span.stop - middle)], dim + 2)
 
     def batched(self, places: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-        """Places of windows that hold data, as many at a time as run together."""
-        wanted = (place for place in places if self.has_data(self.window(place)))
+        """Places of windows that are worth running, as many at a time as run together."""
+        wanted = (
+            place
+            for place in places
+            if self.is_asked_for(place) and self.has_data(self.window(place))
+        )
         while chosen := list(islice(wanted, self.task.batch_size)):
             yield chosen
 
@@ -228,6 +246,15 @@ def _zoomed_back(
 
 def _union(spans: Sequence[slice]) -> slice:
     return slice(min(each.start for each in spans), max(each.stop for each in spans))
+
+
+def _common(one: Box, other: Box) -> Box:
+    """What two boxes share; empty where they are apart."""
+    rows, columns = (
+        slice(max(a.start, b.start), max(min(a.stop, b.stop), a.start, b.start))
+        for a, b in zip(one, other, strict=True)
+    )
+    return rows, columns
 
 
 def _whole(box: Box) -> Box:

@@ -229,6 +229,9 @@ simplify_option = click.option(
 @click.option(
     "--assume-crs", metavar="CRS", help="Coordinate system of sources that do not say theirs."
 )
+@click.option(
+    "--mask", metavar="FILE", help="Polygons: only the pixels in them; others have no data."
+)
 @min_area_option(
     "Regions of less square metres go to their neighbours, on the map and in polygons."
 )
@@ -307,10 +310,11 @@ def _predict_one(
     arguments: dict[str, Any],
 ) -> None:
     result = geoseg.predict_file(src, dst, models, **arguments, on_progress=console.event)
-    if result.computed < result.blocks:
+    asked = result.blocks - result.empty
+    if result.computed < asked:
         console.message(
-            f"went on from an interrupted run: {result.blocks - result.computed} of "
-            f"{result.blocks} blocks were there"
+            f"went on from an interrupted run: {asked - result.computed} of {asked} blocks were "
+            "there"
         )
     console.message(f"wrote {_listed(result.outputs)} in {result.seconds:.1f} s")
 
@@ -333,6 +337,10 @@ def _predict_all(
     refuse_no_size(arguments["pixel_size"])
     if arguments["assume_crs"] is not None:
         parse_crs(arguments["assume_crs"])
+    if arguments["mask"] is not None:
+        from geoseg.shapes import read_mask  # it takes half a second
+
+        read_mask(arguments["mask"])
     segmenter = geoseg.ensemble(models)
     viewed(segmenter, arguments["views"], arguments["scales"])
     targets = {source: _targets(source, folder, arguments) for source in sources}

@@ -35,7 +35,7 @@ from geoseg.devices import at_once, spare_cores
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
-from geoseg.loader import Part
+from geoseg.loader import Part, Scene
 from geoseg.plan import Blend, Block, Tiling
 from geoseg.polygons import (
     polygonize_file,
@@ -59,7 +59,7 @@ from geoseg.runs import QUANTA, Run, Targets
 from geoseg.store import BlockStore, forget, locked, recall, remembered
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
-from geoseg.windows import box_shape
+from geoseg.windows import Box, box_shape
 
 __all__ = ["Result", "predict_file", "told_map"]
 
@@ -77,14 +77,16 @@ class Result:
     outputs : mapping of str to Path
         ``classes`` and, where asked for, ``polygons``, ``scores``, ``confidence``.
     seconds : float
-    blocks, computed : int
-        Blocks of the plan, and how many of them this call had to compute.
+    blocks, computed, empty : int
+        Blocks of the plan, how many of them this call had to compute, and how many were known to
+        have no data before anything was read.
     """
 
     outputs: Mapping[str, Path]
     seconds: float
     blocks: int
     computed: int
+    empty: int = 0
 
 
 def predict_file(
@@ -110,6 +112,7 @@ def predict_file(
     bbox: tuple[float, float, float, float] | None = None,
     bbox_crs: str | None = None,
     assume_crs: str | None = None,
+    mask: str | PathLike[str] | None = None,
     memory: int | None = None,
     min_area: float = 0.0,
     simplify: float = 0.0,
@@ -148,6 +151,10 @@ def predict_file(
     assume_crs : str, optional
         Coordinate system of files that have coordinates and do not say in which system, as for
         `geoseg.open_raster`.
+    mask : path-like, optional
+        A file of polygons, in any coordinate system: pixels whose centres lie in none of them have
+        no data. The others are what they are without it, for the network sees all of the image;
+        what no pixel inside depends on is neither read nor computed.
     memory : int, optional
         Bytes that windows and blocks at work may take; they are made to fit. By default half of
         what is free, at most 4 GiB. Windows on a GPU go by its own memory.
@@ -187,7 +194,7 @@ def predict_file(
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [fspath(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
-    _check_targets(targets, sources)
+    _check_targets(targets, sources, mask)
     if simplify and polygons is None:
         raise UserError(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"
@@ -206,6 +213,11 @@ def predict_file(
     )
     if len(sources) == 1:
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
+    if mask is not None:
+        from geoseg.shapes import Area, read_mask  # it takes half a second
+
+        area = Area.of(read_mask(mask), grid_of(scene.image), sources[0])
+        scene = replace(scene, area=area)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     recalled = remembered(targets.folder).get("memory") if memory is None else memory
     budget = memory_budget(recalled)
@@ -222,11 +234,13 @@ def predict_file(
         "bbox": bbox,
         "bbox_crs": bbox_crs,
         "assume_crs": assume_crs,
+        "mask": None if scene.area is None else scene.area.digest,
         "pixel_size": None if pixel_size is None else float(pixel_size),
     }
     run = Run(task, plain, targets, sources, options, asked, making, budget)
     if skip_done and run.is_done():
         return Result(targets.all, 0.0, task.plan.count, 0)
+    _refuse_missed(task, sources[0])
     _say_where(image, sources[0])
     if min_area and targets.polygons is None and run.measured == grid_of(scene.image):
         tell_units(grid_of(scene.image))
@@ -241,7 +255,7 @@ def predict_file(
     outputs = {name: str(path) for name, path in targets.all.items()}
     about = told_map(segmenter.card)
     emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3), **about})
-    return Result(targets.all, seconds, computed.total, computed.count)
+    return Result(targets.all, seconds, computed.total, computed.count, computed.empty)
 
 
 def told_map(card: Card) -> dict[str, Any]:
@@ -252,10 +266,11 @@ def told_map(card: Card) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Computed:
-    """How many blocks a run has, and how many of them were new."""
+    """How many blocks a run has, how many of them were new, and how many had no data anyway."""
 
     total: int
     count: int
+    empty: int
 
 
 PUBLISHING = "publishing"  # marks of a call: its outputs are being put in place,
@@ -268,7 +283,7 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     there = all(path.is_file() for path in run.targets.all.values())
     if not restart and there and _read(run.folder / PUBLISHED) == run.mark:  # it was cleaning up
         _clean_up(run)
-        return Computed(plan.count, 0)
+        return Computed(plan.count, 0, 0)
     known = None if restart else recall(run.folder, run.fingerprint)
     # Outputs that this very call was putting in place when it was stopped may be replaced by it.
     began = bool(known) and _read(run.folder / PUBLISHING) == run.mark
@@ -289,13 +304,19 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
         else choose_precision(scene, run.task.segmenter, run.task.running)
     )
     store = _store(run)
-    if scene.gaps is not None:
-        store.leave_out(b for b in plan.blocks() if scene.gaps.cover(plan.output(b)))
+    empty = store.leave_out(b for b in plan.blocks() if _is_empty(scene, plan.output(b)))
     with assembling(run, store) as assembly:
-        count = _classify(run, store, assembly, emit)
+        count = _classify(run, store, assembly, emit, plan.count - empty)
         _finish(run, store, assembly, emit)
     _publish(run)
-    return Computed(plan.count, count)
+    return Computed(plan.count, count, empty)
+
+
+def _is_empty(scene: Scene, box: Box) -> bool:
+    """Whether a box is known to have no data before anything of it is read."""
+    if scene.gaps is not None and scene.gaps.cover(box):
+        return True
+    return scene.area is not None and not scene.area.meets(box)
 
 
 def _store(run: Run) -> BlockStore:
@@ -308,12 +329,14 @@ def _store(run: Run) -> BlockStore:
     return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
 
 
-def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> int:
-    """Compute the blocks that the store does not hold; returns their number."""
+def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit, total: int) -> int:
+    """Compute the blocks that the store does not hold; returns their number.
+
+    Those that are known to have no data are no part of the `total` that is told.
+    """
     task, done = run.task, store.done()
     missing = [block for block in task.plan.blocks() if not done[block.row, block.column]]
-    ready = done.size - len(missing)
-    progress = Progress(emit, done.size, "block", ready, chosen=run.chosen)
+    progress = Progress(emit, total, "block", total - len(missing), chosen=run.chosen)
     tiles = tiles_of(run.sources[0], task.scene.image)
     keep = run.memory // CACHE_SHARE
     source = BlockReader(task, tiles, keep, spare_cores(task.running.device))
@@ -453,10 +476,13 @@ def _cache(run: Run) -> int:
     return min(block + overviews, run.memory // CACHE_SHARE)
 
 
-def _check_targets(targets: Targets, sources: Sequence[str]) -> None:
+def _check_targets(
+    targets: Targets, sources: Sequence[str], mask: str | PathLike[str] | None
+) -> None:
     if not sources:
         raise UserError("no source is given; name a raster, or several that are bands of one scene")
     files = [file for source in sources for file in files_of(source)]
+    files += [] if mask is None else [fspath(mask)]
     for path in targets.all.values():
         check_target(path, files)
     if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
@@ -497,6 +523,16 @@ def _say_where(image: xr.DataArray, source: str) -> None:
             "--assume-crs EPSG:32633 (assume_crs), say",
             source,
         )
+
+
+def _refuse_missed(task: Task, source: str) -> None:
+    """Refuse a mask with no pixel inside of it: nothing would be done, and that is not meant."""
+    area, plan = task.scene.area, task.plan
+    if area is None or any(area.meets(plan.output(block)) for block in plan.blocks()):
+        return
+    from geoseg.shapes import apart
+
+    raise apart(source)
 
 
 def _raw_bytes(task: Task, output: Output) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
@@ -27,6 +27,9 @@ from geoseg.raster.arrays import require_image, require_named
 from geoseg.raster.gaps import Gaps
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
+
+if TYPE_CHECKING:
+    from geoseg.shapes import Area
 
 __all__ = ["IGNORE", "Batch", "Part", "Scene", "batches", "is_missing"]
 
@@ -129,6 +132,8 @@ class Scene:
         Network pixels per image pixel, along rows and columns; 1 reads the image as it is.
     gaps : Gaps, optional
         Where the image is known to have no data before anything is read.
+    area : Area, optional
+        The pixels that are asked for; the network sees the others as well, but they have no class.
 
     Raises
     ------
@@ -140,6 +145,7 @@ class Scene:
     labels: xr.DataArray | None = None
     zoom: tuple[float, float] = (1.0, 1.0)
     gaps: Gaps | None = None
+    area: Area | None = None
 
     def __post_init__(self) -> None:
         require_image(self.image)

@@ -185,6 +185,13 @@ class Axis:
             last += 1
         return range(first, last + 1)
 
+    def reached(self, window: int) -> slice:
+        """The image pixels that depend on a window."""
+        if self.cut is not None:
+            return self.output(self.core(window))
+        span = self.widened(self.windows.span(self.index, window))
+        return self.output(slice(span.start, min(span.stop, self.resampling.size)))
+
     def hull(self, block: int) -> slice:
         """The network pixels that a block reads."""
         windows = self.evaluated(block)

@@ -110,6 +110,8 @@ def _sample(scene: Scene, segmenter: Segmenter, side: int) -> Iterator[tuple[Par
         box = slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
         if scene.gaps is not None and scene.gaps.cover(scene.native_box(box)):
             continue
+        if scene.area is not None and not scene.area.meets(scene.native_box(box)):
+            continue
         part = scene.part(box)
         valid = part.native.valid(segmenter.card.nodata)
         if valid is None or valid.mean() >= 0.5:

@@ -81,8 +81,8 @@ class Run:
     options : mapping of str to str
         Creation options of the rasters.
     asked : mapping of str to object
-        What was asked for of windows, precision, views, extent and the size of pixels; None leaves
-        it to geoseg.
+        What was asked for of windows, precision, views, extent, mask and the size of pixels; None
+        leaves it to geoseg.
     making : Making
         How small regions and polygons are dealt with.
     memory : int
@@ -159,6 +159,7 @@ class Run:
             "views": self.asked["views"],
             "scales": self.asked["scales"],
             "outputs": self.task.outputs,
+            "mask": self.asked["mask"],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -110,10 +110,12 @@ class BlockStore:
         there = np.asarray(self._done[:])
         return bool(self.done().all() and (there[self._marks == KEPT] == KEPT).all())
 
-    def leave_out(self, blocks: Iterable[Block]) -> None:
-        """Take blocks as finished that are known to have no data, whoever looks."""
-        for block in blocks:
+    def leave_out(self, blocks: Iterable[Block]) -> int:
+        """Take blocks as finished that are known to have no data, whoever looks; their number."""
+        left = list(blocks)
+        for block in left:
             self._marks[block.row, block.column] = EMPTY
+        return len(left)
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""

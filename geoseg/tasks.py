@@ -151,9 +151,11 @@ def _fitted(
 def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output]) -> int:
     """Bytes of a block for each of its pixels, beside the tensors of its windows."""
     read = scene.image.dtype.itemsize + (4 if scene.is_zoomed else 0)
-    # As they are made and as they are stored; and one that tells what is missing.
+    # As they are made and as they are stored; and one that tells what is missing, and
+    # where a part is asked for one more.
     made = sum(
         5 * len(card.classes) if each == "scores" else 2 if each == "classes" else 5
         for each in outputs
     )
-    return len(card.bands) * read + made + 1
+    told = 1 if scene.area is None else 2
+    return len(card.bands) * read + made + told

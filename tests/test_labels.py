@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
+from geoseg import shapes as drawing
 from geoseg.errors import UserError
 from geoseg.loader import IGNORE, Scene, batches
 from geoseg.train import read_dataset
-from geoseg.train.data import vectors
 from geoseg.train.data.decode import Codes, Palette, Threshold, table_of, told
 from geoseg.train.data.lazy import lazy_image, lazy_labels
 from geoseg.train.data.vectors import Meaning, Polygons, read_polygons
@@ -395,13 +395,13 @@ def test_polygons_are_drawn_when_a_window_is_asked_for(
     drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, int]] = []
-    draw = vectors.rasterize
+    draw = drawing.rasterize
 
     def counting(*args: Any, **options: Any) -> Any:
         sizes.append(options["out_shape"])
         return draw(*args, **options)
 
-    monkeypatch.setattr(vectors, "rasterize", counting)
+    monkeypatch.setattr(drawing, "rasterize", counting)
     classes = [{"name": "rest", "polygons": "none"}, {"name": "any", "polygons": "all"}]
     describe(drawn, labels="shapes.gpkg", classes=classes)
     scene = read_dataset(drawn).training[0]

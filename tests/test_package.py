@@ -28,6 +28,7 @@ LAYERS = {
     "reach": 1,
     "card": 1,
     "footprint": 1,
+    "shapes": 1,
     "pixels": 0,
     "kernels": 0,
     "rendering": 0,

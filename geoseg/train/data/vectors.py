@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
-import pyogrio
 import shapely
 import xarray as xr
-from affine import Affine
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
-from pyproj import CRS
-from pyproj.exceptions import ProjError
-from rasterio.features import rasterize
+from rasterio.crs import CRS
 
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
 from geoseg.raster import grid_of
+from geoseg.shapes import (
+    as_pixels,
+    draw,
+    located,
+    outline,
+    put_on,
+    read_polygons_of,
+    refuse_invalid,
+)
 from geoseg.train.data.lazy import lazy_labels
 
 __all__ = ["Meaning", "Polygons", "read_polygons"]
@@ -116,44 +118,20 @@ class Polygons:
             When the image does not say where it lies.
         """
         grid = grid_of(image)
-        if grid.crs is None or grid.transform is None:
-            raise UserError(
-                f"{image.name} has no coordinate system, so polygons cannot be put on it; give it "
-                "one, e.g. gdal_edit.py -a_srs EPSG:32633"
-            )
-        try:
-            tree = self._in(grid.crs.to_wkt())
-        except ProjError as error:
-            raise UserError(
-                f"polygons in {self.frame.crs.name} cannot be put on {image.name}, which is in "
-                f"{CRS(grid.crs).name}; give both a coordinate system of the earth"
-            ) from error
-        met = np.sort(tree.query(_outline(grid.shape, grid.transform)))
-        shapes = _as_pixels(tree.geometries[met], grid.transform)
+        crs, transform = located(grid, str(image.name))
+        tree = self._in(crs, str(image.name))
+        met = np.sort(tree.query(outline(grid.shape, transform)))
+        shapes = as_pixels(tree.geometries[met], transform)
         return lazy_labels(
             Drawn(shapes, shapely.STRtree(shapes), self.indices[met], self.rest), image
         )
 
-    def _in(self, crs: str) -> shapely.STRtree:
+    def _in(self, crs: CRS, image: str) -> shapely.STRtree:
         """The polygons in a coordinate system; kept, for a data set's images often share one."""
-        if crs not in self._trees:
-            self._trees[crs] = shapely.STRtree(self.frame.geometry.to_crs(crs).to_numpy())
-        return self._trees[crs]
-
-
-def _as_pixels(shapes: NDArray[np.object_], transform: Affine) -> NDArray[np.object_]:
-    """The same shapes in (column, row) from a grid's first corner."""
-    inverse = ~transform
-    matrix = np.array([[inverse.a, inverse.b], [inverse.d, inverse.e]])
-    shift = np.array([inverse.c, inverse.f])
-    moved = shapely.transform(shapes, lambda points: points @ matrix.T + shift)
-    return np.asarray(moved, object)
-
-
-def _outline(shape: tuple[int, int], transform: Affine) -> shapely.Polygon:
-    rows, columns = shape
-    corners = [(0, 0), (columns, 0), (columns, rows), (0, rows)]
-    return shapely.Polygon([transform @ corner for corner in corners])
+        known = crs.to_wkt()
+        if known not in self._trees:
+            self._trees[known] = shapely.STRtree(put_on(self.frame.geometry, crs, image))
+        return self._trees[known]
 
 
 @dataclass(frozen=True)
@@ -169,17 +147,10 @@ class Drawn:
         """Class indices of a window, shape (rows, columns)."""
         window = shapely.box(columns.start, rows.start, columns.stop, rows.stop)
         drawn = np.sort(self.tree.query(window))  # in the order of the file
-        size = rows.stop - rows.start, columns.stop - columns.start
         if not drawn.size:
-            return np.full(size, self.rest, np.uint8)
-        burnt = rasterize(
-            zip(self.shapes[drawn], self.indices[drawn].tolist(), strict=True),
-            out_shape=size,
-            fill=self.rest,
-            transform=Affine.translation(columns.start, rows.start),
-            dtype="uint8",
-        )
-        return np.asarray(burnt, np.uint8)
+            return np.full((rows.stop - rows.start, columns.stop - columns.start), self.rest, "u1")
+        values = zip(self.shapes[drawn], self.indices[drawn].tolist(), strict=True)
+        return draw(values, (rows, columns), self.rest)
 
 
 def read_polygons(path: Path, meaning: Meaning) -> Polygons:
@@ -198,58 +169,6 @@ def read_polygons(path: Path, meaning: Meaning) -> Polygons:
         When the file cannot be read, has no coordinate system or no such column or layer, or holds
         other shapes than valid polygons.
     """
-    frame = _read(path, meaning.layer)
-    if frame.crs is None:
-        raise UserError(
-            f"{path} has no coordinate system; give it one, e.g. ogr2ogr -a_srs EPSG:4326"
-        )
-    frame = _shaped(frame, path)
-    _refuse_unfit(frame, path)
+    frame = read_polygons_of(path, meaning.layer)
+    refuse_invalid(frame, str(path))
     return Polygons(frame, meaning.indices_of(frame, path), meaning.rest)
-
-
-def _read(path: Path, layer: str | None) -> Any:
-    try:
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-        _choose_layer(path, layers, layer)
-        frame = pyogrio.read_dataframe(path, layer=layer)
-    except DataSourceError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} is no vector file that GDAL can open ({reason}); try ogrinfo on it"
-        ) from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise UserError(f"{path} holds a table without shapes; give polygons")
-    return frame
-
-
-def _choose_layer(path: Path, layers: Sequence[str], layer: str | None) -> None:
-    if layer is None and len(layers) > 1:
-        raise UserError(f"{path} has {len(layers)} layers, {', '.join(layers)}; name one as layer")
-    if layer is not None and layer not in layers:
-        raise UserError(f"{path} has no layer {layer!r}; choose from {', '.join(layers)}")
-
-
-def _shaped(frame: Any, path: Path) -> Any:
-    missing = frame.geometry.isna() | frame.geometry.is_empty
-    if missing.any():
-        log.warning("%s: %d features have no shape and are left out", path, missing.sum())
-    if missing.all():
-        raise UserError(f"{path} holds no polygon; check the file")
-    return frame[~missing]
-
-
-def _refuse_unfit(frame: Any, path: Path) -> None:
-    others = ~frame.geom_type.isin(["Polygon", "MultiPolygon"])
-    if others.any():
-        raise UserError(
-            f"{path}: {others.sum()} features are no polygons, the first a "
-            f"{frame.geom_type[others].iloc[0]}; give polygons, e.g. by a buffer"
-        )
-    wrong = frame[~frame.geometry.is_valid]
-    if len(wrong):
-        reason = shapely.is_valid_reason(wrong.geometry.iloc[0])
-        raise UserError(
-            f"{path}: {len(wrong)} polygons are not valid, the first is feature "
-            f"{wrong.index[0] + 1} ({reason}); mend them, e.g. with ogr2ogr -makevalid"
-        )
