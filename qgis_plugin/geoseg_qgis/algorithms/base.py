@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections import deque
@@ -218,7 +219,19 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
     def _failure(self, error: Exception, feedback: QgsProcessingFeedback) -> QgsProcessingException:
         if isinstance(error, process.EngineError) and error.kind != "user" and error.log:
             feedback.pushDebugInfo(error.log)
-        return QgsProcessingException(str(error))
+        return QgsProcessingException(self._in_terms_of_parameters(str(error)))
+
+    def _in_terms_of_parameters(self, message: str) -> str:
+        """Name parameters where the engine, which speaks to terminals, names its options."""
+        known = {each.name(): each.description() for each in self.parameterDefinitions()}
+        names = {"BBOX": "EXTENT", "OUT": "OUTPUT"}
+
+        def named(option: re.Match[str]) -> str:
+            name = option[1].replace("-", "_").upper()
+            name = names.get(name, name)
+            return f"“{known[name]}” ({name})" if name in known else option[0]
+
+        return re.sub(r"--([a-z][a-z-]*)", named, message)
 
     def load_with(
         self, loaded: Loaded, path: str, name: str, context: QgsProcessingContext

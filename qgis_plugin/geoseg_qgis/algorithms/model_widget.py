@@ -10,6 +10,7 @@ from typing import Any
 
 from processing.gui.wrappers import WidgetWrapper
 from qgis.core import QgsSettings
+from qgis.gui import QgsGui
 from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
 __all__ = ["ModelWidget"]
@@ -19,7 +20,19 @@ USUAL = ("sentinel2-landcover", "landsat8-crops", "demo-landscape")
 
 
 class ModelWidget(WidgetWrapper):
-    """Names to choose from, or a path to write or to look for."""
+    """Names to choose from, or a path to write or to look for.
+
+    In the model designer it is the usual widget, which can take the name from other steps.
+    """
+
+    def __new__(cls, parameter: Any, dialog: Any, *place: int, **more: Any) -> Any:
+        """Make the widget for a dialog."""
+        # Processing itself knows its dialogs by these names.
+        if type(dialog).__name__ != "ModelerParametersDialog":
+            return super().__new__(cls, parameter, dialog, *place, **more)
+        return QgsGui.processingGuiRegistry().createModelerParameterWidget(
+            dialog.model, dialog.childId, parameter, dialog.context
+        )
 
     def createWidget(self) -> QWidget:
         """Make the list and the button beside it."""

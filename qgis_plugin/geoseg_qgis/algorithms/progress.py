@@ -31,10 +31,14 @@ class Progress:
 
     def __init__(self, feedback: QgsProcessingFeedback, shares: Shares) -> None:
         self._feedback, self._shares = feedback, shares
+        # The feedback of the dock wants the events themselves, too.
+        self._hear = getattr(feedback, "hear", None)
         self._unit, self._told_at = "", float("-inf")
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Take an event of the engine."""
+        if self._hear is not None:
+            self._hear(event)
         if event["event"] == "log":
             self._log(event)
         elif event["event"] == "output":
@@ -55,7 +59,9 @@ class Progress:
         share = event.get("done", 0) / max(event["total"], 1)
         self._feedback.setProgress(first + (last - first) * share)
         now = time.monotonic()
-        if now - self._told_at >= QUIET:
+        if event["event"] == "start":
+            self._feedback.setProgressText(_told(self._unit, event))
+        elif now - self._told_at >= QUIET:
             self._told_at = now
             self._feedback.setProgressText(_told(self._unit, event))
 

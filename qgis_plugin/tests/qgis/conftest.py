@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from qgis.core import (
     QgsProject,
     QgsRasterLayer,
 )
-from voice import Heard
+from qgis.PyQt.QtGui import QColor, QImage
+from voice import Heard, forget
 
 from geoseg_qgis.provider import GeosegProvider
 
@@ -32,15 +36,64 @@ def provider(qgis_processing: None) -> Iterator[GeosegProvider]:
 
 
 @pytest.fixture
-def context(qgis_new_project: None) -> QgsProcessingContext:
+def context(qgis_new_project: None) -> Iterator[QgsProcessingContext]:
     made = QgsProcessingContext()
     made.setProject(QgsProject.instance())
-    return made
+    yield made
+    forget(made)
 
 
 @pytest.fixture
-def scene(imagery: Path) -> QgsRasterLayer:
+def scene(imagery: Path) -> Iterator[QgsRasterLayer]:
     """A Sentinel-2 chip of 512 x 512 pixels with four unnamed bands."""
     layer = QgsRasterLayer(str(imagery / "korea_sentinel2/images/202412_patchN_7.tif"), "chip")
     assert layer.isValid()
-    return layer
+    yield layer
+    forget(layer)
+
+
+@pytest.fixture
+def labels(imagery: Path) -> Iterator[QgsRasterLayer]:
+    """The chip's labels: codes 10, 30, 50, 70 and 100."""
+    path = next((imagery / "korea_sentinel2/labels").glob("202412_patchN_7.*"))
+    layer = QgsRasterLayer(str(path), "truth")
+    assert layer.isValid()
+    yield layer
+    forget(layer)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder and says nothing."""
+
+    def log_message(self, *told: object) -> None:
+        pass
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Iterator[str]:
+    """Address of tiles of zoom 3: red west of Greenwich, green east of it."""
+    for column in range(8):
+        for row in range(8):
+            tile = QImage(256, 256, QImage.Format.Format_ARGB32)
+            tile.fill(QColor(255, 0, 0) if column < 4 else QColor(0, 128, 0))
+            path = tmp_path / "3" / str(column) / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tile.save(str(path))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/{{z}}/{{x}}/{{y}}.png"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def web_map(tiles: str) -> Iterator[QgsRasterLayer]:
+    address = tiles.replace("{", "%7B").replace("}", "%7D")
+    layer = QgsRasterLayer(f"type=xyz&url={address}&zmax=3&zmin=3", "tiles", "wms")
+    assert layer.isValid()
+    yield layer
+    forget(layer)

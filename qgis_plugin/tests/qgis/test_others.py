@@ -23,13 +23,6 @@ from voice import Heard
 pytestmark = pytest.mark.usefixtures("provider", "engine")
 
 
-@pytest.fixture
-def labels(imagery: Path) -> QgsRasterLayer:
-    """The chip's labels: codes 10, 30, 50, 70 and 100."""
-    path = next((imagery / "korea_sentinel2/labels").glob("202412_patchN_7.*"))
-    return QgsRasterLayer(str(path), "truth")
-
-
 def counts(layer: QgsRasterLayer) -> dict[int, int]:
     provider = layer.dataProvider()
     block = provider.block(1, provider.extent(), provider.xSize(), provider.ySize())

@@ -33,6 +33,7 @@ def test_an_algorithm_tells_what_it_is(provider: GeosegProvider, name: str) -> N
     assert "What it gives" in made.shortHelpString()
     assert len(made.tags()) > 3
     assert not made.icon().isNull()
+    assert made.helpUrl().endswith(f"help/{name}.html")
     assert sorted(each.name() for each in made.outputDefinitions()) == OUTPUTS[name]
 
 

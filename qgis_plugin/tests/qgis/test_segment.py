@@ -270,3 +270,25 @@ def test_the_layers_crs_is_used_where_the_file_has_none(
     output = str(tmp_path / "map.tif")
     processing.run("geoseg:segment", asked(layer, OUTPUT=output), context=context, feedback=heard)
     assert QgsRasterLayer(output, "map").crs().authid() == "EPSG:32652"
+
+
+def test_a_web_map_is_classified_with_its_colours_in_the_models_order(
+    web_map: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext, heard: Heard
+) -> None:
+    output = str(tmp_path / "map.tif")
+    parameters = {
+        "INPUT": web_map, "MODEL": "sentinel2-landcover", "OUTPUT": output, "PIXEL_SIZE": 10,
+        "EXTENT": "-1000,1000,0,1000 [EPSG:3857]",
+    }  # fmt: skip
+    processing.run("geoseg:segment", parameters, context=context, feedback=heard)
+    made = QgsRasterLayer(output, "map")
+    assert (made.width(), made.height()) == (200, 100)
+    assert made.crs().authid() == "EPSG:3857"
+    assert '"bands": ["3", "2", "1"]' in made.htmlMetadata().replace("&quot;", '"')
+    assert any(each.startswith("Exporting 200 x 100 pixels") for each in heard.infos)
+
+
+def test_a_web_map_has_no_infrared(web_map: QgsRasterLayer, context: QgsProcessingContext) -> None:
+    parameters = {"INPUT": web_map, "MODEL": "demo-landscape", "OUTPUT": "TEMPORARY_OUTPUT"}
+    with pytest.raises(QgsProcessingException, match=r"has 3 \(1 red, 2 green, 3 blue\); choose"):
+        processing.run("geoseg:segment", parameters, context=context)

@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-import functools
-import http.server
 import os
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from qgis.core import (
@@ -16,7 +11,6 @@ from qgis.core import (
     QgsRasterLayer,
     QgsRectangle,
 )
-from qgis.PyQt.QtGui import QColor, QImage
 from voice import Heard
 
 from geoseg_qgis import sources
@@ -29,42 +23,6 @@ def pixels_of(path: str, band: int = 1) -> bytes:
     provider = layer.dataProvider()
     block = provider.block(band, provider.extent(), provider.xSize(), provider.ySize())
     return bytes(block.data())
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing."""
-
-    def log_message(self, *told: object) -> None:
-        pass
-
-
-@pytest.fixture
-def tiles(tmp_path: Path) -> Iterator[str]:
-    """Address of tiles of zoom 3: red west of Greenwich, green east of it."""
-    for column in range(8):
-        for row in range(8):
-            tile = QImage(256, 256, QImage.Format.Format_ARGB32)
-            tile.fill(QColor(255, 0, 0) if column < 4 else QColor(0, 128, 0))
-            path = tmp_path / "3" / str(column) / f"{row}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tile.save(str(path))
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))
-    )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/{{z}}/{{x}}/{{y}}.png"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def web_map(tiles: str) -> QgsRasterLayer:
-    address = tiles.replace("{", "%7B").replace("}", "%7D")
-    layer = QgsRasterLayer(f"type=xyz&url={address}&zmax=3&zmin=3", "tiles", "wms")
-    assert layer.isValid()
-    return layer
 
 
 def test_a_file_is_handed_over_as_it_is(

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import processing
 import pytest
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsCoordinateTransformContext,
     QgsFeature,
     QgsFillSymbol,
     QgsGeometry,
@@ -22,8 +23,9 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtGui import QColor
-from voice import Heard
+from voice import Heard, forget
 
+from geoseg_qgis import sources
 from geoseg_qgis.algorithms.labels import classes_of_raster, classes_of_vector, shown_in
 
 SMALL = {"STEPS": 2, "WINDOW": 64, "BATCH": 2}
@@ -31,28 +33,45 @@ NAMES = {10: "Gebäude", 30: "road", 50: "field", 70: "forest", 100: "other"}
 
 
 @pytest.fixture
-def labels(imagery: Path) -> QgsRasterLayer:
-    path = next((imagery / "korea_sentinel2/labels").glob("202412_patchN_7.*"))
-    return QgsRasterLayer(str(path), "truth")
+def part(scene: QgsRasterLayer, tmp_path: Path) -> Iterator[QgsRasterLayer]:
+    """160 x 160 pixels of the chip, which are quick to learn from."""
+    yield from cut(scene, tmp_path)
 
 
 @pytest.fixture
-def parcels(scene: QgsRasterLayer) -> QgsVectorLayer:
-    """Two halves of the chip, in degrees: wood in the west, number 7 in the east."""
+def part_labels(labels: QgsRasterLayer, tmp_path: Path) -> Iterator[QgsRasterLayer]:
+    yield from cut(labels, tmp_path)
+
+
+def cut(layer: QgsRasterLayer, folder: Path) -> Iterator[QgsRasterLayer]:
+    middle = layer.extent().center()
+    corner = QgsRectangle(middle.x() - 800, middle.y() - 800, middle.x() + 800, middle.y() + 800)
+    region = sources.Region(corner)
+    transforms = QgsCoordinateTransformContext()
+    path = sources.export(sources.take(layer), folder, region, transforms, Heard())
+    made = QgsRasterLayer(path, layer.name())
+    yield made
+    forget(made)
+
+
+@pytest.fixture
+def parcels(part: QgsRasterLayer) -> Iterator[QgsVectorLayer]:
+    """Two halves of the part: wood in the west, number 7 in the east."""
     layer = QgsVectorLayer(
         "Polygon?crs=EPSG:32652&field=kind:string&field=code:int", "parcels", "memory"
     )
-    box = scene.extent()
+    box = part.extent()
     middle = box.center().x()
-    west = QgsRectangle(box.xMinimum(), box.yMinimum(), middle - 300, box.yMaximum())
-    east = QgsRectangle(middle + 300, box.yMinimum(), box.xMaximum(), box.yMaximum())
+    west = QgsRectangle(box.xMinimum(), box.yMinimum(), middle - 100, box.yMaximum())
+    east = QgsRectangle(middle + 100, box.yMinimum(), box.xMaximum(), box.yMaximum())
     for kind, code, part in (("wood", 3, west), ("town", 7, east)):
         feature = QgsFeature(layer.fields())
         feature.setAttributes([kind, code])
         feature.setGeometry(QgsGeometry.fromRect(part))
         layer.dataProvider().addFeature(feature)
     layer.updateExtents()
-    return layer
+    yield layer
+    forget(layer)
 
 
 def paletted(layer: QgsRasterLayer) -> None:
@@ -109,23 +128,23 @@ Train = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def train(
-    provider: Any, engine: str, scene: QgsRasterLayer, tmp_path: Path,
+    provider: Any, engine: str, part: QgsRasterLayer, tmp_path: Path,
     context: QgsProcessingContext, heard: Heard,
 ) -> Train:  # fmt: skip
     def run(**more: Any) -> dict[str, Any]:
         output = str(tmp_path / "a model.safetensors")
-        parameters = {"INPUT": scene, "OUTPUT": output, **SMALL, **more}
+        parameters = {"INPUT": part, "OUTPUT": output, **SMALL, **more}
         return processing.run("geoseg:train", parameters, context=context, feedback=heard)
 
     return run
 
 
 def test_a_model_is_trained_on_a_raster_of_labels(
-    train: Train, labels: QgsRasterLayer, scene: QgsRasterLayer, heard: Heard,
+    train: Train, part_labels: QgsRasterLayer, part: QgsRasterLayer, heard: Heard,
     context: QgsProcessingContext, tmp_path: Path,
 ) -> None:  # fmt: skip
-    paletted(labels)
-    found = train(LABELS=labels)
+    paletted(part_labels)
+    found = train(LABELS=part_labels)
     told = json.loads(found["CLASSES"])
     assert {each["value"]: each["name"] for each in told} == NAMES
     assert 0 <= found["MIOU"] < 1
@@ -133,7 +152,7 @@ def test_a_model_is_trained_on_a_raster_of_labels(
     assert heard.percents[-1] == 100
     assert any("loss" in each for each in heard.texts)
     output = str(tmp_path / "map.tif")
-    asked = {"INPUT": scene, "MODEL": found["OUTPUT"], "BANDS": "1,2,3", "OUTPUT": output}
+    asked = {"INPUT": part, "MODEL": found["OUTPUT"], "BANDS": "1,2,3", "OUTPUT": output}
     processing.run("geoseg:segment", asked, context=context)
     assert QgsRasterLayer(output, "map").isValid()
 
@@ -146,15 +165,15 @@ def test_a_model_is_trained_on_polygons_of_a_field(train: Train, parcels: QgsVec
 
 
 def test_a_model_file_that_exists_is_kept(
-    train: Train, labels: QgsRasterLayer, tmp_path: Path
+    train: Train, part_labels: QgsRasterLayer, tmp_path: Path
 ) -> None:
     kept = tmp_path / "a model.safetensors"
     kept.write_text("mine")
     with pytest.raises(QgsProcessingException, match=r"a model\.safetensors"):
-        train(LABELS=labels)
+        train(LABELS=part_labels)
     assert kept.read_text() == "mine"
 
 
-def test_bands_to_learn_from_must_be_there(train: Train, labels: QgsRasterLayer) -> None:
+def test_bands_to_learn_from_must_be_there(train: Train, part_labels: QgsRasterLayer) -> None:
     with pytest.raises(QgsProcessingException, match="names 9, but layer “chip” has bands 1 to 3"):
-        train(LABELS=labels, BANDS="1,9")
+        train(LABELS=part_labels, BANDS="1,9")

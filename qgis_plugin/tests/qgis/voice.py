@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an algorithm says, kept."""
+"""What an algorithm says, kept; and what must not be kept."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from qgis.core import QgsProcessingFeedback
+from qgis.PyQt import sip
 
 
 class Heard(QgsProcessingFeedback):
@@ -33,3 +36,9 @@ class Heard(QgsProcessingFeedback):
 
     def pushConsoleInfo(self, info: str) -> None:  # noqa: N802
         self.console.append(info)
+
+
+def forget(thing: Any) -> None:
+    """Delete what QGIS must not find when it has ended; pytest keeps the last test's fixtures."""
+    if not sip.isdeleted(thing):
+        sip.delete(thing)
