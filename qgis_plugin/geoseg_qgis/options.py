@@ -79,7 +79,7 @@ class OptionsPage(QgsOptionsPageWidget):
         self.engine = EngineBox(setup)
         self.install = InstallBox(setup)
         self.existing = ExistingBox(setup)
-        _align(self.install.form, self.existing.form)
+        _align(self.install.form, self.install.plan_form, self.existing.form)
         inside = _Column()
         column = QVBoxLayout(inside)
         for box in (self.engine, self.install, self.existing):
