@@ -197,9 +197,17 @@ class InstallBox(QGroupBox):
         self.wheels.setDialogTitle(self.tr("Folder of wheels"))
         self.wheels.lineEdit().setPlaceholderText(self.tr("none: from the package index"))
         self.offline = QCheckBox(self.tr("Offline: take everything from this folder"))
+        if self._setup.order is not None:
+            self._choose(self._setup.order)
         self.backend.currentIndexChanged.connect(lambda _index: self._setup.forget_plan())
         self.wheels.fileChanged.connect(lambda _path: self._setup.forget_plan())
         self.offline.toggled.connect(lambda _on: self._setup.forget_plan())
+
+    def _choose(self, order: Order) -> None:
+        """Show what the plan was made for."""
+        self.backend.setCurrentIndex(self.backend.findData(order.backend))
+        self.wheels.setFilePath(order.wheels)
+        self.offline.setChecked(order.is_offline)
 
     def _make_plan(self) -> None:
         self.download, self.disk, self.folder, self.python, self.packages = (
@@ -246,6 +254,7 @@ class InstallBox(QGroupBox):
         self.form.addRow("", self.offline)
         self.plan_form = aligned_form()
         self.plan_form.setContentsMargins(0, 0, 0, 0)
+        self.plan_form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self.plan_form.addRow(self.tr("Download"), self.download)
         self.plan_form.addRow(self.tr("Disk"), self.disk)
         self.plan_form.addRow(self.tr("Folder"), self.folder)
