@@ -76,8 +76,7 @@ class InstallBox(QGroupBox):
         self.look_button.setVisible(plan is None and not is_shown)
         self.look_hint.setVisible(plan is None and not is_shown)
         self.look_button.setEnabled(is_free)
-        for widget in self._plan_rows:
-            widget.setVisible(plan is not None)
+        self.plan_box.setVisible(plan is not None)
         self.refusals.clear()
         if plan is not None:
             self._show_plan(plan)
@@ -185,14 +184,30 @@ class InstallBox(QGroupBox):
         self.backend.setObjectName("geosegBackend")
         self.backend.addItem(self.tr("Graphics card if there is one, else processor"), "auto")
         self.backend.addItem(self.tr("Processor only (a smaller download)"), "cpu")
+        self.backend.addItem(self.tr("What the package index has (no other server)"), "index")
+        self.backend.setToolTip(
+            self.tr(
+                "The first two take PyTorch from download.pytorch.org. The last one takes it from "
+                "the package index, as everything else: on Linux it is large and for graphics "
+                "cards of NVIDIA, elsewhere for the processor."
+            )
+        )
         self.wheels = QgsFileWidget()
         self.wheels.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.wheels.setDialogTitle(self.tr("Folder of wheels"))
         self.wheels.lineEdit().setPlaceholderText(self.tr("none: from the package index"))
         self.offline = QCheckBox(self.tr("Offline: take everything from this folder"))
+        if self._setup.order is not None:
+            self._choose(self._setup.order)
         self.backend.currentIndexChanged.connect(lambda _index: self._setup.forget_plan())
         self.wheels.fileChanged.connect(lambda _path: self._setup.forget_plan())
         self.offline.toggled.connect(lambda _on: self._setup.forget_plan())
+
+    def _choose(self, order: Order) -> None:
+        """Show what the plan was made for."""
+        self.backend.setCurrentIndex(self.backend.findData(order.backend))
+        self.wheels.setFilePath(order.wheels)
+        self.offline.setChecked(order.is_offline)
 
     def _make_plan(self) -> None:
         self.download, self.disk, self.folder, self.python, self.packages = (
@@ -221,8 +236,8 @@ class InstallBox(QGroupBox):
         self.look_button.clicked.connect(lambda _checked=False: self._look())
         self.look_hint = wrapped(
             self.tr(
-                "Fetches up to 50 MB (uv and Python) to find it out. Nothing else is downloaded "
-                "before you press Install."
+                "To see what is needed, up to 50 MB (uv and Python) are fetched. Everything else "
+                "is downloaded only when you press Install."
             )
         )
         self.install_button = QPushButton(self.tr("Install"))
@@ -237,17 +252,16 @@ class InstallBox(QGroupBox):
         self.form.addRow(self.tr("Work with"), self.backend)
         self.form.addRow(self.tr("Folder of wheels"), self.wheels)
         self.form.addRow("", self.offline)
-        self._plan_rows = [
-            widget
-            for title, value in (
-                (self.tr("Download"), self.download),
-                (self.tr("Disk"), self.disk),
-                (self.tr("Folder"), self.folder),
-                (self.tr("Python"), self.python),
-                (self.tr("Packages"), self.packages),
-            )
-            for widget in self._added(title, value)
-        ]
+        self.plan_form = aligned_form()
+        self.plan_form.setContentsMargins(0, 0, 0, 0)
+        self.plan_form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self.plan_form.addRow(self.tr("Download"), self.download)
+        self.plan_form.addRow(self.tr("Disk"), self.disk)
+        self.plan_form.addRow(self.tr("Folder"), self.folder)
+        self.plan_form.addRow(self.tr("Python"), self.python)
+        self.plan_form.addRow(self.tr("Packages"), self.packages)
+        self.plan_box = QWidget()
+        self.plan_box.setLayout(self.plan_form)
         running = QVBoxLayout(self.progress_box)
         running.setContentsMargins(0, 0, 0, 0)
         row = QHBoxLayout()
@@ -258,23 +272,21 @@ class InstallBox(QGroupBox):
         buttons = QHBoxLayout()
         buttons.addWidget(self.look_button)
         buttons.addWidget(self.install_button)
-        buttons.addWidget(self.look_hint, 1)
         buttons.addStretch()
         buttons.addWidget(self.roll_back_button)
         buttons.addWidget(self.remove_button)
         column = QVBoxLayout(self)
         column.addLayout(self.form)
-        for widget in (self.refusals, self.progress_box, self.outcomes):
+        for widget in (
+            self.plan_box,
+            self.refusals,
+            self.progress_box,
+            self.outcomes,
+            self.look_hint,
+        ):
             column.addWidget(widget)
         column.addLayout(buttons)
         column.addWidget(self.log_box)
-
-    def _added(self, title: str, value: QLabel) -> tuple[QLabel, QLabel]:
-        """Add a row, and return both its widgets: Qt 5 cannot hide a row."""
-        label = QLabel(title)
-        label.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.form.addRow(label, value)
-        return label, value
 
 
 def aligned_form() -> QFormLayout:
@@ -292,7 +304,9 @@ def wrapped(text: str = "") -> QLabel:
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     # A label that wraps asks for its height only if its size policy says so.
-    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    label.setSizePolicy(policy)
     label.setMinimumWidth(1)
     return label
 

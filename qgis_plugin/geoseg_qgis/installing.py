@@ -107,8 +107,10 @@ class Setup(QObject):
         Whether it was asked to stop.
     progress : Progress or None
         How far it is.
+    order : Order or None
+        What was asked for last.
     plan : Plan or None
-        What would be installed.
+        What would be installed for it.
     report : Report or None
         What the engine in use said last.
     outcome : Outcome or None
@@ -127,6 +129,7 @@ class Setup(QObject):
         self.activity = ""
         self.is_stopping = False
         self.progress: Progress | None = None
+        self.order: Order | None = None
         self.plan: Plan | None = None
         self.report: Report | None = None
         self.outcome: Outcome | None = None
@@ -168,7 +171,9 @@ class Setup(QObject):
 
     def look(self, order: Order) -> None:
         """Find out what an installation would download."""
-        self.plan = None
+        if self.activity:
+            return
+        self.order, self.plan = order, None
         installation = self._installation = Installation(order)
         self._start(PLAN, self.tr("Looking what geoseg needs"), installation.plan)
 

@@ -79,7 +79,7 @@ class OptionsPage(QgsOptionsPageWidget):
         self.engine = EngineBox(setup)
         self.install = InstallBox(setup)
         self.existing = ExistingBox(setup)
-        _align(self.install.form, self.existing.form)
+        _align(self.install.form, self.install.plan_form, self.existing.form)
         inside = _Column()
         column = QVBoxLayout(inside)
         for box in (self.engine, self.install, self.existing):
@@ -171,8 +171,10 @@ class EngineBox(QGroupBox):
         column.addLayout(row)
 
     def look(self) -> None:
-        """Check the engine unless that was done, or something else is going on."""
-        if self._setup.report is None and not self._setup.activity and self._python():
+        """Check the engine unless that was done, or something else is to be seen."""
+        outcome = self._setup.outcome
+        is_free = not self._setup.activity and (outcome is None or outcome.activity == CHECK)
+        if is_free and self._setup.report is None and self._python():
             self._setup.check()
 
     def refresh(self) -> None:

@@ -77,11 +77,11 @@ def factory(changes: list[int]) -> Iterator[OptionsFactory]:
 
 
 @pytest.fixture
-def page(factory: OptionsFactory, qtbot: Any) -> Iterator[OptionsPage]:
+def page(factory: OptionsFactory) -> Iterator[OptionsPage]:
     made = factory.createWidget()
-    qtbot.addWidget(made)
     yield made
-    made.hide()
+    if not sip.isdeleted(made):
+        close(made)
 
 
 @pytest.fixture
@@ -315,6 +315,22 @@ def test_a_failure_is_told_with_its_remedy_and_can_be_copied(
     assert page.install.install_button.isEnabled()
 
 
+def test_a_failure_is_still_told_when_the_page_is_opened_again(
+    factory: OptionsFactory, page: OptionsPage, tmp_path: Path, idle: Callable[[], None]
+) -> None:
+    shown(page)
+    page.install.wheels.setFilePath(str(tmp_path / "nowhere"))
+    page.install.look_button.click()
+    idle()
+    set_python_setting(engine_at(tmp_path / "mine" / "python3"))
+    close(page)
+    again = factory.createWidget()
+    shown(again)
+    idle()
+    assert "nowhere does not exist" in again.install.outcomes.texts()[0]
+    close(again)
+
+
 def test_a_cancelled_installation_changes_nothing(
     page: OptionsPage, uv: FakeUv, idle: Callable[[], None], until: Until
 ) -> None:
@@ -371,6 +387,7 @@ def test_an_installation_outlives_the_page_and_is_told_above_the_map(
     shown(again)
     assert again.install.cancel_button.isVisible()
     assert again.install.download.text() == "3 MB"
+    assert again.install.wheels.filePath() == str(uv.wheels)
     close(again)
     idle()
     assert read_pointer() is not None
