@@ -9,6 +9,7 @@ from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from .fitting import Band, bands_argument, suggested_bands
+from .words import translated as _tr
 
 
 class BandTable(QWidget):
@@ -56,7 +57,7 @@ class BandTable(QWidget):
 
     def _choice(self, number: int | None) -> QComboBox:
         choice = QComboBox()
-        choice.addItem(self.tr("Choose…"), None)
+        choice.addItem(_tr("Choose…"), None)
         for band in self._bands:
             choice.addItem(self._words(band), band.number)
         choice.setCurrentIndex(max(choice.findData(number), 0))
@@ -66,7 +67,7 @@ class BandTable(QWidget):
         return choice
 
     def _words(self, band: Band) -> str:
-        text = self.tr("Band {}").format(band.number)
+        text = _tr("Band {}").format(band.number)
         if band.name:
             return f"{text}: {band.name}"
         return f"{text} ({band.colour})" if band.colour else text

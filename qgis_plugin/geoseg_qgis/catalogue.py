@@ -14,6 +14,7 @@ from . import settings
 from .background import Background
 from .engine import process
 from .fitting import ModelCard, card_from
+from .words import translated as _tr
 
 _KEY = "geoseg/models"
 
@@ -27,6 +28,7 @@ class Catalogue(QObject):
 
     changed = pyqtSignal()
     file_read = pyqtSignal(object)
+    file_refused = pyqtSignal(object)
     failed = pyqtSignal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -40,42 +42,44 @@ class Catalogue(QObject):
             python = settings.engine_python()
         except Exception as error:  # each kind has a message of its own, made for the user
             self._show([])
-            self.failed.emit(error)
+            self._fail(error)
             return
         self._show(_remembered(python))
         network = settings.network_environment()
 
         def done(told: Any, error: Exception | None) -> None:
             if error is not None:
-                self.failed.emit(error)
+                self._fail(error)
             else:
                 _remember(python, told)
                 self._show(told)
 
         self._background.call(
-            self.tr("geoseg: list of models"),
+            _tr("geoseg: list of models"),
             lambda: process.ask(python, ["model", "list", "--json"], environment=network),
             done,
         )
 
     def read_file(self, path: str) -> None:
-        """Ask what a model file takes; `file_read` tells."""
+        """Ask what a model file takes; `file_read` or `file_refused` tells."""
 
         def done(told: Any, error: Exception | None) -> None:
+            if isinstance(error, process.Cancelled):
+                return
             if error is not None:
-                self.failed.emit(error)
+                self.file_refused.emit(error)
             else:
                 self.file_read.emit(card_from({**told, "path": path}))
 
         try:
             python = settings.engine_python()
         except Exception as error:  # as above
-            self.failed.emit(error)
+            self._fail(error)
             return
         network = settings.network_environment()
         arguments = ["model", "info", path, "--json", "--brief"]
         self._background.call(
-            self.tr("geoseg: reading a model"),
+            _tr("geoseg: reading a model"),
             lambda: process.ask(python, arguments, environment=network),
             done,
         )
@@ -83,6 +87,10 @@ class Catalogue(QObject):
     def close(self) -> None:
         """Hand no more answers over."""
         self._background.forget_all()
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, process.Cancelled):
+            self.failed.emit(error)
 
     def _show(self, told: Sequence[Mapping[str, Any]]) -> None:
         models = [card_from(each) for each in told]

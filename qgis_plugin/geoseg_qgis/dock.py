@@ -55,13 +55,13 @@ from .fitting import (
     about_export,
     findings,
     size_words,
-    time_left,
 )
 from .models import ModelChooser
 from .notices import DONE, Notice, Notices, quiet
 from .outputs import CONFIDENCE, MAP, POLYGONS, Outputs
-from .tasks import Pace, Run
+from .tasks import Pace, Run, time_left
 from .tuning import Tuning
+from .words import translated as _tr
 
 TITLE = "geoseg"
 LOG_LINES = 2000
@@ -78,7 +78,7 @@ class GeosegDock(QgsDockWidget):
         Opens the settings page of the plugin.
     """
 
-    def __init__(
+    def __init__(  # noqa: QGS105  (handed over, so that tests hand over theirs)
         self, iface: Any, open_settings: Callable[[], None], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
@@ -88,7 +88,7 @@ class GeosegDock(QgsDockWidget):
         self._background = Background()
         self._values: dict[str, Mapping[int, Range]] = {}
         self._run: Run | None = None
-        self._pace = Pace()
+        self._pace, self._unit, self._title = Pace(), "", TITLE
         self.catalogue = Catalogue(self)
         self._make_controls()
         self._lay_out()
@@ -98,6 +98,7 @@ class GeosegDock(QgsDockWidget):
         self._look_later.timeout.connect(self.look)
         self._connect()
         self._show_idle()
+        self.look()
 
     # What is asked for
 
@@ -117,7 +118,7 @@ class GeosegDock(QgsDockWidget):
         if self.bands.argument():
             told["BANDS"] = self.bands.argument()
         if self.area.mask() is not None:
-            told["MASK"] = self.area.mask()
+            told["MASK"] = self.area.mask_source()
         if layer is not None and self._needs_extent(layer):
             told["EXTENT"] = QgsReferencedRectangle(self.area.within(layer), layer.crs())
         if layer is not None and has_no_pixels(layer):
@@ -137,7 +138,9 @@ class GeosegDock(QgsDockWidget):
         self._tell_layer(layer, facts)
         if facts is not None and card is not None:
             self.bands.show_bands(facts.bands, card.bands)
-        self.bands_box.setVisible(facts is not None and card is not None)
+        self.bands_box.setVisible(
+            facts is not None and card is not None and len(facts.bands) >= len(card.bands)
+        )
         found = self._findings(layer, facts)
         self.warnings.show_findings(found)
         stopped = any(each.severity == STOP for each in found)
@@ -146,16 +149,17 @@ class GeosegDock(QgsDockWidget):
     def _findings(self, layer: QgsRasterLayer | None, facts: LayerFacts | None) -> list[Finding]:
         card = self.models.card()
         if layer is None or facts is None:
-            return [Finding(NOTE, self.tr("Add a raster layer to the project to begin."))]
+            return [Finding(NOTE, _tr("Add a raster layer to the project to begin."))]
         if card is None:
             return []
         chosen = self.bands.numbers()
         found = findings(facts, card, chosen)
-        if any(None in chosen for _ in found) and len(facts.bands) >= len(card.bands):
+        if None in chosen and len(facts.bands) >= len(card.bands):
             self.bands_box.setCollapsed(False)
         problem = self.area.problem(layer) or self.outputs.problem()
         if problem:
-            found.insert(0, Finding(STOP, problem))
+            # It is translated already, and may hold braces of a path.
+            found.insert(0, Finding(STOP, "{problem}", {"problem": problem}))
         elif facts.exported:
             found += about_export(self._pixels(layer))
         return found
@@ -180,7 +184,7 @@ class GeosegDock(QgsDockWidget):
                 self._values[key] = values
                 self.look()
 
-        self._background.call(self.tr("geoseg: looking at values"), sampler(layer), done)
+        self._background.call(_tr("geoseg: looking at values"), sampler(layer), done)
 
     def _pixels(self, layer: QgsRasterLayer) -> int | None:
         """How many pixels the chosen area has; None where it is a whole web map."""
@@ -201,14 +205,14 @@ class GeosegDock(QgsDockWidget):
             self.about_layer.hide()
             self.area.tell("")
             return
-        parts = [self.tr("{} bands").format(len(facts.bands))]
+        parts = [_tr("{} bands").format(len(facts.bands))]
         if facts.exported:
-            parts = [self.tr("web map")]
+            parts = [_tr("web map")]
         else:
             parts.insert(0, f"{layer.width():,} × {layer.height():,} px")
         if facts.pixel_size is not None:
             parts.append(size_words(facts.pixel_size))
-        parts.append(layer.crs().authid() or self.tr("no CRS"))
+        parts.append(layer.crs().authid() or _tr("no CRS"))
         self.about_layer.setText(" · ".join(parts))
         self.about_layer.show()
         self._tell_area(layer)
@@ -218,7 +222,7 @@ class GeosegDock(QgsDockWidget):
         if self.area.kind() == WHOLE or self.area.problem(layer) or pixels is None:
             self.area.tell("")
         else:
-            self.area.tell(self.tr("About {} pixels").format(f"{pixels:,}"))
+            self.area.tell(_tr("About {} pixels").format(f"{pixels:,}"))
 
     # The run
 
@@ -229,10 +233,10 @@ class GeosegDock(QgsDockWidget):
             return
         self.messages.clear()
         self.log.clear()
-        self._pace = Pace()
+        self._pace, self._unit = Pace(), ""
         run = Run("geoseg:segment", self.parameters())
         run.progressed.connect(self._progress)
-        run.stepped.connect(self._step)
+        run.heard.connect(self._step)
         run.said.connect(self._hear)
         run.ended.connect(self._end)
         layer = self.layer()
@@ -248,7 +252,7 @@ class GeosegDock(QgsDockWidget):
         """Stop the run; what it has done so far is kept for the next one."""
         if self._run is not None:
             self.cancel_button.setEnabled(False)
-            self.step.setText(self.tr("Stopping…"))
+            self.step.setText(_tr("Stopping…"))
             self._run.cancel()
 
     def is_running(self) -> bool:
@@ -258,8 +262,8 @@ class GeosegDock(QgsDockWidget):
     def _may_replace(self, files: list[Path]) -> bool:
         answer = QMessageBox.question(
             self,
-            self.tr("Replace files?"),
-            self.tr("These files exist already and will be replaced:\n\n{}").format(
+            _tr("Replace files?"),
+            _tr("These files exist already and will be replaced:\n\n{}").format(
                 "\n".join(map(str, files))
             ),
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel,
@@ -271,14 +275,23 @@ class GeosegDock(QgsDockWidget):
         if self._run is None or self._run.was_cancelled():
             return
         self.progress.setRange(0, 100)
-        self.progress.setValue(int(percent))
+        self.progress.setValue(round(percent))
         seconds = self._pace.seconds_left(percent)
         self.left.setText("" if seconds is None else time_left(seconds))
 
-    def _step(self, text: str) -> None:
-        if self._run is not None and not self._run.was_cancelled():
-            self.step.setText(text)
-        self._write(text)
+    def _step(self, event: Mapping[str, Any]) -> None:
+        """Say what is being done, by an event of the engine."""
+        if event["event"] not in ("start", "progress") or self._run is None:
+            return
+        self._unit = str(event.get("unit", self._unit))
+        if self._run.was_cancelled():
+            return
+        if self._unit == "block":
+            text = _tr("Classifying: block {} of {}")
+            now = min(int(event.get("done", 0)) + 1, int(event["total"]))
+            self.step.setText(text.format(now, event["total"]))
+        else:
+            self.step.setText(_tr("Making polygons"))
 
     def _hear(self, level: str, text: str) -> None:
         self._write(text if level == "info" else f"{level.upper()}: {text}")
@@ -294,41 +307,41 @@ class GeosegDock(QgsDockWidget):
         if run is None:
             return
         if run.was_cancelled():
-            self.messages.add(Notice(NOTE, self.tr("Stopped. Run again to go on from there.")))
+            kept = bool(self.outputs.paths())
+            text = _tr("Stopped. Run again to go on from there.") if kept else _tr("Stopped.")
+            self.messages.add(Notice(NOTE, text))
         elif successful:
             self._add_results(told)
         else:
-            self._fail(run.error or self.tr("The run failed; see the log."), run.log)
+            self._fail(run.error or _tr("The run failed; see the log."), run.log)
 
     def _fail(self, text: str, log: list[str]) -> None:
         notice = self.messages.add(Notice(STOP, text))
         details = "\n".join([text, "", *log])
-        notice.add_button(self.tr("Copy diagnostics"), lambda: _copy(details))
+        notice.add_button(_tr("Copy diagnostics"), lambda: _copy(details))
         self._iface.messageBar().pushMessage(TITLE, text, Qgis.MessageLevel.Critical, 0)
 
     def _add_results(self, told: Mapping[str, Any]) -> None:
         classes = json.loads(told.get("CLASSES") or "[]")
         layers: list[Any] = []
         if told.get(POLYGONS):
-            polygons = QgsVectorLayer(str(told[POLYGONS]), self.tr("Polygons"), "ogr")
+            polygons = QgsVectorLayer(str(told[POLYGONS]), _tr("Polygons"), "ogr")
             results.style_polygons(polygons, classes)
             layers.append(polygons)
-        class_map = QgsRasterLayer(str(told[MAP]), self.tr("Class map"))
+        class_map = QgsRasterLayer(str(told[MAP]), _tr("Class map"))
         results.style_map(class_map, classes)
         layers.append(class_map)
         if told.get(CONFIDENCE):
-            layers.append(QgsRasterLayer(str(told[CONFIDENCE]), self.tr("Confidence")))
+            layers.append(QgsRasterLayer(str(told[CONFIDENCE]), _tr("Confidence")))
         results.add_results(QgsProject.instance(), self._title, layers)
         self._tell_done(Path(str(told[MAP])).parent)
 
     def _tell_done(self, folder: Path) -> None:
-        text = self.tr("{} is classified.").format(self._title)
-        self.messages.add(Notice(DONE, text)).add_button(
-            self.tr("Open folder"), lambda: _open(folder)
-        )
+        text = _tr("{} is classified.").format(self._title)
+        self.messages.add(Notice(DONE, text)).add_button(_tr("Open folder"), lambda: _open(folder))
         bar = self._iface.messageBar()
         item = bar.createMessage(TITLE, text)
-        button = QPushButton(self.tr("Open folder"))
+        button = QPushButton(_tr("Open folder"))
         button.clicked.connect(lambda _checked=False: _open(folder))
         item.layout().addWidget(button)
         bar.pushWidget(item, Qgis.MessageLevel.Success, 15)
@@ -339,17 +352,19 @@ class GeosegDock(QgsDockWidget):
         """Say why the engine does not answer, and where that is mended."""
         missing = isinstance(error, EngineMissing)
         text = (
-            self.tr(
-                "One more step: set geoseg up. It works in a Python of its own, apart from QGIS."
-            )
+            _tr("One more step: set geoseg up. It works in a Python of its own, apart from QGIS.")
             if missing
             else str(error)
         )
         self.engine.clear()
         notice = self.engine.add(Notice(WARNING, text))
-        notice.add_button(self.tr("Set up…"), self._open_settings)
+        notice.add_button(_tr("Set up…"), self._open_settings)
         if not missing:
-            notice.add_button(self.tr("Try again"), self.refresh_models)
+            notice.add_button(_tr("Try again"), self.refresh_models)
+
+    def _refuse_file(self, error: Exception) -> None:
+        self.messages.clear()
+        self.messages.add(Notice(STOP, str(error)))
 
     def refresh_models(self) -> None:
         """Ask the engine for its models."""
@@ -363,7 +378,8 @@ class GeosegDock(QgsDockWidget):
 
     def close_down(self) -> None:
         """Let go of everything before the plugin is unloaded."""
-        self.cancel()
+        if self._run is not None:
+            self._run.stop()
         self._look_later.stop()
         self.catalogue.close()
         self._background.forget_all()
@@ -376,36 +392,33 @@ class GeosegDock(QgsDockWidget):
         self.layers = QgsMapLayerComboBox()
         self.layers.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
         self.about_layer = quiet(QLabel())
-        self.about_layer.setWordWrap(True)
-        self.about_layer.setMinimumWidth(1)
         self.models = ModelChooser(self.catalogue)
         self.area = ExtentChooser(self._iface.mapCanvas())
         self.pixel_size = QgsDoubleSpinBox()
         self.pixel_size.setDecimals(6)
         self.pixel_size.setRange(0, 1e6)
         self.pixel_size.setToolTip(
-            self.tr("Side of a pixel, in units of the layer's CRS, with which it is exported")
+            _tr("Side of a pixel, in units of the layer's CRS, with which it is exported")
         )
         self.warnings = Notices()
         self.bands = BandTable()
         self.bands_box = QgsCollapsibleGroupBox()
-        self.bands_box.setTitle(self.tr("Bands"))
+        self.bands_box.setTitle(_tr("Bands"))
         self.bands_box.setCollapsed(True)
         self.tuning = Tuning()
         self.tuning.setCollapsed(True)
         self.outputs = Outputs()
         self.messages = Notices()
-        self.run_button = QPushButton(
-            QgsApplication.getThemeIcon("/mActionStart.svg"), self.tr("Run")
-        )
+        self.run_button = QPushButton(QgsApplication.getThemeIcon("/mActionStart.svg"), _tr("Run"))
         self.run_button.setObjectName("geosegRun")
         self.run_button.setDefault(True)
         self.progress = QProgressBar()
         self.step, self.left = QLabel(), quiet(QLabel())
-        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.left.setWordWrap(False)
+        self.cancel_button = QPushButton(_tr("Cancel"))
         self.cancel_button.setObjectName("geosegCancel")
         self.log_box = QgsCollapsibleGroupBox()
-        self.log_box.setTitle(self.tr("Log"))
+        self.log_box.setTitle(_tr("Log"))
         self.log_box.setCollapsed(True)
         self.log = QPlainTextEdit()
         self.log.setReadOnly(True)
@@ -417,11 +430,11 @@ class GeosegDock(QgsDockWidget):
         self.form = QFormLayout()
         self.form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.form.addRow(self.tr("Image"), _column(self.layers, self.about_layer))
-        self.form.addRow(self.tr("Model"), self.models)
-        self.form.addRow(self.tr("Area"), self.area)
-        self.form.addRow(self.tr("Pixel size"), self.pixel_size)
-        self.form.addRow(self.tr("Save as"), self.outputs)
+        self.form.addRow(_tr("Image"), _column(self.layers, self.about_layer))
+        self.form.addRow(_tr("Model"), self.models)
+        self.form.addRow(_tr("Area"), self.area)
+        self.form.addRow(_tr("Pixel size"), self.pixel_size)
+        self.form.addRow(_tr("Save as"), self.outputs)
         self.asked = QWidget()
         asked = QVBoxLayout(self.asked)
         asked.setContentsMargins(0, 0, 0, 0)
@@ -477,6 +490,7 @@ class GeosegDock(QgsDockWidget):
         self.run_button.clicked.connect(lambda _checked=False: self.start())
         self.cancel_button.clicked.connect(lambda _checked=False: self.cancel())
         self.catalogue.failed.connect(self.show_engine)
+        self.catalogue.file_refused.connect(self._refuse_file)
 
     def _change_layer(self) -> None:
         self._suggest_pixel_size()
@@ -504,7 +518,7 @@ class GeosegDock(QgsDockWidget):
         self.run_button.hide()
         self.cancel_button.setEnabled(True)
         self.progress.setRange(0, 0)
-        self.step.setText(self.tr("Starting…"))
+        self.step.setText(_tr("Starting…"))
         self.left.clear()
         self.running.show()
 

@@ -11,6 +11,7 @@ from qgis.core import (
     QgsCsException,
     QgsGeometry,
     QgsMapLayerProxyModel,
+    QgsProcessingFeatureSourceDefinition,
     QgsProject,
     QgsRasterLayer,
     QgsRectangle,
@@ -21,7 +22,18 @@ from qgis.core import (
 from qgis.gui import QgsMapLayerComboBox, QgsMapToolExtent, QgsRubberBand
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtGui import QColor
-from qgis.PyQt.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qgis.PyQt.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .notices import quiet
+from .words import translated as _tr
 
 WHOLE, CANVAS, DRAWN, POLYGONS = "whole", "canvas", "drawn", "polygons"
 
@@ -48,22 +60,23 @@ class ExtentChooser(QWidget):
 
         self.choice = QComboBox()
         for text, kind in (
-            (self.tr("Whole layer"), WHOLE),
-            (self.tr("What the map shows"), CANVAS),
-            (self.tr("A rectangle drawn on the map"), DRAWN),
-            (self.tr("Inside polygons of a layer"), POLYGONS),
+            (_tr("Whole layer"), WHOLE),
+            (_tr("What the map shows"), CANVAS),
+            (_tr("A rectangle drawn on the map"), DRAWN),
+            (_tr("Inside polygons of a layer"), POLYGONS),
         ):
             self.choice.addItem(text, kind)
         self.choice.currentIndexChanged.connect(self._choose)
-        self.draw = QPushButton(self.tr("Draw…"))
-        self.draw.setToolTip(self.tr("Drag a rectangle on the map"))
+        self.draw = QPushButton(_tr("Draw…"))
+        self.draw.setToolTip(_tr("Drag a rectangle on the map"))
         self.draw.clicked.connect(self._begin_drawing)
         self.polygons = QgsMapLayerComboBox()
         self.polygons.setFilters(QgsMapLayerProxyModel.Filter.PolygonLayer)
         self.polygons.setAllowEmptyLayer(True)
         self.polygons.layerChanged.connect(lambda _layer: self.changed.emit())
-        self.told = QLabel()
-        self.told.setWordWrap(True)
+        self.selected = QCheckBox(_tr("Selected polygons only"))
+        self.selected.toggled.connect(lambda _on: self.changed.emit())
+        self.told = quiet(QLabel())
         self.told.hide()
 
         row = QHBoxLayout()
@@ -73,6 +86,7 @@ class ExtentChooser(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
         column.addWidget(self.polygons)
+        column.addWidget(self.selected)
         column.addWidget(self.told)
         self._show_controls()
         canvas.extentsChanged.connect(self._canvas_moved)
@@ -93,7 +107,16 @@ class ExtentChooser(QWidget):
         if self.kind() == DRAWN:
             return self._drawn
         mask = self.mask()
-        return None if mask is None else QgsReferencedRectangle(mask.extent(), mask.crs())
+        if mask is None:
+            return None
+        return QgsReferencedRectangle(self._bounds(mask), mask.crs())
+
+    def mask_source(self) -> QgsProcessingFeatureSourceDefinition | None:
+        """The polygons as the algorithm takes them."""
+        mask = self.mask()
+        if mask is None:
+            return None
+        return QgsProcessingFeatureSourceDefinition(mask.id(), self.selected.isChecked())
 
     def mask(self) -> QgsVectorLayer | None:
         """The layer whose polygons are meant."""
@@ -104,11 +127,13 @@ class ExtentChooser(QWidget):
         if self.kind() == WHOLE:
             return ""
         if self.kind() == POLYGONS and self.mask() is None:
-            return self.tr("Choose the polygon layer to stay inside of.")
+            return _tr("Choose the polygon layer to stay inside of.")
+        if self.kind() == POLYGONS and self._nothing_selected():
+            return _tr("No polygon is selected. Select some, or take all of the layer.")
         if self.rectangle() is None:
-            return self.tr("Drag a rectangle on the map with the left mouse button.")
+            return _tr("Drag a rectangle on the map with the left mouse button.")
         if self.within(layer).isEmpty():
-            return self.tr("The chosen area holds nothing of the layer. Choose another one.")
+            return _tr("The chosen area holds nothing of the layer. Choose another one.")
         return ""
 
     def within(self, layer: QgsRasterLayer) -> QgsRectangle:
@@ -130,6 +155,14 @@ class ExtentChooser(QWidget):
         self._end_drawing()
         self._erase()
 
+    def _nothing_selected(self) -> bool:
+        mask = self.mask()
+        return self.selected.isChecked() and mask is not None and not mask.selectedFeatureCount()
+
+    def _bounds(self, mask: QgsVectorLayer) -> QgsRectangle:
+        is_part = self.selected.isChecked()
+        return mask.boundingBoxOfSelected() if is_part else mask.extent()
+
     def _choose(self, _index: int) -> None:
         self._show_controls()
         if self.kind() == DRAWN and self._drawn is None:
@@ -141,6 +174,7 @@ class ExtentChooser(QWidget):
     def _show_controls(self) -> None:
         self.draw.setVisible(self.kind() == DRAWN)
         self.polygons.setVisible(self.kind() == POLYGONS)
+        self.selected.setVisible(self.kind() == POLYGONS)
         if self._band is not None:
             self._band.setVisible(self.kind() == DRAWN)
 

@@ -15,10 +15,11 @@ from typing import Any
 STOP, WARNING, NOTE = "stop", "warning", "note"
 
 FARTHEST_ZOOM = 8.0  # beyond it the engine resamples no more
+COLOURS = ("red", "green", "blue")
 HOPELESS = 20.0  # values so many times too small or too large are in other units: refused
 DOUBTFUL = 4.0
-PIXELS_TO_WARN = 100_000_000  # an exported image of more takes long and much disk
-PIXELS_TO_STOP = 1_000_000_000
+PIXELS_TO_WARN = 25_000_000  # an exported image of more takes long and much disk
+PIXELS_TO_STOP = 100_000_000
 
 # As the engine reads the names of bands. B8 is near infrared on Sentinel-2 and panchromatic on
 # Landsat, so it stands for neither.
@@ -83,10 +84,16 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know before the run."""
+    """Something to know before the run: a text to be translated, and what to put into it."""
 
     severity: str
-    text: str
+    template: str
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """It in English."""
+        return self.template.format(**self.values)
 
 
 def card_from(told: Mapping[str, Any]) -> ModelCard:
@@ -124,7 +131,8 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     for band in bands:
         known.setdefault(_common_name(band.name or band.colour), band.number)
     found = [known.get(_common_name(name)) for name in wanted]
-    if None in found and not any(_says_something(band.name or band.colour) for band in bands):
+    # Where one is found by its name, the order of the others proves nothing.
+    if not any(found) and not any(_says_something(band.name or band.colour) for band in bands):
         in_order = [band.number for band in bands]
         return list(in_order) if len(in_order) == len(wanted) else [None] * len(wanted)
     return found
@@ -155,26 +163,19 @@ def findings(layer: LayerFacts, card: ModelCard, chosen: Sequence[int | None]) -
 
 
 def _about_bands(layer: LayerFacts, card: ModelCard, chosen: Sequence[int | None]) -> list[Finding]:
-    have, want = len(layer.bands), len(card.bands)
-    names = ", ".join(card.bands)
-    if have < want:
-        return [
-            Finding(
-                STOP,
-                f"The model needs {_counted(want, 'band')} ({names}), the layer has {have}. "
-                "Choose another layer or model.",
-            )
-        ]
+    if len(layer.bands) < len(card.bands):
+        template = _tr(
+            "The model needs {wanted} bands ({names}), the layer has {there}. Choose another layer "
+            "or model."
+        )
+        names = {"wanted": str(len(card.bands)), "names": ", ".join(card.bands)}
+        return [Finding(STOP, template, {**names, "there": str(len(layer.bands))})]
     missing = [name for name, number in zip(card.bands, chosen) if number is None]
     if missing:
-        return [
-            Finding(
-                STOP,
-                f"Which band of the layer is {_listed(missing)}? Choose under Bands.",
-            )
-        ]
+        template = _tr("Choose under Bands which band of the layer is: {names}.")
+        return [Finding(STOP, template, {"names": ", ".join(missing)})]
     if len(set(chosen)) < len(chosen):
-        return [Finding(WARNING, "One band is used twice. Check the choice under Bands.")]
+        return [Finding(WARNING, _tr("One band is used twice. Check the choice under Bands."))]
     return _about_colours(layer, card, chosen)
 
 
@@ -184,97 +185,86 @@ def _about_colours(
     """Files without names of bands still say which they show as red, green and blue."""
     by_number = {band.number: band for band in layer.bands}
     for wanted, number in zip(card.bands, chosen):
-        band = by_number.get(number or 0)
-        colours = ("red", "green", "blue")
-        if band is None or _says_something(band.name) or wanted not in colours:
-            continue
-        if band.colour in colours and band.colour != wanted:
-            return [
-                Finding(
-                    NOTE,
-                    f"Band {band.number} is taken as {wanted}, but the file marks it as "
-                    f"{band.colour}. If the file is right, change it under Bands.",
-                )
-            ]
+        band = by_number[number or 0]
+        is_unnamed = not _says_something(band.name)
+        if is_unnamed and wanted in COLOURS and band.colour in COLOURS and band.colour != wanted:
+            template = _tr(
+                "Band {number} is taken as {wanted}, but the file marks it as {colour}. If the "
+                "file is right, change it under Bands."
+            )
+            told = {"number": str(number), "wanted": wanted, "colour": band.colour}
+            return [Finding(NOTE, template, told)]
     return []
 
 
 def _about_pixel_size(layer: LayerFacts, card: ModelCard) -> list[Finding]:
     if card.gsd is None:
         return []
+    known = {"known": metres(card.gsd)}
     if layer.pixel_size is None:
-        return [
-            Finding(
-                WARNING,
-                "The layer has no coordinate system, so its pixel size is unknown. The model "
-                f"expects {metres(card.gsd)}; set the layer's CRS if it is known.",
-            )
-        ]
+        template = _tr(
+            "The layer has no coordinate system, so nobody knows the size of its pixels. The model "
+            "expects {known}. Set the layer's CRS if you know it."
+        )
+        return [Finding(WARNING, template, known)]
     low, high = card.gsd_range or (card.gsd, card.gsd)
     if all(low <= side <= high for side in layer.pixel_size):
         return []
-    size = size_words(layer.pixel_size)
     ratios = [side / card.gsd for side in layer.pixel_size]
+    told = {**known, "size": size_words(layer.pixel_size)}
     if any(not 1 / FARTHEST_ZOOM <= ratio <= FARTHEST_ZOOM for ratio in ratios):
-        return [
-            Finding(
-                STOP,
-                f"Pixels of {size} are more than {FARTHEST_ZOOM:g} times off the "
-                f"{metres(card.gsd)} that the model knows. Choose an image nearer to that, or "
-                "another model.",
-            )
-        ]
-    effect = (
-        "small things will be missed" if max(ratios) > 1 else "the finer detail will not be used"
-    )
-    return [
-        Finding(
-            WARNING,
-            f"Pixels are {size}, the model knows {metres(low)} to {metres(high)}. The image will "
-            f"be resampled to {metres(card.gsd)}; {effect}.",
+        template = _tr(
+            "Pixels of {size} are more than {times} times off the {known} that the model was "
+            "trained on. Choose an image nearer to that, or another model."
         )
-    ]
+        return [Finding(STOP, template, {**told, "times": f"{FARTHEST_ZOOM:g}"})]
+    coarse = _tr(
+        "Pixels of {size} are coarser than the {known} that the model was trained on. The image "
+        "will be resampled, and small things will be missed."
+    )
+    fine = _tr(
+        "Pixels of {size} are finer than the {known} that the model was trained on. The image will "
+        "be resampled, and its finer detail not used."
+    )
+    return [Finding(WARNING, coarse if max(ratios) > 1 else fine, told)]
 
 
 def _about_values(
     layer: LayerFacts, card: ModelCard, chosen: Sequence[int | None]
 ) -> list[Finding]:
-    spans = [layer.values.get(number or 0) for number in chosen]
-    if not card.value_range or len(spans) != len(card.value_range) or None in spans:
+    known = layer.values
+    seen = [known[number] for number in chosen if number is not None and number in known]
+    if not card.value_range or len(seen) != len(card.value_range):
         return []
-    seen = [span for span in spans if span is not None]
     decibels = _about_decibels(seen, card)
     highest, usual = [high for _, high in seen], [high for _, high in card.value_range]
     if decibels or max(highest) <= 0 or min(usual) <= 0:
-        return decibels
+        return decibels  # nothing but darkness, or signed units: no ratio to judge by
     ratios = [max(high, 0) / known for high, known in zip(highest, usual)]
-    says = (
-        f"Pixel values reach {_values(highest)}, the model was trained on values up to "
-        f"{_values(usual)}"
-    )
+    told = {"seen": _ends(highest), "usual": _ends(usual)}
     if _all_off(ratios, HOPELESS):
-        return [
-            Finding(
-                STOP,
-                f"{says}: the units differ. Scale the image first (Raster calculator), or choose "
-                "another model.",
-            )
-        ]
+        template = _tr(
+            "Pixel values go up to {seen}, but the model was trained on values up to {usual}: the "
+            "units differ. Scale the image first, or choose another model."
+        )
+        return [Finding(STOP, template, told)]
     if _all_off(ratios, DOUBTFUL):
-        return [Finding(WARNING, f"{says}. The map may be poor.")]
+        template = _tr(
+            "Pixel values go up to {seen}, but the model was trained on values up to {usual}. The "
+            "map may be poor."
+        )
+        return [Finding(WARNING, template, told)]
     return []
 
 
 def _about_decibels(seen: Sequence[Range], card: ModelCard) -> list[Finding]:
     for name, (low, high), (_, most) in zip(card.bands, seen, card.value_range):
         if most < 0 <= low and high > 0:
-            return [
-                Finding(
-                    STOP,
-                    f"Band {name} has values from {low:g} to {high:g}, the model was trained on "
-                    "decibels below zero. Give decibels, or choose another band.",
-                )
-            ]
+            template = _tr(
+                "Band {name} has values from {low} to {high}, but the model was trained on "
+                "decibels below zero. Give decibels, or choose another band."
+            )
+            return [Finding(STOP, template, {"name": name, "low": f"{low:g}", "high": f"{high:g}"})]
     return []
 
 
@@ -287,24 +277,27 @@ def about_export(pixels: int | None) -> list[Finding]:
         How many it will have; None when extent or pixel size are not chosen yet.
     """
     if pixels is None:
-        return [Finding(STOP, "This is a web map: choose an area smaller than the whole layer.")]
+        template = _tr("This layer is a web map. Choose an area of it, and the size of its pixels.")
+        return [Finding(STOP, template)]
+    told = {"millions": f"{pixels / 1e6:,.0f}"}
     if pixels > PIXELS_TO_STOP:
-        return [
-            Finding(
-                STOP,
-                f"{pixels / 1e6:,.0f} million pixels are too many to load from a web map. Choose a "
-                "smaller area or larger pixels.",
-            )
-        ]
+        template = _tr(
+            "{millions} million pixels are too many to load from a web map. Choose a smaller area "
+            "or larger pixels."
+        )
+        return [Finding(STOP, template, told)]
     if pixels > PIXELS_TO_WARN:
-        return [
-            Finding(
-                WARNING,
-                f"{pixels / 1e6:,.0f} million pixels will be loaded from the web map; this takes "
-                "long and the provider may object.",
-            )
-        ]
+        template = _tr(
+            "{millions} million pixels will be loaded from the web map. This takes long, and its "
+            "provider may object."
+        )
+        return [Finding(WARNING, template, told)]
     return []
+
+
+def _tr(text: str) -> str:
+    """Mark a text for translators; `words` translates it where it is shown."""
+    return text
 
 
 def percentiles(values: Sequence[float], low: float = 1, high: float = 99) -> Range | None:
@@ -323,8 +316,8 @@ def percentiles(values: Sequence[float], low: float = 1, high: float = 99) -> Ra
 
 
 def metres(length: float) -> str:
-    """A length in metres for reading: ``0.3 m``, ``10 m``."""
-    return f"{length:.3g} m"
+    """A length in metres for reading: ``0.3 m``, ``10 m``, ``1500 m``."""
+    return f"{_digits(length)} m"
 
 
 def size_words(size: Range) -> str:
@@ -332,30 +325,17 @@ def size_words(size: Range) -> str:
     width, height = size
     if abs(width / height - 1) < 0.01:
         return metres(width)
-    return f"{width:.3g} × {height:.3g} m"
+    return f"{_digits(width)} × {_digits(height)} m"
+
+
+def _digits(length: float) -> str:
+    """Three digits that count, and no power of ten."""
+    return f"{length:.0f}" if length >= 100 else f"{length:.3g}"
 
 
 def first_sentence(text: str) -> str:
     """What a description begins with."""
     return re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
-
-
-def time_left(seconds: float) -> str:
-    """Seconds as people say them.
-
-    Examples
-    --------
-    >>> time_left(4), time_left(50), time_left(200), time_left(4000)
-    ('a few seconds left', 'about 50 s left', 'about 3 min left', 'about 1 h 7 min left')
-    """
-    if seconds < 10:
-        return "a few seconds left"
-    if seconds < 90:
-        return f"about {round(seconds, -1):.0f} s left"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"about {minutes} min left"
-    return f"about {minutes // 60} h {minutes % 60} min left"
 
 
 def _common_name(name: str) -> str:
@@ -372,15 +352,7 @@ def _all_off(ratios: Sequence[float], times: float) -> bool:
     return all(ratio < 1 / times for ratio in ratios) or all(ratio > times for ratio in ratios)
 
 
-def _values(values: Sequence[float]) -> str:
+def _ends(values: Sequence[float]) -> str:
     """Values in few words; a list of seven numbers says no more than its ends."""
     low, high = min(values), max(values)
-    return f"{high:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{high:.4g}" if low == high else f"{low:.4g}–{high:.4g}"

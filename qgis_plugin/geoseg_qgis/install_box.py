@@ -29,6 +29,7 @@ from .engine.install import Order, Plan, Progress
 from .fitting import STOP
 from .installing import INSTALL, PLAN, REMOVE, ROLLBACK, Setup, sentences
 from .notices import Notice, Notices
+from .words import translated as _tr
 
 STEPS = 1000  # of the bar
 LOG_INTERVAL = 500  # milliseconds
@@ -46,7 +47,7 @@ class InstallBox(QGroupBox):
 
     def __init__(self, setup: Setup, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setTitle(self.tr("Install for me"))
+        self.setTitle(_tr("Install for me"))
         self._setup = setup
         self._lines_shown = 0
         self._make_choices()
@@ -96,7 +97,7 @@ class InstallBox(QGroupBox):
         text = progress.text
         if progress.total:
             self.bar.setValue(int(STEPS * progress.done / progress.total))
-            text = self.tr("{what}: {done} of {total}").format(
+            text = _tr("{what}: {done} of {total}").format(
                 what=text, done=bytes_words(progress.done), total=bytes_words(progress.total)
             )
         self.stage.setText(text if progress.total else f"{text}…")
@@ -107,8 +108,8 @@ class InstallBox(QGroupBox):
     def _remove(self) -> None:
         answer = QMessageBox.question(
             self,
-            self.tr("Remove geoseg"),
-            self.tr(
+            _tr("Remove geoseg"),
+            _tr(
                 "Remove the installed engines and everything that was downloaded for them? "
                 "Models of your own and maps stay."
             ),
@@ -129,16 +130,16 @@ class InstallBox(QGroupBox):
         self._timer.start()
         if self._setup.is_stopping:
             self.bar.setRange(0, 0)
-            self.stage.setText(self.tr("Stopping…"))
+            self.stage.setText(_tr("Stopping…"))
         elif self._setup.progress is not None:
             self.show_progress(self._setup.progress)
         else:
-            self.show_progress(Progress("plan", self.tr("Starting")))
+            self.show_progress(Progress("plan", _tr("Starting")))
 
     def _show_plan(self, plan: Plan) -> None:
         self.download.setText(download_words(plan))
         self.disk.setText(
-            self.tr("about {needed} needed, {free} free").format(
+            _tr("about {needed} needed, {free} free").format(
                 needed=bytes_words(plan.needed), free=bytes_words(plan.free)
             )
         )
@@ -156,7 +157,7 @@ class InstallBox(QGroupBox):
             return
         notice = self.outcomes.add(Notice(outcome.severity, outcome.text))
         if outcome.severity == STOP:
-            notice.add_button(self.tr("Copy diagnostics"), self._copy)
+            notice.add_button(_tr("Copy diagnostics"), self._copy)
 
     def _show_log(self) -> None:
         lines = list(self._setup.log)
@@ -176,17 +177,17 @@ class InstallBox(QGroupBox):
             button.setEnabled(is_free)
         if previous is not None:
             self.roll_back_button.setToolTip(
-                self.tr("Use geoseg {} in {} again").format(previous.version, previous.folder)
+                _tr("Use geoseg {} in {} again").format(previous.version, previous.folder)
             )
 
     def _make_choices(self) -> None:
         self.backend = QComboBox()
         self.backend.setObjectName("geosegBackend")
-        self.backend.addItem(self.tr("Graphics card if there is one, else processor"), "auto")
-        self.backend.addItem(self.tr("Processor only (a smaller download)"), "cpu")
-        self.backend.addItem(self.tr("What the package index has (no other server)"), "index")
+        self.backend.addItem(_tr("Graphics card if there is one, else processor"), "auto")
+        self.backend.addItem(_tr("Processor only (a smaller download)"), "cpu")
+        self.backend.addItem(_tr("What the package index has (no other server)"), "index")
         self.backend.setToolTip(
-            self.tr(
+            _tr(
                 "The first two take PyTorch from download.pytorch.org. The last one takes it from "
                 "the package index, as everything else: on Linux it is large and for graphics "
                 "cards of NVIDIA, elsewhere for the processor."
@@ -194,9 +195,9 @@ class InstallBox(QGroupBox):
         )
         self.wheels = QgsFileWidget()
         self.wheels.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
-        self.wheels.setDialogTitle(self.tr("Folder of wheels"))
-        self.wheels.lineEdit().setPlaceholderText(self.tr("none: from the package index"))
-        self.offline = QCheckBox(self.tr("Offline: take everything from this folder"))
+        self.wheels.setDialogTitle(_tr("Folder of wheels"))
+        self.wheels.lineEdit().setPlaceholderText(_tr("none: from the package index"))
+        self.offline = QCheckBox(_tr("Offline: take everything from this folder"))
         if self._setup.order is not None:
             self._choose(self._setup.order)
         self.backend.currentIndexChanged.connect(lambda _index: self._setup.forget_plan())
@@ -221,45 +222,45 @@ class InstallBox(QGroupBox):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.stage = wrapped()
-        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.cancel_button = QPushButton(_tr("Cancel"))
         self.cancel_button.clicked.connect(lambda _checked=False: self._setup.cancel())
         self.log = QPlainTextEdit()
         self.log.setReadOnly(True)
         self.log.setMinimumHeight(120)
         self.log_box = QgsCollapsibleGroupBox()
-        self.log_box.setTitle(self.tr("Log"))
+        self.log_box.setTitle(_tr("Log"))
         self.log_box.setCollapsed(True)
         QVBoxLayout(self.log_box).addWidget(self.log)
 
     def _make_buttons(self) -> None:
-        self.look_button = QPushButton(self.tr("See what is needed…"))
+        self.look_button = QPushButton(_tr("See what is needed…"))
         self.look_button.clicked.connect(lambda _checked=False: self._look())
         self.look_hint = wrapped(
-            self.tr(
+            _tr(
                 "To see what is needed, up to 50 MB (uv and Python) are fetched. Everything else "
                 "is downloaded only when you press Install."
             )
         )
-        self.install_button = QPushButton(self.tr("Install"))
+        self.install_button = QPushButton(_tr("Install"))
         self.install_button.clicked.connect(lambda _checked=False: self._setup.install())
-        self.roll_back_button = QPushButton(self.tr("Roll back"))
+        self.roll_back_button = QPushButton(_tr("Roll back"))
         self.roll_back_button.clicked.connect(lambda _checked=False: self._setup.roll_back())
-        self.remove_button = QPushButton(self.tr("Remove…"))
+        self.remove_button = QPushButton(_tr("Remove…"))
         self.remove_button.clicked.connect(lambda _checked=False: self._remove())
 
     def _lay_out(self) -> None:
         self.form = aligned_form()
-        self.form.addRow(self.tr("Work with"), self.backend)
-        self.form.addRow(self.tr("Folder of wheels"), self.wheels)
+        self.form.addRow(_tr("Work with"), self.backend)
+        self.form.addRow(_tr("Folder of wheels"), self.wheels)
         self.form.addRow("", self.offline)
         self.plan_form = aligned_form()
         self.plan_form.setContentsMargins(0, 0, 0, 0)
         self.plan_form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-        self.plan_form.addRow(self.tr("Download"), self.download)
-        self.plan_form.addRow(self.tr("Disk"), self.disk)
-        self.plan_form.addRow(self.tr("Folder"), self.folder)
-        self.plan_form.addRow(self.tr("Python"), self.python)
-        self.plan_form.addRow(self.tr("Packages"), self.packages)
+        self.plan_form.addRow(_tr("Download"), self.download)
+        self.plan_form.addRow(_tr("Disk"), self.disk)
+        self.plan_form.addRow(_tr("Folder"), self.folder)
+        self.plan_form.addRow(_tr("Python"), self.python)
+        self.plan_form.addRow(_tr("Packages"), self.packages)
         self.plan_box = QWidget()
         self.plan_box.setLayout(self.plan_form)
         running = QVBoxLayout(self.progress_box)

@@ -19,6 +19,7 @@ from .engine.install import Installation, Order, Plan, Progress, rollback, unins
 from .engine.process import Cancelled
 from .fitting import NOTE, STOP
 from .notices import DONE
+from .words import translated as _tr
 
 CHECK, USE, PLAN = "check", "use", "plan"
 INSTALL, ROLLBACK, REMOVE = "install", "rollback", "remove"
@@ -149,7 +150,7 @@ class Setup(QObject):
         setting, environment = settings.python_setting(), settings.network_environment()
         self._start(
             CHECK,
-            self.tr("Checking geoseg"),
+            _tr("Checking geoseg"),
             lambda _tell, _stop: check(chosen_python(setting), environment),
         )
 
@@ -160,7 +161,7 @@ class Setup(QObject):
         def examined(_tell: OnProgress, _stop: IsCancelled) -> tuple[str, Report]:
             return python, check(python, environment)
 
-        self._start(USE, self.tr("Checking a Python for geoseg"), examined)
+        self._start(USE, _tr("Checking a Python for geoseg"), examined)
 
     def stop_using(self) -> None:
         """Take the choice of an existing Python back."""
@@ -175,7 +176,7 @@ class Setup(QObject):
             return
         self.order, self.plan = order, None
         installation = self._installation = Installation(order)
-        self._start(PLAN, self.tr("Looking what geoseg needs"), installation.plan)
+        self._start(PLAN, _tr("Looking what geoseg needs"), installation.plan)
 
     def forget_plan(self) -> None:
         """Something else is wanted now."""
@@ -190,7 +191,7 @@ class Setup(QObject):
             raise ValueError("there is no plan")
         self._start(
             INSTALL,
-            self.tr("Installing geoseg"),
+            _tr("Installing geoseg"),
             lambda tell, stop: installation.run(plan, tell, stop),
         )
 
@@ -199,13 +200,13 @@ class Setup(QObject):
         environment = settings.network_environment()
         self._start(
             ROLLBACK,
-            self.tr("Going back to the geoseg before"),
+            _tr("Going back to the geoseg before"),
             lambda _tell, _stop: rollback(environment),
         )
 
     def remove(self) -> None:
         """Remove all engines that were installed."""
-        self._start(REMOVE, self.tr("Removing geoseg"), lambda _tell, _stop: uninstall())
+        self._start(REMOVE, _tr("Removing geoseg"), lambda _tell, _stop: uninstall())
 
     def cancel(self) -> None:
         """Stop what is being done; what is there stays as it is."""
@@ -256,19 +257,19 @@ class Setup(QObject):
             return None
         if activity == REMOVE:
             self._switch(None)
-            return Outcome(activity, DONE, self.tr("The installed engines are removed."))
+            return Outcome(activity, DONE, _tr("The installed engines are removed."))
         if activity == USE:
             python, report = result
             settings.set_python_setting(python)
-            text = self.tr("geoseg {version} in this Python works and is used from now on.")
+            text = _tr("geoseg {version} in this Python works and is used from now on.")
         else:
             report = result
             # It goes before what is installed, which the user asked for now.
             settings.set_python_setting("")
             text = (
-                self.tr("geoseg {version} is installed, works, and is used from now on.")
+                _tr("geoseg {version} is installed, works, and is used from now on.")
                 if activity == INSTALL
-                else self.tr("geoseg {version}, the one before, is used again.")
+                else _tr("geoseg {version}, the one before, is used again.")
             )
             self.plan = None
         self._switch(report)
@@ -287,7 +288,7 @@ class Setup(QObject):
         if activity == CHECK:
             self.report = None
         if isinstance(error, Cancelled):
-            text = self.tr("Cancelled. Nothing was changed; what was downloaded is kept.")
+            text = _tr("Cancelled. Nothing was changed; what was downloaded is kept.")
             return Outcome(activity, NOTE, text)
         if isinstance(error, (EngineMissing, Busy)):
             return Outcome(activity, STOP, sentences(str(error)), error)

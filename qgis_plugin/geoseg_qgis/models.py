@@ -12,6 +12,7 @@ from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWi
 
 from .catalogue import Catalogue
 from .fitting import ModelCard, first_sentence, metres
+from .words import translated as _tr
 
 _LAST_MODEL, _LAST_FOLDER = "geoseg/dock/model", "geoseg/dock/model_folder"
 _FROM_FILE = "file"
@@ -45,6 +46,8 @@ class ModelChooser(QWidget):
         column.addWidget(self.told)
         catalogue.changed.connect(self._fill)
         catalogue.file_read.connect(self._take_file)
+        for failed in (catalogue.file_refused, catalogue.failed):
+            failed.connect(lambda _error: self._show())
         self._fill()
 
     def card(self) -> ModelCard | None:
@@ -75,7 +78,7 @@ class ModelChooser(QWidget):
             self.choice.addItem(card.name if card not in self._files else _file_name(card), card)
         if self.choice.count():
             self.choice.insertSeparator(self.choice.count())
-        self.choice.addItem(self.tr("Model file…"), _FROM_FILE)
+        self.choice.addItem(_tr("Model file…"), _FROM_FILE)
         self.choice.setCurrentIndex(0 if self._cards() else -1)
         self.choose(last)
         self._show()
@@ -97,13 +100,13 @@ class ModelChooser(QWidget):
         folder = str(QgsSettings().value(_LAST_FOLDER, ""))
         path, _ = QFileDialog.getOpenFileName(
             self,
-            self.tr("Choose a model file"),
+            _tr("Choose a model file"),
             folder,
-            self.tr("Models (*.safetensors *.onnx *.pt2);;All files (*)"),
+            _tr("Models (*.safetensors *.onnx *.pt2);;All files (*)"),
         )
         if path:
             QgsSettings().setValue(_LAST_FOLDER, str(Path(path).parent))
-            self.told.setText(self.tr("Reading {}…").format(escape(Path(path).name)))
+            self.told.setText(_tr("Reading {}…").format(escape(Path(path).name)))
             self._catalogue.read_file(path)
 
     def _take_file(self, card: ModelCard) -> None:
@@ -127,24 +130,24 @@ class ModelChooser(QWidget):
         short = first_sentence(card.description)
         text = escape(card.description if self._whole else short)
         if short != card.description.strip():
-            word = self.tr("less") if self._whole else self.tr("more")
+            word = _tr("less") if self._whole else _tr("more")
             text += f' <a href="#">{word}</a>'
-        facts = self.tr("Takes {bands} · {pixels}").format(
+        facts = _tr("Takes {bands} · {pixels}").format(
             bands=escape(", ".join(card.bands)), pixels=self._pixels(card)
         )
         return f"{text}<br>{facts}<br>{self._classes(card)}"
 
     def _pixels(self, card: ModelCard) -> str:
         if card.gsd is None:
-            return self.tr("pixels of any size")
+            return _tr("pixels of any size")
         low, high = card.gsd_range or (card.gsd, card.gsd)
         if low == high:
-            return self.tr("pixels of {}").format(metres(low))
-        return self.tr("pixels of {} to {}").format(f"{low:.3g}", metres(high))
+            return _tr("pixels of {}").format(metres(low))
+        return _tr("pixels of {} to {}").format(metres(low), metres(high))
 
     def _classes(self, card: ModelCard) -> str:
         """Each class behind a square of its colour; a line may break between two, never within."""
-        return " &nbsp; ".join(
+        return "&nbsp;&nbsp; ".join(
             f'<span style="color:{escape(str(each["color"]))}">■</span>&nbsp;'
             + escape(str(each["name"])).replace(" ", "&nbsp;")
             for each in card.classes

@@ -14,12 +14,12 @@ from qgis.PyQt.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from .fitting import NOTE, STOP, WARNING, Finding
+from .words import finding_in_words
 
 DONE = "done"
 
@@ -31,17 +31,7 @@ _LOOKS = {
     DONE: ("#e3f2e4", "#93c197", "/mIconSuccess.svg"),
 }
 _ICON = 16
-_FAINT = 165  # of 255
-
-
-def quiet(label: QLabel) -> QLabel:
-    """Let a label stand back, on a light theme and on a dark one."""
-    palette = label.palette()
-    color = palette.color(QPalette.ColorRole.WindowText)
-    color.setAlpha(_FAINT)
-    palette.setColor(QPalette.ColorRole.WindowText, color)
-    label.setPalette(palette)
-    return label
+_FAINT = 150  # of 255: grey on a light theme and on a dark one
 
 
 class Notice(QFrame):
@@ -63,8 +53,6 @@ class Notice(QFrame):
         label.setWordWrap(True)
         label.setTextFormat(Qt.TextFormat.PlainText)
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        # A label that wraps asks for its height only if its size policy says so.
-        label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
         label.setMinimumWidth(1)
         row = QHBoxLayout()
         row.setSpacing(6)
@@ -104,7 +92,7 @@ class Notices(QWidget):
         self.clear()
         self._shown = list(findings)
         for each in findings:
-            self.add(Notice(each.severity, each.text))
+            self.add(Notice(each.severity, finding_in_words(each)))
 
     def add(self, notice: Notice) -> Notice:
         """Show one more."""
@@ -126,3 +114,15 @@ class Notices(QWidget):
         """What is shown."""
         items = (self._column.itemAt(index).widget() for index in range(self._column.count()))
         return [each.text for each in items if isinstance(each, Notice)]
+
+
+def quiet(label: QLabel) -> QLabel:
+    """Make a label wrap, and stand back behind the controls it explains."""
+    label.setWordWrap(True)
+    label.setMinimumWidth(1)
+    palette = label.palette()
+    text = palette.color(QPalette.ColorRole.WindowText)
+    text.setAlpha(_FAINT)
+    palette.setColor(QPalette.ColorRole.WindowText, text)
+    label.setPalette(palette)
+    return label

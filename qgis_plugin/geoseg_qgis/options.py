@@ -27,6 +27,7 @@ from .fitting import NOTE, STOP, WARNING
 from .install_box import InstallBox, aligned_form, wrapped
 from .installing import CHECK, USE, Setup, sentences
 from .notices import DONE, Notice, Notices
+from .words import translated as _tr
 
 PAGE = "geosegOptions"  # the name by which QGIS opens it
 TITLE = "geoseg"
@@ -155,12 +156,12 @@ class EngineBox(QGroupBox):
 
     def __init__(self, setup: Setup, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setTitle(self.tr("Engine"))
+        self.setTitle(_tr("Engine"))
         self._setup = setup
         self.state = Notices()
-        self.check_button = QPushButton(self.tr("Check"))
+        self.check_button = QPushButton(_tr("Check"))
         self.check_button.clicked.connect(lambda _checked=False: setup.check())
-        self.copy_button = QPushButton(self.tr("Copy diagnostics"))
+        self.copy_button = QPushButton(_tr("Copy diagnostics"))
         self.copy_button.clicked.connect(lambda _checked=False: self._copy())
         row = QHBoxLayout()
         row.addWidget(self.check_button)
@@ -187,7 +188,7 @@ class EngineBox(QGroupBox):
             self.state.add(
                 Notice(
                     NOTE,
-                    self.tr(
+                    _tr(
                         "The environment variable GEOSEG_PYTHON names the Python; it goes before "
                         "what is chosen and installed below."
                     ),
@@ -199,13 +200,13 @@ class EngineBox(QGroupBox):
     def _told(self, python: str) -> list[tuple[str, str]]:
         outcome, report = self._setup.outcome, self._setup.report
         if self._setup.activity == CHECK:
-            return [(NOTE, self.tr("Checking {}…").format(python))]
+            return [(NOTE, _tr("Checking {}…").format(python))]
         if outcome is not None and outcome.activity == CHECK:
             return [(outcome.severity, outcome.text)]
         if report is not None:
             lines = [
-                self.tr("geoseg {version}, works on: {device}"),
-                self.tr("Python: {python}"),
+                _tr("geoseg {version}, works on: {device}"),
+                _tr("Python: {python}"),
             ]
             text = "\n".join(lines).format(
                 version=report.version, device=report.device, python=report.python
@@ -216,7 +217,7 @@ class EngineBox(QGroupBox):
             ]
             return [(DONE if report.is_usable else STOP, text), *found]
         if python:
-            return [(NOTE, self.tr("{} is used; not checked yet.").format(python))]
+            return [(NOTE, _tr("{} is used; not checked yet.").format(python))]
         return [(WARNING, self._missing())]
 
     def _missing(self) -> str:
@@ -225,7 +226,7 @@ class EngineBox(QGroupBox):
         except EngineMissing as error:
             if settings.python_setting() or os.environ.get("GEOSEG_PYTHON"):
                 return sentences(str(error))
-        return self.tr("There is no engine yet. Install it, or choose a Python that has geoseg.")
+        return _tr("There is no engine yet. Install it, or choose a Python that has geoseg.")
 
     def _python(self) -> str:
         try:
@@ -250,17 +251,17 @@ class ExistingBox(QGroupBox):
 
     def __init__(self, setup: Setup, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setTitle(self.tr("Use an existing Python"))
+        self.setTitle(_tr("Use an existing Python"))
         self._setup = setup
         self._known = settings.python_setting()
         self.path = QgsFileWidget()
         self.path.setStorageMode(QgsFileWidget.StorageMode.GetFile)
-        self.path.setDialogTitle(self.tr("A Python that has geoseg"))
+        self.path.setDialogTitle(_tr("A Python that has geoseg"))
         self.path.setFilePath(self._known)
-        self.path.lineEdit().setPlaceholderText(self.tr(".../bin/python or ...\\python.exe"))
-        self.use_button = QPushButton(self.tr("Check and use"))
+        self.path.lineEdit().setPlaceholderText(_tr(".../bin/python or ...\\python.exe"))
+        self.use_button = QPushButton(_tr("Check and use"))
         self.use_button.clicked.connect(lambda _checked=False: setup.use(self._typed()))
-        self.clear_button = QPushButton(self.tr("Do not use it"))
+        self.clear_button = QPushButton(_tr("Do not use it"))
         self.clear_button.clicked.connect(lambda _checked=False: self._clear())
         self.outcomes = Notices()
         self._lay_out()
@@ -284,7 +285,7 @@ class ExistingBox(QGroupBox):
         self.clear_button.setEnabled(is_free and bool(settings.python_setting()))
         self.outcomes.clear()
         if self._setup.activity == USE:
-            self.outcomes.add(Notice(NOTE, self.tr("Checking…")))
+            self.outcomes.add(Notice(NOTE, _tr("Checking…")))
         elif outcome is not None and outcome.activity == USE:
             self.outcomes.add(Notice(outcome.severity, outcome.text))
 
@@ -304,9 +305,9 @@ class ExistingBox(QGroupBox):
         self._setup.stop_using()
 
     def _lay_out(self) -> None:
-        hint = wrapped(self.tr("A Python that has geoseg, one in a conda environment for example."))
+        hint = wrapped(_tr("A Python that has geoseg, one in a conda environment for example."))
         self.form = aligned_form()
-        self.form.addRow(self.tr("Python"), self.path)
+        self.form.addRow(_tr("Python"), self.path)
         row = QHBoxLayout()
         row.addWidget(self.use_button)
         row.addWidget(self.clear_button)

@@ -12,6 +12,7 @@ from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from .notices import quiet
+from .words import translated as _tr
 
 MAP, POLYGONS, CONFIDENCE = "OUTPUT", "POLYGONS", "CONFIDENCE"
 
@@ -26,14 +27,13 @@ class Outputs(QWidget):
         self._wanted: list[str] = [MAP, POLYGONS]
         self.file = QgsFileWidget()
         self.file.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
-        self.file.setFilter(self.tr("GeoTIFF (*.tif *.tiff)"))
-        self.file.setDialogTitle(self.tr("Save the class map as"))
+        self.file.setFilter(_tr("GeoTIFF (*.tif *.tiff)"))
+        self.file.setDialogTitle(_tr("Save the class map as"))
         # Asked when the run begins, for a typed path and for the files beside it, too.
         self.file.setConfirmOverwrite(False)
-        self.file.lineEdit().setPlaceholderText(self.tr("Temporary file"))
+        self.file.lineEdit().setPlaceholderText(_tr("Temporary file"))
         self.file.fileChanged.connect(self._change)
         self.told = quiet(QLabel())
-        self.told.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
@@ -63,9 +63,9 @@ class Outputs(QWidget):
             return ""
         folder = paths[MAP].parent
         if not paths[MAP].is_absolute():
-            return self.tr("Give the whole path of the class map, or press … to choose it.")
+            return _tr("Give the whole path of the class map, or press … to choose it.")
         if not folder.is_dir():
-            return self.tr("The folder {} does not exist. Choose another one.").format(folder)
+            return _tr("The folder {} does not exist. Choose another one.").format(folder)
         return ""
 
     def existing(self) -> list[Path]:
@@ -78,11 +78,11 @@ class Outputs(QWidget):
 
     def _words(self, paths: Mapping[str, Path]) -> str:
         if not paths:
-            return self.tr("Temporary results are gone when QGIS closes.")
+            return _tr("Temporary results are gone when QGIS closes.")
         others = [path.name for name, path in paths.items() if name != MAP]
         if not others:
             return ""
-        return self.tr("Beside it: {}").format(", ".join(others))
+        return _tr("Beside it: {}").format(", ".join(others))
 
 
 def _beside(file: Path, wanted: list[str]) -> dict[str, Path]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import QgsApplication
-from qgis.PyQt.QtCore import QCoreApplication, Qt
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
 from .provider import GeosegProvider
+from .words import translated as _tr
 
 MENU = "geoseg"
 ICON = Path(__file__).parent / "icons" / "geoseg.svg"
@@ -26,7 +27,7 @@ class GeosegPlugin:
         None in `qgis_process`, which has no window and calls `initProcessing` alone.
     """
 
-    def __init__(self, iface: Any) -> None:
+    def __init__(self, iface: Any) -> None:  # noqa: QGS105  (QGIS hands it over)
         self._iface = iface
         self._provider: GeosegProvider | None = None
         self._segment: QAction | None = None
@@ -36,8 +37,9 @@ class GeosegPlugin:
 
     def initProcessing(self) -> None:  # noqa: N802  (QGIS calls it so)
         """Add the algorithms."""
-        self._provider = GeosegProvider()
-        QgsApplication.processingRegistry().addProvider(self._provider)
+        provider = GeosegProvider()
+        if QgsApplication.processingRegistry().addProvider(provider):
+            self._provider = provider
 
     def initGui(self) -> None:  # noqa: N802
         """Add the algorithms, the button, the menu entries and the settings page."""
@@ -114,7 +116,3 @@ class GeosegPlugin:
     def _engine_changed(self) -> None:
         if self._dock is not None:
             self._dock.refresh_models()
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("geoseg", text)

@@ -15,6 +15,7 @@ from .algorithms.model_info import ModelInfo
 from .algorithms.polygonize import Polygonize
 from .algorithms.segment import Segment
 from .algorithms.train import Train
+from .words import translated as _tr
 
 __all__ = ["GeosegProvider"]
 
@@ -34,7 +35,7 @@ class GeosegProvider(QgsProcessingProvider):
 
     def longName(self) -> str:
         """The same, with more words."""
-        return self.tr("geoseg: semantic segmentation of imagery")
+        return _tr("geoseg: semantic segmentation of imagery")
 
     def icon(self) -> QIcon:
         """The picture in the toolbox."""

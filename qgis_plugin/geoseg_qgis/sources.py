@@ -31,7 +31,8 @@ from qgis.core import (
     QgsRectangle,
     QgsVectorFileWriter,
 )
-from qgis.PyQt.QtCore import QCoreApplication
+
+from .words import translated as _tr
 
 __all__ = [
     "LIMIT_PIXELS",
@@ -118,10 +119,6 @@ class Taken:
             return None
         # The engine runs in another folder.
         return str(Path(self.uri).absolute()) if Path(self.uri).exists() else self.uri
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("geoseg", text)
 
 
 def take(layer: QgsRasterLayer) -> Taken:

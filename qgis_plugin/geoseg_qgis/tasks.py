@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Callable
 
 from qgis.core import (
@@ -13,7 +14,11 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProject,
 )
-from qgis.PyQt.QtCore import QObject, pyqtSignal
+from qgis.PyQt.QtCore import QEventLoop, QObject, QTimer, pyqtSignal
+
+from .words import translated as _tr
+
+PATIENCE = 10_000  # milliseconds; the engine is gone after two seconds, an export may take longer
 
 
 class SignallingFeedback(QgsProcessingFeedback):
@@ -23,7 +28,11 @@ class SignallingFeedback(QgsProcessingFeedback):
     """
 
     said = pyqtSignal(str, str)
-    step = pyqtSignal(str)
+    heard = pyqtSignal(object)
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Hand an event of the engine on."""
+        self.heard.emit(event)
 
     def pushInfo(self, info: str) -> None:  # noqa: N802  (QGIS calls it so, as those below)
         """Hand a message on."""
@@ -51,7 +60,7 @@ class SignallingFeedback(QgsProcessingFeedback):
 
     def setProgressText(self, text: str) -> None:  # noqa: N802
         """Hand on what is being done."""
-        self.step.emit(text)
+        self.said.emit("info", text)
 
 
 class Pace:
@@ -76,6 +85,18 @@ class Pace:
         return (100 - percent) * (now - since) / (percent - start)
 
 
+def time_left(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 10:
+        return _tr("a few seconds left")
+    if seconds < 90:
+        return _tr("about {} s left").format(int(round(seconds, -1)))
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return _tr("about {} min left").format(minutes)
+    return _tr("about {} h {} min left").format(minutes // 60, minutes % 60)
+
+
 class Run(QObject):
     """One algorithm with its parameters, run by QGIS' task manager.
 
@@ -88,7 +109,7 @@ class Run(QObject):
     """
 
     progressed = pyqtSignal(float)
-    stepped = pyqtSignal(str)
+    heard = pyqtSignal(object)
     said = pyqtSignal(str, str)
     ended = pyqtSignal(bool, object)
 
@@ -97,7 +118,7 @@ class Run(QObject):
         self._id, self._parameters = algorithm_id, parameters
         self._feedback = SignallingFeedback()
         self._feedback.progressChanged.connect(self.progressed)
-        self._feedback.step.connect(self.stepped)
+        self._feedback.heard.connect(self.heard)
         self._feedback.said.connect(self._hear)
         self._context = QgsProcessingContext()
         self._context.setProject(QgsProject.instance())
@@ -116,7 +137,7 @@ class Run(QObject):
         """
         algorithm = QgsApplication.processingRegistry().createAlgorithmById(self._id)
         if algorithm is None:
-            return self.tr(
+            return _tr(
                 "The Processing tools of geoseg are not loaded; enable the plugins Processing and "
                 "geoseg, then restart QGIS."
             )
@@ -130,6 +151,7 @@ class Run(QObject):
             algorithm, self._parameters, self._context, self._feedback
         )
         self._task.executed.connect(self._end)
+        _under_way.add(self)
         QgsApplication.taskManager().addTask(self._task)
         return ""
 
@@ -138,6 +160,15 @@ class Run(QObject):
         self._feedback.cancel()
         if self._task is not None:
             self._task.cancel()
+
+    def stop(self) -> None:
+        """Cancel, and wait until nothing of it runs any more."""
+        self.cancel()
+        if self._task is not None:
+            loop = QEventLoop()
+            self.ended.connect(loop.quit)
+            QTimer.singleShot(PATIENCE, loop.quit)
+            loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
 
     def was_cancelled(self) -> bool:
         """Whether somebody asked it to stop."""
@@ -151,4 +182,9 @@ class Run(QObject):
 
     def _end(self, successful: bool, results: dict[str, Any]) -> None:
         self._task = None
+        _under_way.discard(self)
         self.ended.emit(successful, dict(results))
+
+
+_under_way: set[Run] = set()
+"""The task uses feedback and context from its thread, also when the dock is gone."""

@@ -9,7 +9,7 @@ from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsSpinBox
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
-from .notices import quiet
+from .words import translated as _tr
 
 LARGEST_WINDOW = 8192
 LARGEST_HALO = 4096
@@ -22,50 +22,50 @@ class Tuning(QgsCollapsibleGroupBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setTitle(self.tr("More options"))
-        self.polygons = QCheckBox(self.tr("Polygons of the classes"))
+        self.setTitle(_tr("More options"))
+        self.polygons = QCheckBox(_tr("Polygons of the classes"))
         self.polygons.setChecked(True)
         self.polygons.toggled.connect(self._toggle)
-        self.confidence = QCheckBox(self.tr("Map of confidence"))
+        self.confidence = QCheckBox(_tr("Map of confidence"))
         self.confidence.setToolTip(
-            self.tr("A second raster: how sure the model is of each pixel, from 0 to 1")
+            _tr("A second raster: how sure the model is of each pixel, from 0 to 1")
         )
         self.confidence.toggled.connect(lambda _on: self.changed.emit())
-        self.min_area = _decimal(self.tr(" m²"), 1e9, self.tr("keep all"))
+        self.min_area = _decimal(_tr(" m²"), 1e9, _tr("keep all"))
         self.min_area.setToolTip(
-            self.tr("Smaller regions go to their neighbours, on the map and in the polygons")
+            _tr("Smaller regions go to their neighbours, on the map and in the polygons")
         )
-        self.simplify = _decimal(self.tr(" pixels"), 100, self.tr("off"))
+        self.simplify = _decimal(_tr(" pixels"), 100, _tr("off"))
         self.simplify.setSingleStep(0.5)
         self.simplify.setToolTip(
-            self.tr("Fewer vertices: boundaries may move by as much. 1 takes the steps away")
+            _tr("Fewer vertices: boundaries may move by as much. 1 takes the steps away")
         )
-        self.window = _whole(LARGEST_WINDOW, self.tr("by memory"))
+        self.window = _whole(LARGEST_WINDOW, _tr("by memory"))
         self.window.setSingleStep(64)
-        self.window.setToolTip(self.tr("Side of the window that the network sees at once"))
-        self.halo = _whole(LARGEST_HALO, self.tr("as the model needs"), least=-1)
-        self.halo.setToolTip(self.tr("How far the network looks beyond the pixels it decides"))
+        self.window.setToolTip(_tr("Side of the window that the network sees at once"))
+        self.halo = _whole(LARGEST_HALO, _tr("as the model needs"), least=-1)
+        self.halo.setToolTip(_tr("How far the network looks beyond the pixels it decides"))
         self.blend = _words(
             {
-                "crop": self.tr("Cut sharply (exact)"),
-                "hann": self.tr("Fade over (Hann)"),
-                "mean": self.tr("Average"),
+                "crop": _tr("Cut sharply (exact)"),
+                "hann": _tr("Fade over (Hann)"),
+                "mean": _tr("Average"),
             }
         )
-        self.blend.setToolTip(self.tr("What becomes of windows where they overlap"))
+        self.blend.setToolTip(_tr("What becomes of windows where they overlap"))
         self.views = _words(
             {
-                "": self.tr("As it is (fastest)"),
-                "flips": self.tr("Mirrored too (4 × slower)"),
-                "d4": self.tr("Mirrored and turned (8 × slower)"),
+                "": _tr("As it is (fastest)"),
+                "flips": _tr("Mirrored too (4 × slower)"),
+                "d4": _tr("Mirrored and turned (8 × slower)"),
             }
         )
-        self.views.setToolTip(self.tr("More views of each place make a somewhat better map"))
+        self.views.setToolTip(_tr("More views of each place make a somewhat better map"))
         self.device = _words(
             {
-                "auto": self.tr("Automatic"),
-                "cpu": self.tr("Processor"),
-                "cuda": self.tr("Graphics card (CUDA)"),
+                "auto": _tr("Automatic"),
+                "cpu": _tr("Processor"),
+                "cuda": _tr("Graphics card (CUDA)"),
             }
         )
         self._form()
@@ -87,15 +87,15 @@ class Tuning(QgsCollapsibleGroupBox):
         form = QFormLayout(self)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.polygons)
-        form.addRow(self.tr("Simplify polygons"), self.simplify)
-        form.addRow(self.tr("Smallest area"), self.min_area)
+        form.addRow(_tr("Simplify polygons"), self.simplify)
+        form.addRow(_tr("Smallest area"), self.min_area)
         form.addRow(self.confidence)
-        form.addRow(_heading(self.tr("How the network goes over the image")))
-        form.addRow(self.tr("Window"), self.window)
-        form.addRow(self.tr("Overlap"), self.halo)
-        form.addRow(self.tr("Edges"), self.blend)
-        form.addRow(self.tr("Views"), self.views)
-        form.addRow(self.tr("Compute on"), self.device)
+        form.addRow(_heading(_tr("How the network goes over the image")))
+        form.addRow(_tr("Window"), self.window)
+        form.addRow(_tr("Overlap"), self.halo)
+        form.addRow(_tr("Edges"), self.blend)
+        form.addRow(_tr("Views"), self.views)
+        form.addRow(_tr("Compute on"), self.device)
 
     def _toggle(self, on: bool) -> None:
         self.simplify.setEnabled(on)
@@ -125,11 +125,13 @@ def _whole(most: int, at_least: str, least: int = 0) -> QgsSpinBox:
 def _words(choices: dict[str, str]) -> QComboBox:
     box = QComboBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
+    box.setMinimumContentsLength(10)
     for value, text in choices.items():
         box.addItem(text, value)
     return box
 
 
 def _heading(text: str) -> QLabel:
-    return quiet(QLabel(text))
+    label = QLabel(text)
+    label.setEnabled(False)
+    return label

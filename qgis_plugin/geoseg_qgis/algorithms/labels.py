@@ -17,9 +17,9 @@ from qgis.core import (
     QgsRasterLayer,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication
 
 from ..engine.commands import TrainingClass
+from ..words import translated as _tr
 
 __all__ = ["classes_of_raster", "classes_of_vector", "shown_in"]
 
@@ -185,7 +185,3 @@ def _mark_of(value: Any) -> tuple[int | str, ...]:
     if isinstance(value, float) and value.is_integer():
         return (int(value),)
     return (value,) if type(value) is int or (type(value) is str and value) else ()
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("geoseg", text)

@@ -13,6 +13,8 @@ from qgis.core import QgsSettings
 from qgis.gui import QgsGui
 from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
+from ..words import translated as _tr
+
 __all__ = ["ModelWidget"]
 
 USUAL = ("sentinel2-landcover", "landsat8-crops", "demo-landscape")
@@ -61,7 +63,7 @@ class ModelWidget(WidgetWrapper):
 
     def _look(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self.widget, self.tr("Model file"), "", self.tr("Models (*.safetensors);;All files (*)")
+            self.widget, _tr("Model file"), "", _tr("Models (*.safetensors);;All files (*)")
         )
         if path:
             self.setValue(path)

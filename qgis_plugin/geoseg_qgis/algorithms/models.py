@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qgis.core import QgsProcessingException, QgsProcessingParameterString
-from qgis.PyQt.QtCore import QCoreApplication
 
 from ..engine import commands
 from ..fitting import Band, suggested_bands
+from ..words import translated as _tr
 
 __all__ = ["bands_for", "brief", "model_parameter"]
 
@@ -88,7 +88,3 @@ def _unclear(model: str, wanted: Sequence[str], layer: str, names: Sequence[str]
     return _tr("{} takes {} bands ({}), but layer “{}” has {} ({}); {}").format(
         model, len(wanted), ", ".join(wanted), layer, len(names), listed, remedy
     )
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("geoseg", text)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qgis.core import QgsProcessingFeedback
-from qgis.PyQt.QtCore import QCoreApplication
+
+from ..words import translated as _tr
 
 __all__ = ["Progress"]
 
@@ -94,7 +95,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return _tr("{} min").format(round(seconds / 60))
     return _tr("{:.1f} h").format(seconds / 3600)
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("geoseg", text)
