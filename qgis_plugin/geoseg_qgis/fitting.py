@@ -121,7 +121,8 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     for band in bands:
         known.setdefault(_common_name(band.name), band.number)
     found = [known.get(_common_name(name)) for name in wanted]
-    if None in found and not any(_says_something(band.name) for band in bands):
+    # Where one is found by its name, the order of the others proves nothing.
+    if not any(found) and not any(_says_something(band.name) for band in bands):
         in_order = [band.number for band in bands]
         return list(in_order) if len(in_order) == len(wanted) else [None] * len(wanted)
     return found
@@ -324,8 +325,8 @@ def percentiles(values: Sequence[float], low: float = 1, high: float = 99) -> Ra
 
 
 def metres(length: float) -> str:
-    """A length in metres for reading: ``0.3 m``, ``10 m``."""
-    return f"{length:.3g} m"
+    """A length in metres for reading: ``0.3 m``, ``10 m``, ``1500 m``."""
+    return f"{_digits(length)} m"
 
 
 def size_words(size: Range) -> str:
@@ -333,7 +334,12 @@ def size_words(size: Range) -> str:
     width, height = size
     if abs(width / height - 1) < 0.01:
         return metres(width)
-    return f"{width:.3g} × {height:.3g} m"
+    return f"{_digits(width)} × {_digits(height)} m"
+
+
+def _digits(length: float) -> str:
+    """Three digits that count, and no power of ten."""
+    return f"{length:.0f}" if length >= 100 else f"{length:.3g}"
 
 
 def first_sentence(text: str) -> str:

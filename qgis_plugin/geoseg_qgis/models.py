@@ -139,7 +139,7 @@ class ModelChooser(QWidget):
         low, high = card.gsd_range or (card.gsd, card.gsd)
         if low == high:
             return self.tr("pixels of {}").format(metres(low))
-        return self.tr("pixels of {} to {}").format(f"{low:.3g}", metres(high))
+        return self.tr("pixels of {} to {}").format(metres(low), metres(high))
 
     def _classes(self, card: ModelCard) -> str:
         """Each class behind a square of its colour; a line may break between two, never within."""

@@ -26,7 +26,7 @@ class GeosegPlugin:
         None in `qgis_process`, which has no window and calls `initProcessing` alone.
     """
 
-    def __init__(self, iface: Any) -> None:
+    def __init__(self, iface: Any) -> None:  # noqa: QGS105  (QGIS hands it over)
         self._iface = iface
         self._provider: GeosegProvider | None = None
         self._segment: QAction | None = None
