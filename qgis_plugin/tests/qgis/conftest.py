@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qgis.core import (
@@ -14,6 +15,7 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from voice import Heard
+from window import Window
 
 from geoseg_qgis.provider import GeosegProvider
 
@@ -44,3 +46,11 @@ def scene(imagery: Path) -> QgsRasterLayer:
     layer = QgsRasterLayer(str(imagery / "korea_sentinel2/images/202412_patchN_7.tif"), "chip")
     assert layer.isValid()
     return layer
+
+
+@pytest.fixture
+def window(qtbot: Any) -> Window:
+    made = Window()
+    qtbot.addWidget(made.main)
+    made.main.show()
+    return made
