@@ -27,6 +27,7 @@ class Catalogue(QObject):
 
     changed = pyqtSignal()
     file_read = pyqtSignal(object)
+    file_refused = pyqtSignal(object)
     failed = pyqtSignal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -59,11 +60,11 @@ class Catalogue(QObject):
         )
 
     def read_file(self, path: str) -> None:
-        """Ask what a model file takes; `file_read` tells."""
+        """Ask what a model file takes; `file_read` or `file_refused` tells."""
 
         def done(told: Any, error: Exception | None) -> None:
             if error is not None:
-                self.failed.emit(error)
+                self.file_refused.emit(error)
             else:
                 self.file_read.emit(card_from({**told, "path": path}))
 

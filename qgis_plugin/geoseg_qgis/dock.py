@@ -98,6 +98,7 @@ class GeosegDock(QgsDockWidget):
         self._look_later.timeout.connect(self.look)
         self._connect()
         self._show_idle()
+        self.look()
 
     # What is asked for
 
@@ -271,7 +272,7 @@ class GeosegDock(QgsDockWidget):
         if self._run is None or self._run.was_cancelled():
             return
         self.progress.setRange(0, 100)
-        self.progress.setValue(int(percent))
+        self.progress.setValue(round(percent))
         seconds = self._pace.seconds_left(percent)
         self.left.setText("" if seconds is None else time_left(seconds))
 
@@ -351,6 +352,10 @@ class GeosegDock(QgsDockWidget):
         if not missing:
             notice.add_button(self.tr("Try again"), self.refresh_models)
 
+    def _refuse_file(self, error: Exception) -> None:
+        self.messages.clear()
+        self.messages.add(Notice(STOP, str(error)))
+
     def refresh_models(self) -> None:
         """Ask the engine for its models."""
         self.engine.clear()
@@ -363,7 +368,8 @@ class GeosegDock(QgsDockWidget):
 
     def close_down(self) -> None:
         """Let go of everything before the plugin is unloaded."""
-        self.cancel()
+        if self._run is not None:
+            self._run.stop()
         self._look_later.stop()
         self.catalogue.close()
         self._background.forget_all()
@@ -475,6 +481,7 @@ class GeosegDock(QgsDockWidget):
         self.run_button.clicked.connect(lambda _checked=False: self.start())
         self.cancel_button.clicked.connect(lambda _checked=False: self.cancel())
         self.catalogue.failed.connect(self.show_engine)
+        self.catalogue.file_refused.connect(self._refuse_file)
 
     def _change_layer(self) -> None:
         self._suggest_pixel_size()

@@ -44,6 +44,8 @@ class ModelChooser(QWidget):
         column.addWidget(self.told)
         catalogue.changed.connect(self._fill)
         catalogue.file_read.connect(self._take_file)
+        for failed in (catalogue.file_refused, catalogue.failed):
+            failed.connect(lambda _error: self._show())
         self._fill()
 
     def card(self) -> ModelCard | None:

@@ -36,8 +36,9 @@ class GeosegPlugin:
 
     def initProcessing(self) -> None:  # noqa: N802  (QGIS calls it so)
         """Add the algorithms."""
-        self._provider = GeosegProvider()
-        QgsApplication.processingRegistry().addProvider(self._provider)
+        provider = GeosegProvider()
+        if QgsApplication.processingRegistry().addProvider(provider):
+            self._provider = provider
 
     def initGui(self) -> None:  # noqa: N802
         """Add the algorithms, the button, the menu entries and the settings page."""

@@ -13,7 +13,9 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProject,
 )
-from qgis.PyQt.QtCore import QObject, pyqtSignal
+from qgis.PyQt.QtCore import QEventLoop, QObject, QTimer, pyqtSignal
+
+PATIENCE = 10_000  # milliseconds; the engine is gone after two seconds, an export may take longer
 
 
 class SignallingFeedback(QgsProcessingFeedback):
@@ -130,6 +132,7 @@ class Run(QObject):
             algorithm, self._parameters, self._context, self._feedback
         )
         self._task.executed.connect(self._end)
+        _under_way.add(self)
         QgsApplication.taskManager().addTask(self._task)
         return ""
 
@@ -138,6 +141,15 @@ class Run(QObject):
         self._feedback.cancel()
         if self._task is not None:
             self._task.cancel()
+
+    def stop(self) -> None:
+        """Cancel, and wait until nothing of it runs any more."""
+        self.cancel()
+        if self._task is not None:
+            loop = QEventLoop()
+            self.ended.connect(loop.quit)
+            QTimer.singleShot(PATIENCE, loop.quit)
+            loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
 
     def was_cancelled(self) -> bool:
         """Whether somebody asked it to stop."""
@@ -151,4 +163,9 @@ class Run(QObject):
 
     def _end(self, successful: bool, results: dict[str, Any]) -> None:
         self._task = None
+        _under_way.discard(self)
         self.ended.emit(successful, dict(results))
+
+
+_under_way: set[Run] = set()
+"""The task uses feedback and context from its thread, also when the dock is gone."""

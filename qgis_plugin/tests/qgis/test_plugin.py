@@ -7,9 +7,11 @@ import gc
 import importlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pretence import engine_that, ids, image, is_alive, with_ids
 from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsSettings
 from qgis.PyQt.QtCore import QCoreApplication, QEvent
 from qgis.PyQt.QtWidgets import QAction, QDockWidget
@@ -178,3 +180,21 @@ def test_without_a_window_there_are_algorithms_only() -> None:
     assert registry.algorithmById("geoseg:segment") is not None
     plugin.unload()
     assert registry.algorithmById("geoseg:segment") is None
+
+
+def test_unloading_during_a_run_ends_it(
+    tmp_path: Path, qtbot: Any, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that(with_ids(tmp_path), tmp_path))
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    QgsProject.instance().addMapLayer(image(tmp_path / "fits.tif"))
+    plugin.dock().show()
+    qtbot.waitUntil(lambda: plugin.dock().run_button.isEnabled(), timeout=30_000)
+    plugin.dock().run_button.click()
+    qtbot.waitUntil(lambda: plugin.dock().progress.value() > 0, timeout=30_000)
+    running = ids(tmp_path)
+    plugin.unload()
+    run_deferred_deletions()
+    assert not any(map(is_alive, running))
+    qtbot.waitUntil(lambda: QgsApplication.taskManager().count() == 0, timeout=30_000)
