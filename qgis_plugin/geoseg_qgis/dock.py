@@ -42,7 +42,7 @@ from . import results
 from .background import Background
 from .bands import BandTable
 from .catalogue import Catalogue
-from .engine.environment import EngineMissing
+from .engine.environment import NeverInstalled
 from .extents import WHOLE, ExtentChooser
 from .facts import facts_of, ground_size, has_no_pixels, sampler
 from .fitting import (
@@ -338,7 +338,7 @@ class GeosegDock(QgsDockWidget):
 
     def show_engine(self, error: Exception) -> None:
         """Say why the engine does not answer, and where that is mended."""
-        missing = isinstance(error, EngineMissing)
+        missing = isinstance(error, NeverInstalled)
         text = (
             self.tr(
                 "One more step: set geoseg up. It works in a Python of its own, apart from QGIS."
