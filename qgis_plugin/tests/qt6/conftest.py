@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 import standin
 
@@ -21,3 +24,12 @@ def no_engine(
     monkeypatch.setenv("GEOSEG_PYTHON", "/nowhere/python")
     monkeypatch.setenv("GEOSEG_HOME", str(tmp_path))
     standin.QgsSettings.kept.clear()
+
+
+@pytest.fixture(autouse=True)
+def nothing_raised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is raised while Qt calls Python fails the test; PyQt6 alone would end the process."""
+    raised: list[str] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, _trace: raised.append(repr(error)))
+    yield
+    assert raised == []
