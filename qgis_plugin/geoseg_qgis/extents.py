@@ -73,7 +73,8 @@ class ExtentChooser(QWidget):
         self.polygons = QgsMapLayerComboBox()
         self.polygons.setFilters(QgsMapLayerProxyModel.Filter.PolygonLayer)
         self.polygons.setAllowEmptyLayer(True)
-        self.polygons.layerChanged.connect(lambda _layer: self.changed.emit())
+        self.polygons.layerChanged.connect(self._take_layer)
+        self._watched: set[str] = set()
         self.selected = QCheckBox(_tr("Selected polygons only"))
         self.selected.toggled.connect(lambda _on: self.changed.emit())
         self.told = quiet(QLabel())
@@ -154,6 +155,16 @@ class ExtentChooser(QWidget):
         self._canvas.extentsChanged.disconnect(self._canvas_moved)
         self._end_drawing()
         self._erase()
+
+    def _take_layer(self, layer: QgsVectorLayer | None) -> None:
+        if layer is not None and layer.id() not in self._watched:
+            self._watched.add(layer.id())
+            layer.selectionChanged.connect(self._change_selection)
+        self.changed.emit()
+
+    def _change_selection(self) -> None:
+        if self.kind() == POLYGONS and self.selected.isChecked():
+            self.changed.emit()
 
     def _nothing_selected(self) -> bool:
         mask = self.mask()
