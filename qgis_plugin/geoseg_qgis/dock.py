@@ -42,7 +42,7 @@ from . import results
 from .background import Background
 from .bands import BandTable
 from .catalogue import Catalogue
-from .engine.environment import EngineMissing
+from .engine.environment import NeverInstalled
 from .extents import WHOLE, ExtentChooser
 from .facts import facts_of, ground_size, has_no_pixels, sampler
 from .fitting import (
@@ -350,7 +350,7 @@ class GeosegDock(QgsDockWidget):
 
     def show_engine(self, error: Exception) -> None:
         """Say why the engine does not answer, and where that is mended."""
-        missing = isinstance(error, EngineMissing)
+        missing = isinstance(error, NeverInstalled)
         text = (
             _tr("One more step: set geoseg up. It works in a Python of its own, apart from QGIS.")
             if missing
@@ -361,6 +361,10 @@ class GeosegDock(QgsDockWidget):
         notice.add_button(_tr("Set up…"), self._open_settings)
         if not missing:
             notice.add_button(_tr("Try again"), self.refresh_models)
+
+    def _refuse_file(self, error: Exception) -> None:
+        self.messages.clear()
+        self.messages.add(Notice(STOP, str(error)))
 
     def _refuse_file(self, error: Exception) -> None:
         self.messages.clear()

@@ -23,6 +23,7 @@ __all__ = [
     "Engine",
     "EngineMissing",
     "Interpreter",
+    "NeverInstalled",
     "Pointer",
     "Report",
     "check",
@@ -59,6 +60,10 @@ class EngineMissing(Exception):  # noqa: N818  (a state to be mended, and its ag
         super().__init__(message)
         self.message = message
         self.log = log
+
+
+class NeverInstalled(EngineMissing):
+    """Nobody has chosen or installed an engine yet."""
 
 
 class Busy(Exception):  # noqa: N818  (nothing is wrong)
@@ -299,7 +304,7 @@ def chosen_python(setting: str) -> str:
         return _existing(setting, "the setting 'Use an existing Python'")
     pointer = read_pointer()
     if pointer is None:
-        raise EngineMissing(
+        raise NeverInstalled(
             "geoseg is not installed yet; open Settings > Options > geoseg and install it, or"
             " choose a Python that has it"
         )

@@ -8,6 +8,7 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qgis.core import (
@@ -18,6 +19,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QColor, QImage
 from voice import Heard, forget
+from window import Window
 
 from geoseg_qgis.provider import GeosegProvider
 
@@ -97,3 +99,11 @@ def web_map(tiles: str) -> Iterator[QgsRasterLayer]:
     assert layer.isValid()
     yield layer
     forget(layer)
+
+
+@pytest.fixture
+def window(qtbot: Any) -> Window:
+    made = Window()
+    qtbot.addWidget(made.main)
+    made.main.show()
+    return made

@@ -1,0 +1,705 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The dock, used as people do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from pretence import CLASSES, STEPS, engine_that, ids, image, is_alive, with_ids
+from qgis.core import (
+    QgsApplication,
+    QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsGeometry,
+    QgsPalettedRasterRenderer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsRectangle,
+    QgsSettings,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QCoreApplication, QEvent, QTimer
+from qgis.PyQt.QtWidgets import QMessageBox, QPushButton
+from window import Window
+
+from geoseg_qgis.dock import GeosegDock
+from geoseg_qgis.extents import CANVAS, DRAWN, POLYGONS, WHOLE
+from geoseg_qgis.notices import Notice, Notices
+
+pytestmark = pytest.mark.usefixtures("provider", "qgis_new_project")
+
+SLOW = 120_000  # milliseconds; the real engine on a busy machine
+SOON = 30_000
+Opened = list[str]
+Make = Callable[[str], GeosegDock]
+
+
+@pytest.fixture(autouse=True)
+def forgetful(qgis_app: QgsApplication) -> Iterator[None]:
+    QgsSettings().remove("geoseg")
+    yield
+    QgsSettings().remove("geoseg")
+
+
+@pytest.fixture
+def opened() -> Opened:
+    """Which settings were opened."""
+    return []
+
+
+@pytest.fixture
+def dock_on(window: Window, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Make a dock that works with an interpreter."""
+    made: list[GeosegDock] = []
+
+    def make(python: str) -> GeosegDock:
+        monkeypatch.setenv("GEOSEG_PYTHON", python)
+        dock = GeosegDock(window, lambda: opened.append("settings"), window.main)
+        made.append(dock)
+        dock.show()
+        dock.refresh_models()
+        return dock
+
+    yield make
+    for dock in made:
+        dock.close_down()
+        dock.setParent(None)
+        dock.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def dock(dock_on: Make, tmp_path: Path, qtbot: Any) -> GeosegDock:
+    """A dock with models that are made for tests."""
+    made = dock_on(engine_that("sys.exit(1)\n", tmp_path))
+    qtbot.waitUntil(lambda: made.models.card() is not None, timeout=SOON)
+    return made
+
+
+def add(layer: Any) -> Any:
+    QgsProject.instance().addMapLayer(layer)
+    return layer
+
+
+def severities(notices: Notices) -> list[str]:
+    QCoreApplication.processEvents()
+    return [each.severity for each in notices.findChildren(Notice) if each.isVisibleTo(notices)]
+
+
+def settle(dock: GeosegDock, qtbot: Any) -> None:
+    """Wait until the layer was looked at, its values too."""
+    dock.look()
+    qtbot.waitUntil(
+        lambda: not dock._background.is_busy() and not dock._look_later.isActive(), timeout=SOON
+    )
+
+
+def text_of(dock: GeosegDock) -> str:
+    return "\n".join(dock.warnings.texts())
+
+
+def button(notices: Notices, text: str) -> QPushButton:
+    QCoreApplication.processEvents()  # in which layouts show what is new to them
+    (found,) = (
+        each
+        for each in notices.findChildren(QPushButton)
+        if each.text() == text and each.isVisibleTo(notices)
+    )
+    return found
+
+
+def finish(dock: GeosegDock, qtbot: Any, wait: int = SOON) -> None:
+    qtbot.waitUntil(lambda: not dock.is_running(), timeout=wait)
+
+
+# Models
+
+
+def test_models_are_listed_with_what_they_take(dock: GeosegDock) -> None:
+    listed = [dock.models.choice.itemText(each) for each in range(dock.models.choice.count())]
+    assert [each for each in listed if each] == ["true-colour", "infrared", "Model file…"]
+    told = dock.models.told.text()
+    assert "Fields and forests." in told
+    assert "Nothing else" not in told
+    assert "blue, green, red" in told
+    assert "8 m to 12.5 m" in told
+    for each in CLASSES:
+        assert str(each["name"]) in told
+        assert str(each["color"]) in told
+    dock.models.told.linkActivated.emit("#")
+    assert "Nothing else is known to it." in dock.models.told.text()
+
+
+def test_models_are_known_at_once_the_next_time(
+    dock: GeosegDock, window: Window, qtbot: Any
+) -> None:
+    another = GeosegDock(window, lambda: None, window.main)
+    another.refresh_models()
+    assert [each.name for each in another.catalogue.models] == ["true-colour", "infrared"]
+    another.close_down()
+
+
+def test_the_model_that_was_used_last_is_chosen_again(dock: GeosegDock, window: Window) -> None:
+    dock.models.choose("infrared")
+    dock.models.choice.activated.emit(dock.models.choice.currentIndex())
+    another = GeosegDock(window, lambda: None, window.main)
+    another.refresh_models()
+    assert another.models.argument() == "infrared"
+    another.close_down()
+
+
+def test_a_model_file_is_read_and_chosen(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "mine.safetensors")
+    monkeypatch.setattr(
+        "qgis.PyQt.QtWidgets.QFileDialog.getOpenFileName", lambda *_arguments: (path, "")
+    )
+    dock.models.choice.setCurrentIndex(dock.models.choice.count() - 1)
+    dock.models.choice.activated.emit(dock.models.choice.currentIndex())
+    qtbot.waitUntil(lambda: dock.models.argument() == path, timeout=SOON)
+    assert dock.models.choice.currentText() == "mine.safetensors"
+
+
+def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    python = engine_that("", tmp_path)
+    script = tmp_path / "engine.py"
+    script.write_text(
+        script.read_text().replace(
+            'if "info" in told: ',
+            'if "info" in told: print("geoseg: no model; give another", file=sys.stderr); '
+            "sys.exit(2)\n#",
+        )
+    )
+    dock = dock_on(python)
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    before = dock.models.told.text()
+    dock.models.told.setText("Reading x…")
+    dock.catalogue.read_file(str(tmp_path / "x"))
+    qtbot.waitUntil(lambda: bool(dock.messages.texts()), timeout=SOON)
+    assert dock.messages.texts() == ["no model; give another"]
+    assert dock.engine.texts() == []
+    assert dock.models.argument() == "true-colour"
+    assert dock.models.told.text() == before
+
+
+# Before the run
+
+
+def test_without_a_layer_there_is_nothing_to_run(dock: GeosegDock, qtbot: Any) -> None:
+    settle(dock, qtbot)
+    assert text_of(dock) == "Add a raster layer to the project to begin."
+    assert not dock.run_button.isEnabled()
+
+
+def test_an_image_that_fits_can_be_run_without_further_ado(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    layer = add(image(tmp_path / "fits.tif"))
+    settle(dock, qtbot)
+    assert dock.layer() == layer
+    assert dock.warnings.texts() == []
+    assert dock.run_button.isEnabled()
+    assert dock.about_layer.text() == "64 × 64 px · 3 bands · 10 m · EPSG:32633"
+    assert dock.parameters() == {
+        "INPUT": layer,
+        "MODEL": "true-colour",
+        "OUTPUT": "TEMPORARY_OUTPUT",
+        "POLYGONS": "TEMPORARY_OUTPUT",
+    }
+
+
+def test_looking_at_an_image_writes_nothing_beside_it(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    add(image(folder / "fits.tif"))
+    settle(dock, qtbot)
+    assert [each.name for each in folder.iterdir()] == ["fits.tif"]
+
+
+def test_too_few_bands_disable_the_run(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
+    add(image(tmp_path / "two.tif", bands=2))
+    settle(dock, qtbot)
+    assert severities(dock.warnings) == ["stop"]
+    assert "needs 3 bands (blue, green, red), the layer has 2" in text_of(dock)
+    assert not dock.run_button.isEnabled()
+
+
+def test_another_model_is_compared_anew(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
+    add(image(tmp_path / "three.tif"))
+    settle(dock, qtbot)
+    assert dock.run_button.isEnabled()
+    dock.models.choose("infrared")
+    qtbot.waitUntil(lambda: not dock.run_button.isEnabled(), timeout=SOON)
+    assert "needs 4 bands" in text_of(dock)
+
+
+@pytest.mark.parametrize(
+    ("made", "severity", "text"),
+    [
+        ({"pixel": 30.0}, "warning", "Pixels are 30 m, the model knows 8 m to 12.5 m."),
+        ({"pixel": 100.0}, "stop", "Pixels of 100 m are more than 8 times off"),
+        ({"crs": ""}, "warning", "no coordinate system"),
+        ({"highest": 10_000}, "stop", "the units differ"),
+        ({"highest": 1500}, "warning", "The map may be poor."),
+        # 0.0002 degrees at 60 degrees north: 11.1 m to the east, 22.3 m to the north.
+        (
+            {"pixel": 0.0002, "crs": "EPSG:4326", "corner": (20.0, 60.0)},
+            "warning",
+            "Pixels are 11.2 × 22.3 m",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_before_the_run(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, made: Any, severity: str, text: str
+) -> None:
+    add(image(tmp_path / "odd.tif", **made))
+    settle(dock, qtbot)
+    assert severities(dock.warnings) == [severity]
+    assert text in text_of(dock)
+    assert dock.run_button.isEnabled() == (severity != "stop")
+
+
+def test_bands_chosen_in_the_table_are_told(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
+    add(image(tmp_path / "five.tif", bands=5))
+    settle(dock, qtbot)
+    assert "Which band of the layer is blue, green and red?" in text_of(dock)
+    assert not dock.bands_box.isCollapsed()
+    assert not dock.run_button.isEnabled()
+    dock.bands.choose([4, 3, 2])
+    qtbot.waitUntil(dock.run_button.isEnabled, timeout=SOON)
+    assert dock.parameters()["BANDS"] == "4,3,2"
+    dock.bands.choose([4, 4, 2])
+    settle(dock, qtbot)
+    assert "One band is used twice." in text_of(dock)
+
+
+def test_options_reach_the_run_where_they_differ_from_the_usual(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    dock.tuning.min_area.setValue(500)
+    dock.tuning.simplify.setValue(1.5)
+    dock.tuning.window.setValue(256)
+    dock.tuning.halo.setValue(0)
+    dock.tuning.blend.setCurrentIndex(dock.tuning.blend.findData("hann"))
+    dock.tuning.views.setCurrentIndex(dock.tuning.views.findData("flips"))
+    dock.tuning.device.setCurrentIndex(dock.tuning.device.findData("cpu"))
+    dock.tuning.confidence.setChecked(True)
+    told = dock.parameters()
+    assert {name: told[name] for name in told if name not in ("INPUT", "MODEL")} == {
+        "MIN_AREA": 500.0,
+        "SIMPLIFY": 1.5,
+        "WINDOW": 256,
+        "HALO": 0,
+        "BLEND": "hann",
+        "VIEWS": "flips",
+        "DEVICE": "cpu",
+        "OUTPUT": "TEMPORARY_OUTPUT",
+        "POLYGONS": "TEMPORARY_OUTPUT",
+        "CONFIDENCE": "TEMPORARY_OUTPUT",
+    }
+    dock.tuning.polygons.setChecked(False)
+    assert not {"POLYGONS", "SIMPLIFY"} & set(dock.parameters())
+
+
+# Area
+
+
+def test_what_the_map_shows_is_the_extent(
+    dock: GeosegDock, window: Window, tmp_path: Path, qtbot: Any
+) -> None:
+    layer = add(image(tmp_path / "fits.tif"))
+    window.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+    window.canvas.setExtent(QgsRectangle(500_100, 5_399_700, 500_300, 5_399_900))
+    dock.area.choose(CANVAS)
+    settle(dock, qtbot)
+    extent = dock.parameters()["EXTENT"]
+    assert extent.crs() == layer.crs()
+    assert QgsRectangle(extent) == window.canvas.extent().intersect(layer.extent())
+    window.canvas.setExtent(QgsRectangle(600_000, 5_399_700, 600_100, 5_399_800))
+    settle(dock, qtbot)
+    assert "holds nothing of the layer" in text_of(dock)
+    assert not dock.run_button.isEnabled()
+
+
+def test_a_map_in_degrees_gives_an_extent_in_the_layers_metres(
+    dock: GeosegDock, window: Window, tmp_path: Path, qtbot: Any
+) -> None:
+    layer = add(image(tmp_path / "fits.tif"))
+    window.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    window.canvas.setExtent(QgsRectangle(14.0, 48.0, 16.0, 49.0))
+    dock.area.choose(CANVAS)
+    extent = dock.parameters()["EXTENT"]
+    assert extent.crs() == layer.crs()
+    assert QgsRectangle(extent) == layer.extent()
+
+
+def test_a_drawn_rectangle_is_the_extent_and_the_map_gets_its_tool_back(
+    dock: GeosegDock, window: Window, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    window.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+    tool = window.canvas.mapTool()
+    dock.area.choose(DRAWN)
+    settle(dock, qtbot)
+    assert "Drag a rectangle on the map" in text_of(dock)
+    assert not dock.run_button.isEnabled()
+    drawing = window.canvas.mapTool()
+    assert drawing is not tool
+    box = QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900)
+    drawing.extentChanged.emit(box)
+    assert window.canvas.mapTool() is tool
+    settle(dock, qtbot)
+    assert QgsRectangle(dock.parameters()["EXTENT"]) == box
+    assert dock.area.told.text() == "About 200 pixels"
+    dock.area.choose(WHOLE)
+    assert "EXTENT" not in dock.parameters()
+
+
+def polygons(*boxes: QgsRectangle) -> QgsVectorLayer:
+    layer = QgsVectorLayer("Polygon?crs=EPSG:32633", "fields", "memory")
+    for box in boxes:
+        feature = QgsFeature()
+        feature.setGeometry(QgsGeometry.fromRect(box))
+        layer.dataProvider().addFeature(feature)
+    layer.updateExtents()
+    return layer
+
+
+def test_polygons_to_stay_inside_of_are_the_mask(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    dock.area.choose(POLYGONS)
+    settle(dock, qtbot)
+    assert "Choose the polygon layer" in text_of(dock)
+    assert not dock.run_button.isEnabled()
+    mask = add(polygons(QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900)))
+    dock.area.polygons.setLayer(mask)
+    qtbot.waitUntil(dock.run_button.isEnabled, timeout=SOON)
+    told = dock.parameters()
+    assert told["MASK"] == mask
+    assert "EXTENT" not in told
+
+
+def test_polygons_elsewhere_are_refused(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
+    add(image(tmp_path / "fits.tif"))
+    dock.area.polygons.setLayer(add(polygons(QgsRectangle(0, 0, 10, 10))))
+    dock.area.choose(POLYGONS)
+    settle(dock, qtbot)
+    assert "holds nothing of the layer" in text_of(dock)
+
+
+def test_a_web_map_is_asked_for_an_area_and_a_pixel_size(
+    dock: GeosegDock, window: Window, qtbot: Any
+) -> None:
+    source = "type=xyz&url=http://localhost:1/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=0&zmax=18"
+    web = QgsRasterLayer(source, "web", "wms")
+    assert web.isValid()
+    add(web)
+    settle(dock, qtbot)
+    assert "choose an area smaller than the whole layer" in text_of(dock)
+    assert dock.pixel_size.isVisible()
+    assert not dock.run_button.isEnabled()
+    window.canvas.setDestinationCrs(web.crs())
+    window.canvas.setExtent(QgsRectangle(0, 0, 5_000, 4_000))
+    dock.area.choose(CANVAS)
+    dock.pixel_size.setValue(10)
+    settle(dock, qtbot)
+    assert severities(dock.warnings) == []
+    told = dock.parameters()
+    assert told["PIXEL_SIZE"] == 10
+    assert QgsRectangle(told["EXTENT"]) == window.canvas.extent()
+    dock.pixel_size.setValue(0)
+    settle(dock, qtbot)
+    assert not dock.run_button.isEnabled()
+
+
+def test_the_pixel_size_of_the_model_is_offered_for_a_web_map(
+    dock: GeosegDock, window: Window, qtbot: Any
+) -> None:
+    source = "type=xyz&url=http://localhost:1/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=0&zmax=18"
+    add(QgsRasterLayer(source, "web", "wms"))
+    # Web Mercator's units are metres at the equator, which is the middle of the whole layer.
+    settle(dock, qtbot)
+    assert dock.pixel_size.value() == pytest.approx(10, rel=0.01)
+
+
+# Outputs
+
+
+def test_results_lie_beside_each_other(dock: GeosegDock, tmp_path: Path) -> None:
+    dock.outputs.file.setFilePath(str(tmp_path / "map"))
+    dock.tuning.confidence.setChecked(True)
+    told = dock.parameters()
+    assert told["OUTPUT"] == str(tmp_path / "map.tif")
+    assert told["POLYGONS"] == str(tmp_path / "map.gpkg")
+    assert told["CONFIDENCE"] == str(tmp_path / "map_confidence.tif")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("map.tif", "Give the whole path"), ("/no/such/folder/map.tif", "folder /no/such/folder doe")],
+)
+def test_a_place_that_cannot_be_written_to_is_refused(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, path: str, text: str
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    dock.outputs.file.setFilePath(path)
+    settle(dock, qtbot)
+    assert text in text_of(dock)
+    assert not dock.run_button.isEnabled()
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[str]:
+    asked: list[str] = []
+
+    def question(_parent: Any, _title: str, text: str, *_more: Any) -> Any:
+        asked.append(text)
+        return answer
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    return asked
+
+
+def test_files_that_exist_are_asked_about_and_kept_if_the_user_says_so(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    (tmp_path / "map.gpkg").write_text("precious")
+    dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    settle(dock, qtbot)
+    asked = answers(monkeypatch, QMessageBox.StandardButton.Cancel)
+    dock.run_button.click()
+    assert not dock.is_running()
+    assert len(asked) == 1
+    assert str(tmp_path / "map.gpkg") in asked[0]
+    assert str(tmp_path / "map.tif") not in asked[0]
+    answers(monkeypatch, QMessageBox.StandardButton.Yes)
+    dock.run_button.click()
+    assert dock.is_running()
+    finish(dock, qtbot)
+
+
+def test_new_files_are_not_asked_about(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    settle(dock, qtbot)
+    asked = answers(monkeypatch, QMessageBox.StandardButton.Cancel)
+    dock.run_button.click()
+    finish(dock, qtbot)
+    assert asked == []
+
+
+# Runs
+
+
+def ready(dock_on: Make, does: str, tmp_path: Path, qtbot: Any) -> GeosegDock:
+    dock = dock_on(engine_that(does, tmp_path))
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    add(image(tmp_path / "fits.tif"))
+    settle(dock, qtbot)
+    return dock
+
+
+def test_a_run_shows_how_far_it_is_and_how_long_it_takes(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = ready(dock_on, STEPS, tmp_path, qtbot)
+    dock.run_button.click()
+    assert dock.is_running()
+    assert not dock.run_button.isVisible()
+    assert dock.cancel_button.isVisible()
+    assert not dock.asked.isEnabled()
+    qtbot.waitUntil(lambda: "left" in dock.left.text(), timeout=SOON)
+    # 7 of 10 blocks, and polygons take a tenth of the whole.
+    qtbot.waitUntil(lambda: dock.progress.value() == 63, timeout=SOON)
+    assert dock.step.text().startswith("Classifying")
+    dock.cancel_button.click()
+    finish(dock, qtbot)
+    assert dock.run_button.isVisible()
+    assert dock.run_button.isEnabled()
+    assert not dock.cancel_button.isVisible()
+    assert dock.asked.isEnabled()
+
+
+def test_cancel_leaves_no_process(dock_on: Make, tmp_path: Path, qtbot: Any) -> None:
+    dock = ready(dock_on, with_ids(tmp_path), tmp_path, qtbot)
+    dock.run_button.click()
+    qtbot.waitUntil(lambda: dock.progress.value() > 0, timeout=SOON)
+    assert all(is_alive(each) for each in ids(tmp_path))
+    dock.cancel_button.click()
+    assert not dock.cancel_button.isEnabled()
+    finish(dock, qtbot)
+    assert not any(is_alive(each) for each in ids(tmp_path))
+    assert dock.messages.texts() == ["Stopped. Run again to go on from there."]
+    assert severities(dock.messages) == ["note"]
+
+
+def test_a_crash_is_told_and_its_log_can_be_copied(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    does = "print('something odd', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+    dock = ready(dock_on, does, tmp_path, qtbot)
+    dock.run_button.click()
+    finish(dock, qtbot)
+    (text,) = dock.messages.texts()
+    assert "crashed" in text
+    assert severities(dock.messages) == ["stop"]
+    assert QgsProject.instance().layerTreeRoot().findGroups() == []
+    button(dock.messages, "Copy diagnostics").click()
+    copied = QgsApplication.clipboard().text()
+    assert text in copied
+    assert "something odd" in copied
+    assert dock.run_button.isEnabled()
+
+
+def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    does = (
+        "say(event='error', kind='user', message='the image is odd; take another')\nsys.exit(2)\n"
+    )
+    dock = ready(dock_on, does, tmp_path, qtbot)
+    for _ in range(2):
+        dock.run_button.click()
+        finish(dock, qtbot)
+        assert dock.messages.texts() == ["the image is odd; take another"]
+
+
+def test_without_an_engine_the_settings_are_offered(
+    dock_on: Make, opened: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GEOSEG_HOME", str(tmp_path))
+    dock = dock_on("")
+    (text,) = dock.engine.texts()
+    assert "set geoseg up" in text
+    assert dock.engine.isVisible()
+    assert not dock.run_button.isEnabled()
+    button(dock.engine, "Set up…").click()
+    assert opened == ["settings"]
+
+
+def test_an_engine_that_is_gone_is_named(dock_on: Make, opened: Opened) -> None:
+    dock = dock_on("/nowhere/python")
+    (text,) = dock.engine.texts()
+    assert "/nowhere/python does not exist" in text
+    button(dock.engine, "Set up…").click()
+    assert opened == ["settings"]
+
+
+def test_an_engine_that_does_not_answer_can_be_tried_again(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    dock = dock_on(str(broken))
+    qtbot.waitUntil(lambda: bool(dock.engine.texts()), timeout=SOON)
+    assert len(dock.engine.texts()) == 1
+    engine_that("", tmp_path)
+    button(dock.engine, "Try again").click()
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    assert dock.engine.texts() == []
+
+
+# The real engine
+
+
+@pytest.fixture
+def real(dock_on: Make, engine: str, qtbot: Any) -> GeosegDock:
+    """A dock with the models that come with the engine."""
+    dock = dock_on(engine)
+    qtbot.waitUntil(
+        lambda: dock.models.card() is not None or bool(dock.engine.texts()), timeout=SLOW
+    )
+    assert dock.engine.texts() == []
+    return dock
+
+
+NAMES = {10: "building", 30: "road", 50: "field", 70: "forest", 100: "other"}
+COLORS = {10: "#c8353a", 30: "#4a4a4a", 50: "#e3c35a", 70: "#1b5e34", 100: "#9fc6e0"}
+
+
+def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_stays_alive(
+    real: GeosegDock, scene: QgsRasterLayer, tmp_path: Path, qtbot: Any, window: Window
+) -> None:
+    assert [each.name for each in real.catalogue.models] == [
+        "demo-landscape",
+        "landsat8-crops",
+        "sentinel2-landcover",
+    ]
+    add(scene)
+    real.models.choose("sentinel2-landcover")
+    real.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    real.tuning.confidence.setChecked(True)
+    settle(real, qtbot)
+    assert severities(real.warnings) == ["note"]  # the file marks its bands as red, green, blue
+    beats: list[bool] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: beats.append(real.is_running()))
+    timer.start(20)
+    percents: list[int] = []
+    real.progress.valueChanged.connect(percents.append)
+    real.run_button.click()
+    finish(real, qtbot, SLOW)
+    timer.stop()
+    assert beats.count(True) > 10
+    assert percents[-1] == 100
+    (notice,) = real.messages.texts()
+    assert notice == "chip is classified."
+    group, *others = QgsProject.instance().layerTreeRoot().children()
+    assert group.name() == "chip"
+    assert [each.name() for each in group.children()] == ["Polygons", "Class map", "Confidence"]
+    vector, raster, _ = (each.layer() for each in group.children())
+    assert all(each.layer().isValid() for each in group.children())
+    assert [each.name() for each in others] == ["chip"]
+    assert isinstance(raster.renderer(), QgsPalettedRasterRenderer)
+    entries = raster.renderer().classes()
+    assert {each.value: each.label for each in entries} == NAMES
+    assert {each.value: each.color.name() for each in entries} == COLORS
+    assert isinstance(vector.renderer(), QgsCategorizedSymbolRenderer)
+    categories = vector.renderer().categories()
+    assert {each.value(): each.label() for each in categories} == NAMES
+    assert {each.value(): each.symbol().color().name() for each in categories} == COLORS
+    assert vector.source().startswith(str(tmp_path / "map.gpkg"))
+    assert raster.source() == str(tmp_path / "map.tif")
+    # QGIS keeps statistics of rasters beside them.
+    made = {each.name for each in tmp_path.iterdir() if each.suffix != ".xml"}
+    assert made == {"map.gpkg", "map.tif", "map_confidence.tif"}
+
+
+def test_a_real_run_that_was_stopped_goes_on_from_there(
+    real: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "large.tif", side=1500))
+    real.models.choose("sentinel2-landcover")
+    real.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    real.tuning.window.setValue(512)
+    real.tuning.polygons.setChecked(False)
+    settle(real, qtbot)
+    percents: list[int] = []
+    real.progress.valueChanged.connect(percents.append)
+    real.run_button.click()
+    qtbot.waitUntil(lambda: max(percents, default=0) >= 20, timeout=SLOW)
+    real.cancel_button.click()
+    finish(real, qtbot)
+    assert real.messages.texts() == ["Stopped. Run again to go on from there."]
+    assert not (tmp_path / "map.tif").exists()
+    percents.clear()
+    real.run_button.click()
+    finish(real, qtbot, SLOW)
+    assert real.messages.texts() == ["large is classified."]
+    assert min(each for each in percents if each > 0) >= 20
+    assert (tmp_path / "map.tif").exists()

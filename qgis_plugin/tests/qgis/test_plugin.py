@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What QGIS loads is gone when it is unloaded."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pretence import engine_that, ids, image, is_alive, with_ids
+from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsSettings
+from qgis.PyQt.QtCore import QCoreApplication, QEvent
+from qgis.PyQt.QtWidgets import QAction, QDockWidget
+from window import Window
+
+import geoseg_qgis
+
+pytestmark = pytest.mark.usefixtures("qgis_processing", "qgis_new_project", "no_engine")
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOSEG_PYTHON", "/nowhere/python")
+    QgsSettings().remove("geoseg")
+
+
+@pytest.fixture
+def as_if_new() -> Iterator[None]:
+    """A Python that has not seen the plugin yet."""
+    seen = own_modules()
+    for name in seen:
+        del sys.modules[name]
+    yield
+    for name in own_modules():
+        del sys.modules[name]
+    sys.modules.update(seen)
+
+
+def own_modules() -> dict[str, Any]:
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == "geoseg_qgis"
+    }
+
+
+def run_deferred_deletions() -> None:
+    gc.collect()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QCoreApplication.processEvents()
+
+
+def traces(window: Window) -> dict[str, Any]:
+    """All that a plugin could leave behind."""
+    return {
+        "path": list(sys.path),
+        "foreign modules": sorted(
+            name for name in sys.modules if name.partition(".")[0] != "geoseg_qgis"
+        ),
+        "providers": sorted(each.id() for each in QgsApplication.processingRegistry().providers()),
+        "toolbar": [each.text() for each in window.toolbar.actions()],
+        "menu": [each.text() for each in window.menu.actions()],
+        "docks": [each.objectName() for each in window.main.findChildren(QDockWidget)],
+        "actions": sorted(each.objectName() for each in window.main.findChildren(QAction)),
+        "widgets": sorted(
+            each.objectName()
+            for each in QgsApplication.topLevelWidgets()
+            if each.objectName().startswith("geoseg")
+        ),
+        "pages": list(window.pages),
+        "map tool": window.canvas.mapTool(),
+        "tasks": QgsApplication.taskManager().count(),
+    }
+
+
+def segment(window: Window) -> QAction:
+    (found,) = (each for each in window.toolbar.actions() if each.objectName() == "geosegSegment")
+    return found
+
+
+def use(window: Window) -> None:
+    """Do with the plugin what a user does."""
+    segment(window).trigger()
+    (dock,) = window.main.findChildren(QDockWidget)
+    dock.area.choose("drawn")
+    QCoreApplication.processEvents()
+
+
+def load_and_unload(window: Window) -> None:
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    use(window)
+    plugin.unload()
+    del plugin
+    run_deferred_deletions()
+
+
+def test_loading_adds_a_button_a_menu_algorithms_and_a_settings_page(window: Window) -> None:
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    try:
+        added = traces(window)
+        assert added["toolbar"] == ["Segment imagery (geoseg)…"]
+        assert added["menu"] == ["geoseg"]
+        assert "geoseg" in added["providers"]
+        assert len(added["pages"]) == 1
+        assert added["docks"] == []
+        assert not segment(window).icon().isNull()
+    finally:
+        plugin.unload()
+
+
+def test_unloading_leaves_nothing_behind(window: Window) -> None:
+    load_and_unload(window)  # first imports bring modules of QGIS that stay
+    before = traces(window)
+    load_and_unload(window)
+    assert traces(window) == before
+    assert before["docks"] == before["pages"] == before["menu"] == before["toolbar"] == []
+    assert "geoseg" not in before["providers"]
+
+
+@pytest.mark.usefixtures("as_if_new")
+def test_the_first_loading_brings_neither_libraries_nor_places_to_look_for_them(
+    window: Window,
+) -> None:
+    before, others = set(sys.modules), traces(window)["path"]
+    plugin = importlib.import_module("geoseg_qgis").classFactory(window)
+    plugin.initGui()
+    use(window)
+    plugin.unload()
+    run_deferred_deletions()
+    added = {each.partition(".")[0] for each in set(sys.modules) - before}
+    assert added - set(sys.stdlib_module_names) <= {"geoseg_qgis", "qgis"}
+    assert sys.path == others
+
+
+def test_the_dock_shows_the_active_layer_and_the_button_is_down(
+    window: Window, scene: QgsRasterLayer
+) -> None:
+    other = QgsRasterLayer(scene.source(), "another")
+    QgsProject.instance().addMapLayers([other, scene])
+    window.active = scene
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    try:
+        segment(window).trigger()
+        assert plugin.dock().layer() == scene
+        assert segment(window).isChecked()
+        assert plugin.dock().isVisible()
+        segment(window).trigger()
+        assert not segment(window).isChecked()
+        assert not plugin.dock().isVisible()
+        window.active = other
+        segment(window).trigger()
+        assert plugin.dock().layer() == other
+        plugin.dock().close()
+        assert not segment(window).isChecked()
+    finally:
+        plugin.unload()
+
+
+def test_the_settings_are_opened_from_the_menu(window: Window) -> None:
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    try:
+        window.main.findChild(QAction, "geosegSettings").trigger()
+        assert len(window.opened_pages) == 1
+    finally:
+        plugin.unload()
+
+
+def test_without_a_window_there_are_algorithms_only() -> None:
+    plugin = geoseg_qgis.classFactory(None)
+    plugin.initProcessing()
+    registry = QgsApplication.processingRegistry()
+    assert registry.algorithmById("geoseg:segment") is not None
+    plugin.unload()
+    assert registry.algorithmById("geoseg:segment") is None
+
+
+def test_unloading_during_a_run_ends_it(
+    tmp_path: Path, qtbot: Any, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that(with_ids(tmp_path), tmp_path))
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    QgsProject.instance().addMapLayer(image(tmp_path / "fits.tif"))
+    plugin.dock().show()
+    qtbot.waitUntil(lambda: plugin.dock().run_button.isEnabled(), timeout=30_000)
+    plugin.dock().run_button.click()
+    qtbot.waitUntil(lambda: plugin.dock().progress.value() > 0, timeout=30_000)
+    running = ids(tmp_path)
+    plugin.unload()
+    run_deferred_deletions()
+    assert not any(map(is_alive, running))
+    qtbot.waitUntil(lambda: QgsApplication.taskManager().count() == 0, timeout=30_000)
