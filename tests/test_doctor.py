@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
+import geoseg
 from geoseg import doctor
 
 
@@ -56,3 +61,23 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     (problem,) = doctor.examine()["problems"]
     assert problem["what"] == "/small has 0.1 GB free"
     assert "TMPDIR" in problem["remedy"]
+
+
+def test_an_isolated_interpreter_is_examined_whatever_surrounds_it(tmp_path: Path) -> None:
+    """As a program with a Python of its own starts it: nothing of that one may be found first."""
+    (tmp_path / "numpy.py").write_text("raise ImportError('of another Python')")
+    root = Path(geoseg.__file__).parents[1]
+    start = f"import sys; sys.path.insert(0, {str(root)!r}); import geoseg.cli; geoseg.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-I", "-u", "-X", "utf8", "-c", start, "doctor", "--json"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "none")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    facts = json.loads(done.stdout)
+    assert (done.returncode, facts["ok"], facts["problems"]) == (0, True, [])
+    assert (facts["geoseg"], facts["executable"]) == (geoseg.__version__, sys.executable)
+    assert facts["devices"][0]["name"] == "cpu"
+    assert set(facts["models"]) == set(geoseg.shipped_models())

@@ -366,10 +366,6 @@ class GeosegDock(QgsDockWidget):
         self.messages.clear()
         self.messages.add(Notice(STOP, str(error)))
 
-    def _refuse_file(self, error: Exception) -> None:
-        self.messages.clear()
-        self.messages.add(Notice(STOP, str(error)))
-
     def refresh_models(self) -> None:
         """Ask the engine for its models."""
         self.engine.clear()
