@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,13 @@ from voice import Heard
 from window import Window
 
 from geoseg_qgis.provider import GeosegProvider
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_qgis(qgis_app: QgsApplication) -> Iterator[None]:
+    """Collect what errors hold on to; Python crashes where objects of QGIS go after QGIS."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
