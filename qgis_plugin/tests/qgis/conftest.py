@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import http.server
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ from voice import Heard, forget
 from window import Window
 
 from geoseg_qgis.provider import GeosegProvider
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_qgis(qgis_app: QgsApplication) -> Iterator[None]:
+    """Collect what errors hold on to; Python crashes where objects of QGIS go after QGIS."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
