@@ -72,6 +72,16 @@ def labels(imagery: Path) -> Iterator[QgsRasterLayer]:
     forget(layer)
 
 
+@pytest.fixture
+def radar(imagery: Path) -> Iterator[QgsRasterLayer]:
+    """Backscatter in decibels, which is no map of classes."""
+    path = min((imagery / "terramesh_s1_s2/S1RTC").glob("*.tif"))
+    layer = QgsRasterLayer(str(path), "radar")
+    assert layer.isValid()
+    yield layer
+    forget(layer)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     """Serves a folder and says nothing."""
 
