@@ -102,7 +102,9 @@ def _match(names: Sequence[str], card: Card) -> list[int]:
             taken = ", ".join(f"{place + 1} {names[place]}" for place in places)
             log.info("bands %s are the image's %s", ", ".join(card.bands), taken)
         return places
-    if len(names) == len(card.bands) and not any(_says_something(name) for name in names):
+    # Where one is found by its name, the order of the others proves nothing.
+    says_nothing = not set(known) & set(wanted) and not any(map(_says_something, names))
+    if len(names) == len(card.bands) and says_nothing:
         log.info("bands are taken in the image's order as %s", ", ".join(card.bands))
         return list(range(len(names)))
     remedy = (

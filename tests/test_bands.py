@@ -72,7 +72,7 @@ def test_the_band_that_means_two_things_stands_for_neither(stated: tuple[str, ..
 
 @pytest.mark.parametrize(
     "names",
-    [None, ("", "", ""), ("Band 1", "Band 2", "Band 3"), ("1", "2", "3"), ("layer_1", "b2", "")],
+    [None, ("", "", ""), ("Band 1", "Band 2", "Band 3"), ("1", "2", "3"), ("layer_1", "band2", "")],
 )
 def test_bands_without_names_are_taken_in_order_and_told_of(
     names: tuple[str, ...] | None, caplog: pytest.LogCaptureFixture
@@ -80,6 +80,14 @@ def test_bands_without_names_are_taken_in_order_and_told_of(
     with caplog.at_level(logging.INFO, "geoseg"):
         assert chosen(image_of(names, 3), card_of("red", "green", "blue")) == [0, 1, 2]
     assert "in the image's order as red, green, blue" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("B8", "B04"), ("B4", ""), ("", "near infrared")])
+def test_bands_are_not_taken_in_order_where_one_of_them_is_found_elsewhere(
+    names: tuple[str, ...],
+) -> None:
+    with pytest.raises(UserError, match="say which they are"):
+        choose_bands(image_of(names), card_of("red", "nir"))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -295,8 +296,8 @@ class Loaded(QgsProcessingLayerPostProcessorInterface):
             style_map(layer, self._classes)
         project = context.project()
         if project is not None:
-            for other in self._run:
-                low, high = sorted((self, other), key=lambda each: each.rank)
+            from_below = sorted(self._run, key=lambda each: each.rank)
+            for low, high in combinations(from_below, 2):
                 _lift(project, high.layer_id, low.layer_id)
 
 

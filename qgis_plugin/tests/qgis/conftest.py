@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import http.server
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ from voice import Heard, forget
 from window import Window
 
 from geoseg_qgis.provider import GeosegProvider
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_qgis(qgis_app: QgsApplication) -> Iterator[None]:
+    """Collect what errors hold on to; Python crashes where objects of QGIS go after QGIS."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -59,6 +67,16 @@ def labels(imagery: Path) -> Iterator[QgsRasterLayer]:
     """The chip's labels: codes 10, 30, 50, 70 and 100."""
     path = next((imagery / "korea_sentinel2/labels").glob("202412_patchN_7.*"))
     layer = QgsRasterLayer(str(path), "truth")
+    assert layer.isValid()
+    yield layer
+    forget(layer)
+
+
+@pytest.fixture
+def radar(imagery: Path) -> Iterator[QgsRasterLayer]:
+    """Backscatter in decibels, which is no map of classes."""
+    path = min((imagery / "terramesh_s1_s2/S1RTC").glob("*.tif"))
+    layer = QgsRasterLayer(str(path), "radar")
     assert layer.isValid()
     yield layer
     forget(layer)
