@@ -586,7 +586,7 @@ def test_a_crash_is_told_and_its_log_can_be_copied(
 
 
 def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
-    dock_on: Make, tmp_path: Path, qtbot: Any
+    dock_on: Make, tmp_path: Path, qtbot: Any, window: Window
 ) -> None:
     does = (
         "say(event='error', kind='user', message='the image is odd; take another')\nsys.exit(2)\n"
@@ -595,7 +595,9 @@ def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
     for _ in range(2):
         dock.run_button.click()
         finish(dock, qtbot)
-        assert dock.messages.texts() == ["the image is odd; take another"]
+        assert dock.messages.texts() == ["The image is odd; take another"]
+    qtbot.waitUntil(lambda: bool(window.messageBar().items()), timeout=SOON)
+    assert window.messageBar().currentItem().text() == "fits is not classified; the dock says why."
 
 
 def test_without_an_engine_the_settings_are_offered(
@@ -683,6 +685,9 @@ def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_st
     assert percents[-1] == 100
     (notice,) = real.messages.texts()
     assert notice == "chip is classified."
+    qtbot.waitUntil(lambda: bool(window.messageBar().items()), timeout=SOON)
+    told = window.messageBar().currentItem()
+    assert [each.text() for each in told.findChildren(QPushButton)] == ["Open folder"]
     group, *others = QgsProject.instance().layerTreeRoot().children()
     assert group.name() == "chip"
     assert [each.name() for each in group.children()] == ["Polygons", "Class map", "Confidence"]
