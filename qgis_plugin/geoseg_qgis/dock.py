@@ -27,7 +27,7 @@ from qgis.gui import (
 from qgis.PyQt.QtCore import Qt, QTimer, QUrl
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import (
-    QFormLayout,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QMessageBox,
@@ -65,6 +65,8 @@ from .words import translated as _tr
 
 TITLE = "geoseg"
 LOG_LINES = 2000
+LABEL_DROP = 5  # pixels, to the text of the control beside it
+AFTER_QGIS = 500  # milliseconds; QGIS tells of each task, and would hide what is told here
 WAIT = 120  # milliseconds; while the map is dragged, nothing is worked out anew
 
 
@@ -167,7 +169,7 @@ class GeosegDock(QgsDockWidget):
     def _facts(self, layer: QgsRasterLayer) -> LayerFacts:
         web = has_no_pixels(layer)
         facts = facts_of(layer, self.pixel_size.value() if web else None)
-        self.form.labelForField(self.pixel_size).setVisible(web)
+        self.pixel_size_label.setVisible(web)
         self.pixel_size.setVisible(web)
         if web:
             return facts
@@ -213,7 +215,9 @@ class GeosegDock(QgsDockWidget):
         if facts.pixel_size is not None:
             parts.append(size_words(facts.pixel_size))
         parts.append(layer.crs().authid() or _tr("no CRS"))
-        self.about_layer.setText(" · ".join(parts))
+        # A line may break between two parts, never within.
+        kept = [part.replace(" ", "\u00a0").replace(":", ":\u2060") for part in parts]
+        self.about_layer.setText(" · ".join(kept))
         self.about_layer.show()
         self._tell_area(layer)
 
@@ -316,10 +320,14 @@ class GeosegDock(QgsDockWidget):
             self._fail(run.error or _tr("The run failed; see the log."), run.log)
 
     def _fail(self, text: str, log: list[str]) -> None:
+        text = text[:1].upper() + text[1:]
         notice = self.messages.add(Notice(STOP, text))
         details = "\n".join([text, "", *log])
         notice.add_button(_tr("Copy diagnostics"), lambda: _copy(details))
-        self._iface.messageBar().pushMessage(TITLE, text, Qgis.MessageLevel.Critical, 0)
+        # All of it would be cut off there.
+        short = _tr("{} is not classified; the dock says why.").format(self._title)
+        bar, level = self._iface.messageBar(), Qgis.MessageLevel.Critical
+        QTimer.singleShot(AFTER_QGIS, lambda: bar.pushMessage(TITLE, short, level, 0))
 
     def _add_results(self, told: Mapping[str, Any]) -> None:
         classes = json.loads(told.get("CLASSES") or "[]")
@@ -339,6 +347,9 @@ class GeosegDock(QgsDockWidget):
     def _tell_done(self, folder: Path) -> None:
         text = _tr("{} is classified.").format(self._title)
         self.messages.add(Notice(DONE, text)).add_button(_tr("Open folder"), lambda: _open(folder))
+        QTimer.singleShot(AFTER_QGIS, lambda: self._tell_on_the_map(text, folder))
+
+    def _tell_on_the_map(self, text: str, folder: Path) -> None:
         bar = self._iface.messageBar()
         item = bar.createMessage(TITLE, text)
         button = QPushButton(_tr("Open folder"))
@@ -427,18 +438,26 @@ class GeosegDock(QgsDockWidget):
     def _lay_out(self) -> None:
         QVBoxLayout(self.bands_box).addWidget(self.bands)
         QVBoxLayout(self.log_box).addWidget(self.log)
-        self.form = QFormLayout()
-        self.form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
-        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.form.addRow(_tr("Image"), _column(self.layers, self.about_layer))
-        self.form.addRow(_tr("Model"), self.models)
-        self.form.addRow(_tr("Area"), self.area)
-        self.form.addRow(_tr("Pixel size"), self.pixel_size)
-        self.form.addRow(_tr("Save as"), self.outputs)
+        # No form layout: it gives a text that wraps the height of another width.
+        grid = QGridLayout()
+        grid.setColumnStretch(1, 1)
+        self.pixel_size_label = QLabel(_tr("Pixel size"))
+        for row, (label, field) in enumerate(
+            (
+                (QLabel(_tr("Image")), _column(self.layers, self.about_layer)),
+                (QLabel(_tr("Model")), self.models),
+                (QLabel(_tr("Area")), self.area),
+                (self.pixel_size_label, self.pixel_size),
+                (QLabel(_tr("Save as")), self.outputs),
+            )
+        ):
+            label.setContentsMargins(0, LABEL_DROP, 0, 0)
+            grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(field, row, 1)
         self.asked = QWidget()
         asked = QVBoxLayout(self.asked)
         asked.setContentsMargins(0, 0, 0, 0)
-        asked.addLayout(self.form)
+        asked.addLayout(grid)
         asked.addWidget(self.warnings)
         asked.addWidget(self.bands_box)
         asked.addWidget(self.tuning)

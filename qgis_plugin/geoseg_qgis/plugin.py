@@ -55,7 +55,8 @@ class GeosegPlugin:
         self._settings = QAction(_tr("Settings…"), window)
         self._settings.setObjectName("geosegSettings")
         self._settings.triggered.connect(lambda _checked=False: self.open_settings())
-        self._iface.addRasterToolBarIcon(self._segment)
+        # The toolbar of plugins: a fresh QGIS hides that of rasters.
+        self._iface.addToolBarIcon(self._segment)
         for action in (self._segment, self._settings):
             self._iface.addPluginToRasterMenu(MENU, action)
         self._pages = OptionsFactory(QIcon(str(ICON)), self._engine_changed)
@@ -74,7 +75,7 @@ class GeosegPlugin:
             self._pages.close_down()
             self._pages = None
         if self._segment is not None:
-            self._iface.removeRasterToolBarIcon(self._segment)
+            self._iface.removeToolBarIcon(self._segment)
         for action in (self._segment, self._settings):
             if action is not None:
                 self._iface.removePluginRasterMenu(MENU, action)

@@ -9,6 +9,7 @@ from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsSpinBox
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
+from .notices import quiet
 from .words import translated as _tr
 
 LARGEST_WINDOW = 8192
@@ -90,7 +91,7 @@ class Tuning(QgsCollapsibleGroupBox):
         form.addRow(_tr("Simplify polygons"), self.simplify)
         form.addRow(_tr("Smallest area"), self.min_area)
         form.addRow(self.confidence)
-        form.addRow(_heading(_tr("How the network goes over the image")))
+        form.addRow(quiet(QLabel(_tr("How the network goes over the image"))))
         form.addRow(_tr("Window"), self.window)
         form.addRow(_tr("Overlap"), self.halo)
         form.addRow(_tr("Edges"), self.blend)
@@ -129,9 +130,3 @@ def _words(choices: dict[str, str]) -> QComboBox:
     for value, text in choices.items():
         box.addItem(text, value)
     return box
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setEnabled(False)
-    return label

@@ -206,7 +206,8 @@ def test_an_image_that_fits_can_be_run_without_further_ado(
     assert dock.layer() == layer
     assert dock.warnings.texts() == []
     assert dock.run_button.isEnabled()
-    assert dock.about_layer.text() == "64 × 64 px · 3 bands · 10 m · EPSG:32633"
+    shown = dock.about_layer.text().replace("\u00a0", " ").replace("\u2060", "")
+    assert shown == "64 × 64 px · 3 bands · 10 m · EPSG:32633"
     assert dock.parameters() == {
         "INPUT": layer,
         "MODEL": "true-colour",

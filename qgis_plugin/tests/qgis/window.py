@@ -40,10 +40,10 @@ class Window:
     def activeLayer(self) -> Any:
         return self.active
 
-    def addRasterToolBarIcon(self, action: Any) -> None:
+    def addToolBarIcon(self, action: Any) -> None:
         self.toolbar.addAction(action)
 
-    def removeRasterToolBarIcon(self, action: Any) -> None:
+    def removeToolBarIcon(self, action: Any) -> None:
         self.toolbar.removeAction(action)
 
     def addPluginToRasterMenu(self, name: str, action: Any) -> None:

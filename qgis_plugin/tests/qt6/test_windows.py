@@ -49,8 +49,8 @@ class Window:
         self.mainWindow = lambda: self.main
         self.mapCanvas = lambda: self.canvas
         self.activeLayer = lambda: None
-        self.addRasterToolBarIcon: Callable[..., Any] = self.bar.addAction
-        self.removeRasterToolBarIcon: Callable[..., Any] = self.bar.removeAction
+        self.addToolBarIcon: Callable[..., Any] = self.bar.addAction
+        self.removeToolBarIcon: Callable[..., Any] = self.bar.removeAction
         self.addPluginToRasterMenu = lambda _name, action: None
         self.removePluginRasterMenu = lambda _name, action: None
         self.registerOptionsWidgetFactory = self.pages.append
