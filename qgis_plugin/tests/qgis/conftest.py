@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import gc
 import http.server
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,31 +54,36 @@ def context(qgis_new_project: None) -> Iterator[QgsProcessingContext]:
     forget(made)
 
 
-@pytest.fixture
-def scene(imagery: Path) -> Iterator[QgsRasterLayer]:
-    """A Sentinel-2 chip of 512 x 512 pixels with four unnamed bands."""
-    layer = QgsRasterLayer(str(imagery / "korea_sentinel2/images/202412_patchN_7.tif"), "chip")
+def opened(path: Path, name: str, folder: Path) -> QgsRasterLayer:
+    """A copy as a layer: QGIS writes statistics beside what it draws."""
+    layer = QgsRasterLayer(shutil.copy(path, folder), name)
     assert layer.isValid()
+    return layer
+
+
+@pytest.fixture
+def scene(imagery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QgsRasterLayer]:
+    """A Sentinel-2 chip of 512 x 512 pixels with four unnamed bands."""
+    path = imagery / "korea_sentinel2/images/202412_patchN_7.tif"
+    layer = opened(path, "chip", tmp_path_factory.mktemp("scene"))
     yield layer
     forget(layer)
 
 
 @pytest.fixture
-def labels(imagery: Path) -> Iterator[QgsRasterLayer]:
+def labels(imagery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QgsRasterLayer]:
     """The chip's labels: codes 10, 30, 50, 70 and 100."""
     path = next((imagery / "korea_sentinel2/labels").glob("202412_patchN_7.*"))
-    layer = QgsRasterLayer(str(path), "truth")
-    assert layer.isValid()
+    layer = opened(path, "truth", tmp_path_factory.mktemp("labels"))
     yield layer
     forget(layer)
 
 
 @pytest.fixture
-def radar(imagery: Path) -> Iterator[QgsRasterLayer]:
+def radar(imagery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QgsRasterLayer]:
     """Backscatter in decibels, which is no map of classes."""
     path = min((imagery / "terramesh_s1_s2/S1RTC").glob("*.tif"))
-    layer = QgsRasterLayer(str(path), "radar")
-    assert layer.isValid()
+    layer = opened(path, "radar", tmp_path_factory.mktemp("radar"))
     yield layer
     forget(layer)
 

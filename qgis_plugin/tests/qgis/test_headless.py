@@ -60,8 +60,9 @@ def run(
 
 
 @pytest.fixture
-def chip(imagery: Path) -> str:
-    return str(imagery / "korea_sentinel2/images/202412_patchN_7.tif")
+def chip(imagery: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = imagery / "korea_sentinel2/images/202412_patchN_7.tif"
+    return str(shutil.copy(path, tmp_path_factory.mktemp("chip")))
 
 
 def test_all_algorithms_are_listed(process: str, profile: Mapping[str, str]) -> None:

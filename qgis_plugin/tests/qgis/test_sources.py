@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from pathlib import Path
 
 import pytest
+from osgeo import gdal
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessingContext,
@@ -11,7 +14,7 @@ from qgis.core import (
     QgsRasterLayer,
     QgsRectangle,
 )
-from voice import Heard
+from voice import Heard, forget
 
 from geoseg_qgis import sources
 
@@ -74,6 +77,41 @@ def test_a_raster_that_qgis_computes_is_exported_whole(
     (first,) = made.dataProvider().sample(scene.extent().center(), 1)[:1]
     (before,) = scene.dataProvider().sample(scene.extent().center(), 1)[:1]
     assert first == before + 1
+
+
+def test_a_raster_in_the_memory_of_qgis_is_exported_with_its_pixels(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    original = gdal.Open(scene.source())
+    gdal.GetDriverByName("GTiff").CreateCopy("/vsimem/chip.tif", original)
+    layer = QgsRasterLayer("/vsimem/chip.tif", "in memory")
+    assert layer.isValid()
+    source = sources.prepare(layer, context, heard)
+    assert source.is_temporary
+    assert os.path.isfile(source.path)
+    for band in (1, 2, 3):
+        assert pixels_of(source.path, band) == pixels_of(scene.source(), band)
+    forget(layer)
+    gdal.Unlink("/vsimem/chip.tif")
+
+
+def test_rasters_in_archives_and_geopackages_are_handed_over_as_they_are(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "chips.zip", "w") as archive:
+        archive.write(scene.source(), "chip.tif")
+    table, original = str(tmp_path / "chips.gpkg"), gdal.Open(scene.source())
+    gdal.GetDriverByName("GPKG").CreateCopy(
+        table, original, options=["RASTER_TABLE=chip", "TILE_FORMAT=PNG"]
+    )
+    for uri in (f"/vsizip/{tmp_path}/chips.zip/chip.tif", f"GPKG:{table}:chip"):
+        layer = QgsRasterLayer(uri, "chip")
+        assert layer.isValid()
+        source = sources.prepare(layer, context, heard)
+        assert not source.is_temporary
+        opened = gdal.Open(source.path)
+        assert opened.GetRasterBand(1).ReadRaster() == pixels_of(scene.source(), 1)
+        forget(layer)
 
 
 def test_open_options_make_an_export(
