@@ -139,7 +139,7 @@ def runs(iface: Any, dock: Any) -> Iterator[Wait]:
     iface.mapCanvas().setExtent(QgsRectangle(*CLOSE))
     iface.mapCanvas().refresh()
     yield pause(3)
-    picture(window, "close")
+    picture(window, "result")
 
 
 def the_toolbox(scene: Any) -> Iterator[Wait]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import QgsApplication
-from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtCore import QCoreApplication, Qt, QTranslator
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
@@ -15,7 +15,8 @@ from .provider import GeosegProvider
 from .words import translated as _tr
 
 MENU = "geoseg"
-ICON = Path(__file__).parent / "icons" / "geoseg.svg"
+FOLDER = Path(__file__).parent
+ICON = FOLDER / "icons" / "geoseg.svg"
 
 
 class GeosegPlugin:
@@ -30,6 +31,10 @@ class GeosegPlugin:
     def __init__(self, iface: Any) -> None:  # noqa: QGS105  (QGIS hands it over)
         self._iface = iface
         self._provider: GeosegProvider | None = None
+        self._texts = QTranslator()
+        # As long as nobody has translated them, the texts stay English.
+        if self._texts.load(f"geoseg_{QgsApplication.locale()}", str(FOLDER / "i18n")):
+            QCoreApplication.installTranslator(self._texts)
         self._segment: QAction | None = None
         self._settings: QAction | None = None
         self._dock: Any = None
@@ -64,6 +69,7 @@ class GeosegPlugin:
 
     def unload(self) -> None:
         """Leave QGIS as it was."""
+        QCoreApplication.removeTranslator(self._texts)
         if self._dock is not None:
             self._dock.close_down()
             self._iface.removeDockWidget(self._dock)

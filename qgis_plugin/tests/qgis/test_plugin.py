@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import importlib
 import sys
@@ -161,6 +162,28 @@ def test_the_dock_shows_the_active_layer_and_the_button_is_down(
         assert not segment(window).isChecked()
     finally:
         plugin.unload()
+
+
+# What lrelease makes of "Run", translated as "Los" in the context "geoseg".
+GERMAN = (
+    "PLhkGMrvnJXNIRy/YKG93acAAAACZGVCAAAACAAAWb4AAAAAaQAAACQDAAAABgBMAG8AcwgAAAAABgAAAANSdW4HAAAA"
+    "Bmdlb3NlZwGIAAAAAgEB"
+)
+
+
+def test_texts_are_in_the_language_of_qgis_while_the_plugin_is_loaded(
+    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "i18n").mkdir()
+    (tmp_path / "i18n/geoseg_de.qm").write_bytes(base64.b64decode(GERMAN))
+    monkeypatch.setattr("geoseg_qgis.plugin.FOLDER", tmp_path)
+    monkeypatch.setattr(QgsApplication, "locale", lambda: "de_AT")
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    assert plugin.dock().run_button.text() == "Los"
+    plugin.unload()
+    assert QCoreApplication.translate("geoseg", "Run") == "Run"
+    run_deferred_deletions()
 
 
 def test_the_settings_are_opened_from_the_menu(window: Window) -> None:

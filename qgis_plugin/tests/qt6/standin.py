@@ -198,6 +198,10 @@ class QgsApplication(QtWidgets.QApplication):
         return cls._secrets
 
     @staticmethod
+    def locale() -> str:
+        return "en"
+
+    @staticmethod
     def getThemeIcon(name: str) -> QtGui.QIcon:
         return QtGui.QIcon()
 
