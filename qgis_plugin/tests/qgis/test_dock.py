@@ -595,7 +595,7 @@ def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
     for _ in range(2):
         dock.run_button.click()
         finish(dock, qtbot)
-        assert dock.messages.texts() == ["the image is odd; take another"]
+        assert dock.messages.texts() == ["The image is odd; take another"]
 
 
 def test_without_an_engine_the_settings_are_offered(
