@@ -98,11 +98,11 @@ class GeosegDock(QgsDockWidget):
         self._look_later.setSingleShot(True)
         self._look_later.setInterval(WAIT)
         self._look_later.timeout.connect(self.look)
-        self._to_tell: Callable[[], None] = lambda: None
-        self._telling = QTimer(self)
-        self._telling.setSingleShot(True)
-        self._telling.setInterval(AFTER_QGIS)
-        self._telling.timeout.connect(lambda: self._to_tell())
+        self._outcome: Callable[[], None] = lambda: None
+        self._tell_later = QTimer(self)
+        self._tell_later.setSingleShot(True)
+        self._tell_later.setInterval(AFTER_QGIS)
+        self._tell_later.timeout.connect(lambda: self._outcome())
         self._connect()
         self._show_idle()
         self.look()
@@ -332,7 +332,8 @@ class GeosegDock(QgsDockWidget):
         # All of it would be cut off there.
         short = _tr("{} is not classified; the dock says why.").format(self._title)
         bar, level = self._iface.messageBar(), Qgis.MessageLevel.Critical
-        self._tell_later(lambda: bar.pushMessage(TITLE, short, level, 0))
+        self._outcome = lambda: bar.pushMessage(TITLE, short, level, 0)
+        self._tell_later.start()
 
     def _add_results(self, told: Mapping[str, Any]) -> None:
         classes = json.loads(told.get("CLASSES") or "[]")
@@ -352,11 +353,8 @@ class GeosegDock(QgsDockWidget):
     def _tell_done(self, folder: Path) -> None:
         text = _tr("{} is classified.").format(self._title)
         self.messages.add(Notice(DONE, text)).add_button(_tr("Open folder"), lambda: _open(folder))
-        self._tell_later(lambda: self._tell_on_the_map(text, folder))
-
-    def _tell_later(self, tell: Callable[[], None]) -> None:
-        self._to_tell = tell
-        self._telling.start()
+        self._outcome = lambda: self._tell_on_the_map(text, folder)
+        self._tell_later.start()
 
     def _tell_on_the_map(self, text: str, folder: Path) -> None:
         bar = self._iface.messageBar()
@@ -401,7 +399,7 @@ class GeosegDock(QgsDockWidget):
         if self._run is not None:
             self._run.stop()
         self._look_later.stop()
-        self._telling.stop()
+        self._tell_later.stop()
         self.catalogue.close()
         self._background.forget_all()
         self.area.close_tool()
