@@ -6,7 +6,9 @@ from __future__ import annotations
 import functools
 import gc
 import http.server
+import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,20 @@ from voice import Heard, forget
 from window import Window
 
 from geoseg_qgis.provider import GeosegProvider
+
+_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave at once: what Python deletes of QGIS after QGIS has ended may crash the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(config.stash.get(_STATUS, 3))
 
 
 @pytest.fixture(autouse=True)
