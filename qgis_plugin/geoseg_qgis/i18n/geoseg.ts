@@ -29,6 +29,16 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <location filename="../algorithms/model_widget.py" line="65"/>
+        <source>Model file</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/model_widget.py" line="65"/>
+        <source>Models (*.safetensors);;All files (*)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <location filename="../algorithms/models.py" line="66"/>
         <source>Bands (BANDS) has {} entries ({}), but {} takes {}: {}; give one for each</source>
         <translation type="unfinished"></translation>
@@ -54,145 +64,72 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="67"/>
+        <location filename="../algorithms/progress.py" line="74"/>
         <source>Classifying</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="68"/>
+        <location filename="../dock.py" line="303"/>
         <source>Making polygons</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="69"/>
+        <location filename="../algorithms/progress.py" line="76"/>
         <source>Training</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="70"/>
+        <location filename="../algorithms/progress.py" line="77"/>
         <source>Comparing</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="71"/>
+        <location filename="../algorithms/progress.py" line="78"/>
         <source>Working</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="74"/>
+        <location filename="../algorithms/progress.py" line="81"/>
         <source>{:.3g} Mpx/s</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="76"/>
+        <location filename="../algorithms/progress.py" line="83"/>
         <source>step {} of {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="77"/>
+        <location filename="../algorithms/progress.py" line="84"/>
         <source>loss {:.3g}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="79"/>
+        <location filename="../algorithms/progress.py" line="86"/>
         <source>mIoU {:.3f}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="81"/>
+        <location filename="../algorithms/progress.py" line="88"/>
         <source>{} left</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="87"/>
+        <location filename="../algorithms/progress.py" line="94"/>
         <source>{} s</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="89"/>
+        <location filename="../algorithms/progress.py" line="96"/>
         <source>{} min</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/progress.py" line="90"/>
+        <location filename="../algorithms/progress.py" line="97"/>
         <source>{:.1f} h</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../plugin.py" line="48"/>
-        <source>Segment imagery (geoseg)…</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../plugin.py" line="50"/>
-        <source>Classify a raster layer with a model, and draw its polygons</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../plugin.py" line="53"/>
-        <source>Settings…</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="136"/>
-        <source>layer “{}” cannot be read; repair its source, or choose another one</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="238"/>
-        <source>layer “{}” is shown in {}, but its file says {}; the file's is used</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="261"/>
-        <source>the extent lies outside of layer “{}”; choose one that meets it</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="292"/>
-        <source>layer “{}” comes from a server and has no pixels of its own; set Extent and Pixel size (in map units), which say what is to be fetched</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="301"/>
-        <source>the extent has {} x {} pixels of {:g} map units, and at most {:g} million may be fetched from a server; choose a smaller extent, or pixels of {:.3g} or more</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="327"/>
-        <source>Exporting {} x {} pixels of layer “{}”</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="341"/>
-        <source>cancelled; nothing was written</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="343"/>
-        <source>error {}</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="344"/>
-        <source>layer “{}” could not be exported ({}); check it, and the free disk space</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="350"/>
-        <source>layer “{}” showed nothing in the extent; check the connection, and whether the server has pictures there at this pixel size</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../sources.py" line="413"/>
-        <source>polygons could not be written to {} ({}); check the free disk space</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../bands.py" line="61"/>
+        <location filename="../bands.py" line="60"/>
         <source>Choose…</source>
         <translation type="unfinished"></translation>
     </message>
@@ -201,29 +138,928 @@
         <source>Band {}</source>
         <translation type="unfinished"></translation>
     </message>
-</context>
-<context>
-    <name>geoseg</name>
     <message>
         <location filename="../catalogue.py" line="57"/>
         <source>geoseg: list of models</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../catalogue.py" line="79"/>
+        <location filename="../catalogue.py" line="81"/>
         <source>geoseg: reading a model</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="159"/>
+        <source>Add a raster layer to the project to begin.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="194"/>
+        <source>geoseg: looking at values</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="215"/>
+        <source>{} bands</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="217"/>
+        <source>web map</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="222"/>
+        <source>no CRS</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="234"/>
+        <source>About {} pixels</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="133"/>
+        <source>Stopping…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="272"/>
+        <source>Replace files?</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="272"/>
+        <source>These files exist already and will be replaced:
+
+{}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="299"/>
+        <source>Classifying: block {} of {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="320"/>
+        <source>Stopped. Run again to go on from there.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="320"/>
+        <source>Stopped.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="325"/>
+        <source>The run failed; see the log.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="164"/>
+        <source>Copy diagnostics</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="333"/>
+        <source>{} is not classified; the dock says why.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="342"/>
+        <source>Polygons</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="345"/>
+        <source>Class map</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="349"/>
+        <source>Confidence</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="354"/>
+        <source>{} is classified.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="362"/>
+        <source>Open folder</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="372"/>
+        <source>One more step: set geoseg up. It works in a Python of its own, apart from QGIS.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="379"/>
+        <source>Set up…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="381"/>
+        <source>Try again</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="419"/>
+        <source>Side of a pixel, in units of the layer&apos;s CRS, with which it is exported</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="425"/>
+        <source>Bands</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="431"/>
+        <source>Run</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="225"/>
+        <source>Cancel</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="231"/>
+        <source>Log</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="452"/>
+        <source>Pixel size</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="453"/>
+        <source>Image</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="453"/>
+        <source>Model</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="453"/>
+        <source>Area</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="453"/>
+        <source>Save as</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../dock.py" line="548"/>
+        <source>Starting…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="62"/>
+        <source>Whole layer</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="62"/>
+        <source>What the map shows</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="62"/>
+        <source>A rectangle drawn on the map</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="62"/>
+        <source>Inside polygons of a layer</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="70"/>
+        <source>Draw…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="71"/>
+        <source>Drag a rectangle on the map</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="78"/>
+        <source>Selected polygons only</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="131"/>
+        <source>Choose the polygon layer to stay inside of.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="133"/>
+        <source>No polygon is selected. Select some, or take all of the layer.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="135"/>
+        <source>Drag a rectangle on the map with the left mouse button.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../extents.py" line="137"/>
+        <source>The chosen area holds nothing of the layer. Choose another one.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="167"/>
+        <source>The model needs {wanted} bands ({names}), the layer has {there}. Choose another layer or model.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="175"/>
+        <source>Choose under Bands which band of the layer is: {names}.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="178"/>
+        <source>One band is used twice. Check the choice under Bands.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="191"/>
+        <source>Band {number} is taken as {wanted}, but the file marks it as {colour}. If the file is right, change it under Bands.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="205"/>
+        <source>The layer has no coordinate system, so nobody knows the size of its pixels. The model expects {known}. Set the layer&apos;s CRS if you know it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="216"/>
+        <source>Pixels of {size} are more than {times} times off the {known} that the model was trained on. Choose an image nearer to that, or another model.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="221"/>
+        <source>Pixels of {size} are coarser than the {known} that the model was trained on. The image will be resampled, and small things will be missed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="225"/>
+        <source>Pixels of {size} are finer than the {known} that the model was trained on. The image will be resampled, and its finer detail not used.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="246"/>
+        <source>Pixel values go up to {seen}, but the model was trained on values up to {usual}: the units differ. Scale the image first, or choose another model.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="252"/>
+        <source>Pixel values go up to {seen}, but the model was trained on values up to {usual}. The map may be poor.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="263"/>
+        <source>Band {name} has values from {low} to {high}, but the model was trained on decibels below zero. Give decibels, or choose another band.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="280"/>
+        <source>This layer is a web map. Choose an area of it, and the size of its pixels.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="284"/>
+        <source>{millions} million pixels are too many to load from a web map. Choose a smaller area or larger pixels.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../fitting.py" line="290"/>
+        <source>{millions} million pixels will be loaded from the web map. This takes long, and its provider may object.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="50"/>
+        <source>Install for me</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="100"/>
+        <source>{what}: {done} of {total}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="109"/>
+        <source>Remove geoseg</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="109"/>
+        <source>Remove the installed engines and everything that was downloaded for them? Models of your own and maps stay.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="137"/>
+        <source>Starting</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="141"/>
+        <source>about {needed} needed, {free} free</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="179"/>
+        <source>Use geoseg {} in {} again</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="186"/>
+        <source>Graphics card if there is one, else processor</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="187"/>
+        <source>Processor only (a smaller download)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="188"/>
+        <source>What the package index has (no other server)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="189"/>
+        <source>The first two take PyTorch from download.pytorch.org. The last one takes it from the package index, as everything else: on Linux it is large and for graphics cards of NVIDIA, elsewhere for the processor.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="254"/>
+        <source>Folder of wheels</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="199"/>
+        <source>none: from the package index</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="200"/>
+        <source>Offline: take everything from this folder</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="236"/>
+        <source>See what is needed…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="238"/>
+        <source>To see what is needed, up to 50 MB (uv and Python) are fetched. Everything else is downloaded only when you press Install.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="244"/>
+        <source>Install</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="246"/>
+        <source>Roll back</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="248"/>
+        <source>Remove…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="253"/>
+        <source>Work with</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="259"/>
+        <source>Download</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="260"/>
+        <source>Disk</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="261"/>
+        <source>Folder</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="310"/>
+        <source>Python</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../install_box.py" line="263"/>
+        <source>Packages</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="151"/>
+        <source>Checking geoseg</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="164"/>
+        <source>Checking a Python for geoseg</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="179"/>
+        <source>Looking what geoseg needs</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="192"/>
+        <source>Installing geoseg</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="201"/>
+        <source>Going back to the geoseg before</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="209"/>
+        <source>Removing geoseg</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="260"/>
+        <source>The installed engines are removed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="264"/>
+        <source>geoseg {version} in this Python works and is used from now on.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="269"/>
+        <source>geoseg {version} is installed, works, and is used from now on.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="269"/>
+        <source>geoseg {version}, the one before, is used again.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../installing.py" line="291"/>
+        <source>Cancelled. Nothing was changed; what was downloaded is kept.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="81"/>
+        <source>Model file…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="101"/>
+        <source>Choose a model file</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="101"/>
+        <source>Models (*.safetensors *.onnx *.pt2);;All files (*)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="109"/>
+        <source>Reading {}…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="133"/>
+        <source>less</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="133"/>
+        <source>more</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="135"/>
+        <source>Takes {bands} · {pixels}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="142"/>
+        <source>pixels of any size</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="145"/>
+        <source>pixels of {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../models.py" line="146"/>
+        <source>pixels of {} to {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="159"/>
+        <source>Engine</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="162"/>
+        <source>Check</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="188"/>
+        <source>The environment variable GEOSEG_PYTHON names the Python; it goes before what is chosen and installed below.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="203"/>
+        <source>Checking {}…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="208"/>
+        <source>geoseg {version}, works on: {device}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="209"/>
+        <source>Python: {python}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="220"/>
+        <source>{} is used; not checked yet.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="229"/>
+        <source>There is no engine yet. Install it, or choose a Python that has geoseg.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="254"/>
+        <source>Use an existing Python</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="259"/>
+        <source>A Python that has geoseg</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="261"/>
+        <source>.../bin/python or ...\python.exe</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="262"/>
+        <source>Check and use</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="264"/>
+        <source>Do not use it</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="288"/>
+        <source>Checking…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../options.py" line="308"/>
+        <source>A Python that has geoseg, one in a conda environment for example.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../outputs.py" line="30"/>
+        <source>GeoTIFF (*.tif *.tiff)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../outputs.py" line="31"/>
+        <source>Save the class map as</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../outputs.py" line="34"/>
+        <source>Temporary file</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../outputs.py" line="66"/>
+        <source>Give the whole path of the class map, or press … to choose it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../outputs.py" line="68"/>
+        <source>The folder {} does not exist. Choose another one.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../outputs.py" line="81"/>
+        <source>Temporary results are gone when QGIS closes.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../outputs.py" line="85"/>
+        <source>Beside it: {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../plugin.py" line="55"/>
+        <source>Segment imagery (geoseg)…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../plugin.py" line="57"/>
+        <source>Classify a raster layer with a model, and draw its polygons</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../plugin.py" line="60"/>
+        <source>Settings…</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../provider.py" line="38"/>
+        <source>geoseg: semantic segmentation of imagery</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="133"/>
+        <source>layer “{}” cannot be read; repair its source, or choose another one</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="235"/>
+        <source>layer “{}” is shown in {}, but its file says {}; the file's is used</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="258"/>
+        <source>the extent lies outside of layer “{}”; choose one that meets it</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="289"/>
+        <source>layer “{}” comes from a server and has no pixels of its own; set Extent and Pixel size (in map units), which say what is to be fetched</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="298"/>
+        <source>the extent has {} x {} pixels of {:g} map units, and at most {:g} million may be fetched from a server; choose a smaller extent, or pixels of {:.3g} or more</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="324"/>
+        <source>Exporting {} x {} pixels of layer “{}”</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="338"/>
+        <source>cancelled; nothing was written</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="340"/>
+        <source>error {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="341"/>
+        <source>layer “{}” could not be exported ({}); check it, and the free disk space</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="347"/>
+        <source>layer “{}” showed nothing in the extent; check the connection, and whether the server has pictures there at this pixel size</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../sources.py" line="410"/>
+        <source>polygons could not be written to {} ({}); check the free disk space</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tasks.py" line="91"/>
+        <source>a few seconds left</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tasks.py" line="93"/>
+        <source>about {} s left</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tasks.py" line="96"/>
+        <source>about {} min left</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tasks.py" line="97"/>
+        <source>about {} h {} min left</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tasks.py" line="140"/>
+        <source>The Processing tools of geoseg are not loaded; enable the plugins Processing and geoseg, then restart QGIS.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="26"/>
+        <source>More options</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="27"/>
+        <source>Polygons of the classes</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="30"/>
+        <source>Map of confidence</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="31"/>
+        <source>A second raster: how sure the model is of each pixel, from 0 to 1</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="35"/>
+        <source> m²</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="35"/>
+        <source>keep all</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="36"/>
+        <source>Smaller regions go to their neighbours, on the map and in the polygons</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="39"/>
+        <source> pixels</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="39"/>
+        <source>off</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="41"/>
+        <source>Fewer vertices: boundaries may move by as much. 1 takes the steps away</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="44"/>
+        <source>by memory</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="46"/>
+        <source>Side of the window that the network sees at once</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="47"/>
+        <source>as the model needs</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="48"/>
+        <source>How far the network looks beyond the pixels it decides</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="49"/>
+        <source>Cut sharply (exact)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="49"/>
+        <source>Fade over (Hann)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="49"/>
+        <source>Average</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="56"/>
+        <source>What becomes of windows where they overlap</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="57"/>
+        <source>As it is (fastest)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="57"/>
+        <source>Mirrored too (4 × slower)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="57"/>
+        <source>Mirrored and turned (8 × slower)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="64"/>
+        <source>More views of each place make a somewhat better map</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="65"/>
+        <source>Automatic</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="65"/>
+        <source>Processor</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="65"/>
+        <source>Graphics card (CUDA)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="91"/>
+        <source>Simplify polygons</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="92"/>
+        <source>Smallest area</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="94"/>
+        <source>How the network goes over the image</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="95"/>
+        <source>Window</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="96"/>
+        <source>Overlap</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="97"/>
+        <source>Edges</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="98"/>
+        <source>Views</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../tuning.py" line="99"/>
+        <source>Compute on</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
 <context>
     <name>geoseg</name>
     <message>
-        <location filename="../algorithms/base.py" line="126"/>
+        <location filename="../algorithms/base.py" line="128"/>
         <source>{} is {}, which another program cannot write; choose a file, or a temporary one (TEMPORARY_OUTPUT)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/base.py" line="173"/>
+        <location filename="../algorithms/base.py" line="175"/>
         <source>cancelled; nothing was written</source>
         <translation type="unfinished"></translation>
     </message>
@@ -293,275 +1129,6 @@
     <message>
         <location filename="../algorithms/evaluate.py" line="115"/>
         <source>mIoU {:.3f}, overall accuracy {:.3f} over {:,} pixels</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../extents.py" line="52"/>
-        <source>Whole layer</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="52"/>
-        <source>What the map shows</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="52"/>
-        <source>A rectangle drawn on the map</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="52"/>
-        <source>Inside polygons of a layer</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="60"/>
-        <source>Draw…</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="61"/>
-        <source>Drag a rectangle on the map</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="109"/>
-        <source>Choose the polygon layer to stay inside of.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="111"/>
-        <source>Drag a rectangle on the map with the left mouse button.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../extents.py" line="113"/>
-        <source>The chosen area holds nothing of the layer. Choose another one.</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../dock.py" line="151"/>
-        <source>Add a raster layer to the project to begin.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="185"/>
-        <source>geoseg: looking at values</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="206"/>
-        <source>{} bands</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="208"/>
-        <source>web map</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="213"/>
-        <source>no CRS</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="223"/>
-        <source>About {} pixels</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="253"/>
-        <source>Stopping…</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="261"/>
-        <source>Replace files?</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="261"/>
-        <source>These files exist already and will be replaced:
-
-{}</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="299"/>
-        <source>Stopped. Run again to go on from there.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="303"/>
-        <source>The run failed; see the log.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="308"/>
-        <source>Copy diagnostics</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="315"/>
-        <source>Polygons</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="318"/>
-        <source>Class map</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="322"/>
-        <source>Confidence</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="327"/>
-        <source>{} is classified.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="333"/>
-        <source>Open folder</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="343"/>
-        <source>One more step: set geoseg up. It works in a Python of its own, apart from QGIS.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="352"/>
-        <source>Set up…</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="354"/>
-        <source>Try again</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="386"/>
-        <source>Side of a pixel, in units of the layer&apos;s CRS, with which it is exported</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="392"/>
-        <source>Bands</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="398"/>
-        <source>Run</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="405"/>
-        <source>Cancel</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="408"/>
-        <source>Log</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="420"/>
-        <source>Image</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="421"/>
-        <source>Model</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="422"/>
-        <source>Area</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="423"/>
-        <source>Pixel size</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="424"/>
-        <source>Save as</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../dock.py" line="507"/>
-        <source>Starting…</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../provider.py" line="39"/>
-        <source>geoseg: semantic segmentation of imagery</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../models.py" line="79"/>
-        <source>Model file…</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="99"/>
-        <source>Choose a model file</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="99"/>
-        <source>Models (*.safetensors *.onnx *.pt2);;All files (*)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="107"/>
-        <source>Reading {}…</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="131"/>
-        <source>less</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="131"/>
-        <source>more</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="133"/>
-        <source>Takes {bands} · {pixels}</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="140"/>
-        <source>pixels of any size</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="143"/>
-        <source>pixels of {}</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../models.py" line="144"/>
-        <source>pixels of {} to {}</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -666,57 +1233,6 @@
 <context>
     <name>geoseg</name>
     <message>
-        <location filename="../algorithms/model_widget.py" line="52"/>
-        <source>Model file</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../algorithms/model_widget.py" line="52"/>
-        <source>Models (*.safetensors);;All files (*)</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../outputs.py" line="29"/>
-        <source>GeoTIFF (*.tif *.tiff)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../outputs.py" line="30"/>
-        <source>Save the class map as</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../outputs.py" line="33"/>
-        <source>Temporary file</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../outputs.py" line="67"/>
-        <source>Give the whole path of the class map, or press … to choose it.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../outputs.py" line="69"/>
-        <source>The folder {} does not exist. Choose another one.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../outputs.py" line="82"/>
-        <source>Temporary results are gone when QGIS closes.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../outputs.py" line="86"/>
-        <source>Beside it: {}</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
         <location filename="../algorithms/polygonize.py" line="43"/>
         <source>Polygonize class map</source>
         <translation type="unfinished"></translation>
@@ -794,14 +1310,6 @@
     <message>
         <location filename="../algorithms/polygonize.py" line="160"/>
         <source>{}: polygons</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../tasks.py" line="121"/>
-        <source>The Processing tools of geoseg are not loaded; enable the plugins Processing and geoseg, then restart QGIS.</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
@@ -1046,196 +1554,28 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="177"/>
+        <location filename="../algorithms/train.py" line="178"/>
         <source>the labels cannot be read; choose a raster or polygon layer</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="218"/>
+        <location filename="../algorithms/train.py" line="219"/>
         <source>cancelled; start it again with “Go on” and the same model file</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="231"/>
+        <location filename="../algorithms/train.py" line="232"/>
         <source>Classes: {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="260"/>
+        <location filename="../algorithms/train.py" line="261"/>
         <source>layer “{}” of labels has no polygons; draw some first</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="282"/>
+        <location filename="../algorithms/train.py" line="283"/>
         <source>Bands (BANDS) names {}, but layer “{}” has bands 1 to {}; give numbers</source>
-        <translation type="unfinished"></translation>
-    </message>
-</context>
-<context>
-    <name>geoseg</name>
-    <message>
-        <location filename="../tuning.py" line="25"/>
-        <source>More options</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="26"/>
-        <source>Polygons of the classes</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="29"/>
-        <source>Map of confidence</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="30"/>
-        <source>A second raster: how sure the model is of each pixel, from 0 to 1</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="34"/>
-        <source> m²</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="34"/>
-        <source>keep all</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="35"/>
-        <source>Smaller regions go to their neighbours, on the map and in the polygons</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="38"/>
-        <source> pixels</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="38"/>
-        <source>off</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="40"/>
-        <source>Fewer vertices: boundaries may move by as much. 1 takes the steps away</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="43"/>
-        <source>by memory</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="45"/>
-        <source>Side of the window that the network sees at once</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="46"/>
-        <source>as the model needs</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="47"/>
-        <source>How far the network looks beyond the pixels it decides</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="48"/>
-        <source>Cut sharply (exact)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="48"/>
-        <source>Fade over (Hann)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="48"/>
-        <source>Average</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="55"/>
-        <source>What becomes of windows where they overlap</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="56"/>
-        <source>As it is (fastest)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="56"/>
-        <source>Mirrored too (4 × slower)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="56"/>
-        <source>Mirrored and turned (8 × slower)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="63"/>
-        <source>More views of each place make a somewhat better map</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="64"/>
-        <source>Automatic</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="64"/>
-        <source>Processor</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="64"/>
-        <source>Graphics card (CUDA)</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="90"/>
-        <source>Simplify polygons</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="91"/>
-        <source>Smallest area</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="93"/>
-        <source>How the network goes over the image</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="94"/>
-        <source>Window</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="95"/>
-        <source>Overlap</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="96"/>
-        <source>Edges</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="97"/>
-        <source>Views</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <location filename="../tuning.py" line="98"/>
-        <source>Compute on</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
