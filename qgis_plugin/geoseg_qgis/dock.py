@@ -196,6 +196,8 @@ class GeosegDock(QgsDockWidget):
     def _pixels(self, layer: QgsRasterLayer) -> int | None:
         """How many pixels the chosen area has; None where it is a whole web map."""
         box = self.area.within(layer)
+        if box.isEmpty():  # its sides are infinite from QGIS 3.40 on
+            return 0
         if not has_no_pixels(layer):
             return round(
                 box.width()
