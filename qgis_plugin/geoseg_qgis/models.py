@@ -27,6 +27,7 @@ class ModelChooser(QWidget):
         super().__init__(parent)
         self._catalogue = catalogue
         self._files: list[ModelCard] = []
+        self._chosen: ModelCard | None = None
         self._whole = False
         self.choice = QComboBox()
         self.choice.setSizeAdjustPolicy(
@@ -71,7 +72,7 @@ class ModelChooser(QWidget):
                 self._show()
 
     def _fill(self) -> None:
-        before = self.card()
+        before = self.card() or self._chosen
         last = before.name if before else str(QgsSettings().value(_LAST_MODEL, ""))
         self.choice.clear()
         for card in [*self._catalogue.models, *self._files]:
@@ -81,6 +82,8 @@ class ModelChooser(QWidget):
         self.choice.addItem(_tr("Model file…"), _FROM_FILE)
         self.choice.setCurrentIndex(0 if self._cards() else -1)
         self.choose(last)
+        if before in self._files:
+            self.choice.setCurrentIndex(self.choice.findText(_file_name(before)))
         self._show()
 
     def _cards(self) -> list[ModelCard]:
@@ -102,7 +105,7 @@ class ModelChooser(QWidget):
             self,
             _tr("Choose a model file"),
             folder,
-            _tr("Models (*.safetensors *.onnx *.pt2);;All files (*)"),
+            _tr("Models (*.safetensors);;All files (*)"),
         )
         if path:
             QgsSettings().setValue(_LAST_FOLDER, str(Path(path).parent))
@@ -117,6 +120,7 @@ class ModelChooser(QWidget):
 
     def _show(self) -> None:
         card = self.card()
+        self._chosen = card or self._chosen
         self.choice.setToolTip("" if card is None else card.description)
         self.told.setText("" if card is None else self._words(card))
         self.told.setVisible(card is not None)

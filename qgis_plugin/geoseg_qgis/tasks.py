@@ -150,6 +150,9 @@ class Run(QObject):
         self._task = QgsProcessingAlgRunnerTask(
             algorithm, self._parameters, self._context, self._feedback
         )
+        if self._task.isCanceled():  # it was prepared in vain, and would never say that it ended
+            self._task = None
+            return self.error or _tr("The run cannot begin; see the log.")
         self._task.executed.connect(self._end)
         _under_way.add(self)
         QgsApplication.taskManager().addTask(self._task)

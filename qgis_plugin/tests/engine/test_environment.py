@@ -43,10 +43,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("system", "variables", "expected"),
     [
         ("linux", {"XDG_DATA_HOME": "/data"}, "/data/geoseg"),
-        ("linux", {"XDG_DATA_HOME": "relative"}, "/home/jane/.local/share/geoseg"),
-        ("darwin", {}, "/home/jane/Library/Application Support/geoseg"),
+        ("linux", {"XDG_DATA_HOME": "relative"}, "/home/user/.local/share/geoseg"),
+        ("darwin", {}, "/home/user/Library/Application Support/geoseg"),
         ("win32", {"LOCALAPPDATA": "/local"}, "/local/geoseg"),
-        ("win32", {}, "/home/jane/AppData/Local/geoseg"),
+        ("win32", {}, "/home/user/AppData/Local/geoseg"),
     ],
 )
 def test_the_folder_is_the_users_own_on_each_system(
@@ -54,7 +54,7 @@ def test_the_folder_is_the_users_own_on_each_system(
 ) -> None:
     for name in ("GEOSEG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/home/jane")
+    monkeypatch.setenv("HOME", "/home/user")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(environment.sys, "platform", system)

@@ -16,6 +16,7 @@ from qgis.core import (
     QgsFeature,
     QgsGeometry,
     QgsPalettedRasterRenderer,
+    QgsProcessingException,
     QgsProject,
     QgsRasterLayer,
     QgsRectangle,
@@ -163,6 +164,12 @@ def test_a_model_file_is_read_and_chosen(
     dock.models.choice.activated.emit(dock.models.choice.currentIndex())
     qtbot.waitUntil(lambda: dock.models.argument() == path, timeout=SOON)
     assert dock.models.choice.currentText() == "mine.safetensors"
+    monkeypatch.setattr(
+        "qgis.PyQt.QtWidgets.QFileDialog.getOpenFileName", lambda *_arguments: ("", "")
+    )
+    dock.models.choice.setCurrentIndex(dock.models.choice.count() - 1)
+    dock.models.choice.activated.emit(dock.models.choice.currentIndex())
+    assert dock.models.argument() == path  # nothing was chosen, so nothing changes
 
 
 def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
@@ -530,6 +537,20 @@ def ready(dock_on: Make, does: str, tmp_path: Path, qtbot: Any) -> GeosegDock:
     add(image(tmp_path / "fits.tif"))
     settle(dock, qtbot)
     return dock
+
+
+def test_a_run_that_cannot_be_prepared_says_why_and_is_over(
+    dock_on: Make, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_layers: Any) -> None:
+        raise QgsProcessingException("the layer is locked; unlock it")
+
+    dock = ready(dock_on, STEPS, tmp_path, qtbot)
+    monkeypatch.setattr("geoseg_qgis.sources.take", refuse)
+    dock.run_button.click()
+    assert not dock.is_running()
+    assert dock.run_button.isVisible()
+    assert dock.messages.texts() == ["The layer is locked; unlock it"]
 
 
 def test_a_run_shows_how_far_it_is_and_how_long_it_takes(
