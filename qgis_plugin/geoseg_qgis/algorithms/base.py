@@ -213,7 +213,14 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
     def ask_engine(self, arguments: Sequence[str], feedback: QgsProcessingFeedback) -> Any:
         """Ask the engine for a document; as `run_engine`."""
         try:
-            return process.ask(settings.engine_python(), arguments, environment=self._network)
+            return process.ask(
+                settings.engine_python(),
+                arguments,
+                is_cancelled=feedback.isCanceled,
+                environment=self._network,
+            )
+        except process.Cancelled as cancelled:
+            raise QgsProcessingException(self.cancelled()) from cancelled
         except (process.EngineError, EngineMissing) as error:
             raise self._failure(error, feedback) from error
 

@@ -141,6 +141,7 @@ def ask(
     arguments: Sequence[str],
     *,
     timeout: float = 60,
+    is_cancelled: Callable[[], bool] = lambda: False,
     environment: Mapping[str, str] | None = None,
 ) -> Any:
     """Ask the engine for a document, such as ``doctor --json``.
@@ -153,6 +154,7 @@ def ask(
         A command that prints one JSON document. Its exit status does not matter.
     timeout : float
         Seconds.
+    is_cancelled : callable, optional
     environment : mapping, optional
         As of `run`.
 
@@ -165,12 +167,15 @@ def ask(
     ------
     EngineError
         When there is no document.
+    Cancelled
     """
     printed, size = list[str](), 0
     heard = _Heard()
     give_up_at = time.monotonic() + timeout
     with _started(python, arguments, environment) as engine:
         for line in engine.lines():
+            if is_cancelled():
+                raise Cancelled
             if line is not None:
                 heard.keep(line.text)
             if line is not None and line.stream == "stdout":

@@ -500,6 +500,24 @@ def test_a_silent_run_can_be_cancelled(fake: Fake) -> None:
         run(fake("time.sleep(600)"), ["predict"], on_event=print, is_cancelled=is_cancelled)
 
 
+def test_a_question_that_takes_long_can_be_cancelled(fake: Fake, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def is_cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > 3
+
+    note = tmp_path / "number"
+    python = fake(f"""
+        with open({str(note)!r}, "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(600)
+    """)
+    with pytest.raises(Cancelled):
+        ask(python, ["model", "info", "x"], is_cancelled=lambda: note.exists() and is_cancelled())
+    assert gone(int(note.read_text()))
+
+
 def test_a_run_that_floods_can_be_cancelled(fake: Fake) -> None:
     python = fake("""
         while True:
