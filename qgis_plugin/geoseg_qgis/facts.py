@@ -22,9 +22,9 @@ PROBES = 4  # a side: small windows spread over the image tell its values withou
 PROBE = 24  # pixels a side
 
 _COLOURS = {
-    QgsRaster.RedBand: "red",
-    QgsRaster.GreenBand: "green",
-    QgsRaster.BlueBand: "blue",
+    QgsRaster.ColorInterpretation.RedBand: "red",
+    QgsRaster.ColorInterpretation.GreenBand: "green",
+    QgsRaster.ColorInterpretation.BlueBand: "blue",
 }
 
 
@@ -59,7 +59,7 @@ def _bands(layer: QgsRasterLayer) -> tuple[Band, ...]:
     found = []
     for number in range(1, layer.bandCount() + 1):
         shown_as = provider.colorInterpretation(number)
-        if shown_as != QgsRaster.AlphaBand:
+        if shown_as != QgsRaster.ColorInterpretation.AlphaBand:
             # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
             name = layer.bandName(number).partition(": ")[2]
             found.append(Band(number, name.rpartition(" (")[0] or name, _COLOURS.get(shown_as, "")))
@@ -88,7 +88,9 @@ def ground_size(
         return None
     width, height = size
     if not crs.isGeographic():
-        unit = QgsUnitTypes.fromUnitToUnitFactor(crs.mapUnits(), QgsUnitTypes.DistanceMeters)
+        unit = QgsUnitTypes.fromUnitToUnitFactor(
+            crs.mapUnits(), QgsUnitTypes.DistanceUnit.DistanceMeters
+        )
         return width * unit, height * unit
     ruler = QgsDistanceArea()
     ruler.setSourceCrs(crs, QgsCoordinateTransformContext())

@@ -98,14 +98,10 @@ class QgsRaster:
     class ColorInterpretation(enum.Enum):
         RedBand, GreenBand, BlueBand, AlphaBand = range(4)
 
-    RedBand = ColorInterpretation.RedBand
-    GreenBand = ColorInterpretation.GreenBand
-    BlueBand = ColorInterpretation.BlueBand
-    AlphaBand = ColorInterpretation.AlphaBand
-
 
 class QgsUnitTypes:
-    DistanceMeters = 0
+    class DistanceUnit(enum.Enum):
+        DistanceMeters = 0
 
 
 class QgsWkbTypes:
