@@ -31,6 +31,7 @@ from qgis.core import (
 
 from .. import sources
 from ..engine import commands
+from ..fitting import Band, suggested_bands
 from .base import EngineAlgorithm, Loaded, advanced, workspace
 from .models import bands_for, brief, model_parameter
 
@@ -226,7 +227,8 @@ class Segment(EngineAlgorithm):
         names = self._taken.bands
         if bands or self._taken.path is not None or not all(names):
             return bands
-        return ",".join(str(names.index(each) + 1) for each in card["bands"])
+        bands_of = [Band(number, name) for number, name in enumerate(names, 1)]
+        return ",".join(map(str, suggested_bands(bands_of, card["bands"])))
 
     def _place(
         self,

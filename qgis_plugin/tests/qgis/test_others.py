@@ -10,15 +10,17 @@ from typing import Any
 
 import processing
 import pytest
+from osgeo import gdal
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProject,
     QgsRasterLayer,
     QgsVectorLayer,
 )
-from voice import Heard
+from voice import Heard, forget
 
 pytestmark = pytest.mark.usefixtures("provider", "engine")
 
@@ -43,6 +45,22 @@ def test_polygons_have_the_area_of_their_pixels(
     for each in polygons.getFeatures():
         areas[each["class_id"]] = areas.get(each["class_id"], 0) + each["area_m2"]
     assert areas == pytest.approx({value: 100 * n for value, n in counts(labels).items()})
+
+
+def test_that_polygons_lack_the_crs_that_only_the_layer_has_is_told(
+    tmp_path: Path, context: QgsProcessingContext, heard: Heard
+) -> None:
+    path = str(tmp_path / "map.tif")
+    made = gdal.GetDriverByName("GTiff").Create(path, 4, 4, 1, gdal.GDT_Byte)
+    made.SetGeoTransform([500000, 10, 0, 5600000, 0, -10])
+    made.GetRasterBand(1).Fill(3)
+    del made
+    layer = QgsRasterLayer(path, "map")
+    layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32632"))
+    parameters = {"INPUT": layer, "OUTPUT": str(tmp_path / "p.gpkg")}
+    processing.run("geoseg:polygonize", parameters, feedback=heard, context=context)
+    assert any("“map” does not say its coordinate system" in told for told in heard.warnings)
+    forget(layer)
 
 
 def test_only_the_wanted_classes_become_polygons(

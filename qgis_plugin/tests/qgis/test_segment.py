@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import processing
@@ -26,6 +27,7 @@ from qgis.core import (
 from voice import Heard
 
 from geoseg_qgis.algorithms.models import bands_for
+from geoseg_qgis.algorithms.segment import Segment
 from geoseg_qgis.provider import GeosegProvider
 
 pytestmark = pytest.mark.usefixtures("provider", "engine")
@@ -292,3 +294,10 @@ def test_a_web_map_has_no_infrared(web_map: QgsRasterLayer, context: QgsProcessi
     parameters = {"INPUT": web_map, "MODEL": "demo-landscape", "OUTPUT": "TEMPORARY_OUTPUT"}
     with pytest.raises(QgsProcessingException, match=r"has 3 \(1 red, 2 green, 3 blue\); choose"):
         processing.run("geoseg:segment", parameters, context=context)
+
+
+def test_bands_of_an_exported_picture_are_found_by_other_names_too() -> None:
+    algorithm = Segment()
+    algorithm._taken = SimpleNamespace(bands=("red", "green", "blue"), path=None)
+    assert algorithm._picture_bands({"bands": ["B02", "G", "B04"]}, "") == "3,2,1"
+    assert algorithm._picture_bands({"bands": ["B02", "G", "B04"]}, "1,1,1") == "1,1,1"
