@@ -16,8 +16,10 @@ import pytest
 import rioxarray  # noqa: F401
 import torch
 import xarray as xr
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 from toys import Hourglass, Pooled, TwoLayers, random_image, segmenter_of, whole_image_scores
 
 import geoseg
@@ -27,6 +29,7 @@ from geoseg.devices import DevicePool, pool_for
 from geoseg.errors import UserError
 from geoseg.plan import Tiling
 from geoseg.prediction import scene_of
+from geoseg.raster import Grid, pixel_size
 from geoseg.segmenter import Segmenter, load, shipped_models
 from geoseg.tasks import Running, make_task
 
@@ -459,6 +462,41 @@ def test_a_pixel_size_that_no_resampling_can_bridge_is_refused() -> None:
     with pytest.raises(UserError, match=r"pixels of 0.5 x 0.5 m are more than 8 times off"):
         geoseg.predict(image, model)
     assert geoseg.predict(image, model, gsd="native").shape == (20, 20)
+
+
+@pytest.mark.parametrize("latitude", [0.0, 37.0, -50.0, 70.0])
+def test_pixels_of_web_mercator_are_as_large_as_on_the_ground(latitude: float) -> None:
+    """Its map unit is a metre on the equator, and cos(latitude) of one elsewhere (on a sphere)."""
+    north = np.log(np.tan(np.pi / 4 + np.radians(latitude) / 2)) * 6378137
+    grid = Grid((2, 2), CRS.from_epsg(3857), Affine(4.0, 0, 1e6, 0, -3.0, north + 3))
+    metres = np.cos(np.radians(latitude))
+    # The ellipsoid is flatter than the sphere by one part in 298.
+    assert pixel_size(grid) == pytest.approx((3 * metres, 4 * metres), rel=0.01)
+
+
+def test_planes_made_to_measure_on_are_taken_at_their_word() -> None:
+    for crs, corner in (
+        (32633, (300_000, 5e6)),
+        (27700, (400_000, 300_000)),
+        (2056, (2.6e6, 1.2e6)),
+    ):
+        grid = Grid((9, 9), CRS.from_epsg(crs), Affine(0.5, 0, corner[0], 0, -0.5, corner[1]))
+        assert pixel_size(grid) == (0.5, 0.5)
+    nowhere = Affine(0.5, 0, 1e30, 0, -0.5, 1e30)  # coordinates that no place on earth has
+    assert pixel_size(Grid((9, 9), CRS.from_epsg(3857), nowhere)) == (0.5, 0.5)
+    in_a_building = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    assert pixel_size(Grid((9, 9), in_a_building, Affine.scale(0.5))) == (0.5, 0.5)
+
+
+def test_a_network_sees_web_mercator_at_its_own_scale_on_the_ground() -> None:
+    model = segmenter_of(Hourglass(), gsd=10.0, gsd_range=(9.0, 11.0))
+    image = random_image((90, 121)).rio.write_crs(3857)
+    image = image.rio.write_transform(Affine(20.0, 0, 0, 0, -20.0, 8_399_738))  # 60 degrees north
+    plain = random_image((90, 121)).rio.write_crs(32631)
+    plain = plain.rio.write_transform(Affine(10.0, 0, 5e5, 0, -10.0, 6.65e6))
+    np.testing.assert_array_equal(
+        geoseg.predict(image, model).values, geoseg.predict(plain, model).values
+    )
 
 
 def test_a_pixel_size_cannot_be_asked_of_an_image_that_tells_none() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot, inf
+from math import hypot, inf, isfinite
 
 import pyproj
 from affine import Affine
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -23,7 +25,9 @@ __all__ = [
 ]
 
 FARTHEST = 90.0, 540.0  # degrees of latitude, and of longitude in images that go around the earth
-SLACK = 0.01  # share by which a stated size may differ from that of the file, which has more digits
+SLACK = (
+    0.01  # share by which sizes of a pixel may differ: digits left out, planes made to measure on
+)
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,26 @@ def pixel_size(grid: Grid) -> tuple[float, float] | None:
     Returns
     -------
     tuple of float, or None
-        (rows, columns) spacing in metres: along a geodesic for longitude and latitude, by the unit
-        of the coordinate system else. None when the raster does not say where it lies.
+        (rows, columns) spacing on the ground in metres: along a geodesic for longitude and
+        latitude, and for planes that stretch it by more than a hundredth, as EPSG:3857 does away
+        from the equator (1.56 times at 50 degrees); by the unit of other planes. None when the
+        raster does not say where it lies.
     """
     if grid.crs is None or grid.transform is None:
         return None
+    row, column = grid.shape[0] / 2, grid.shape[1] / 2
+    places = [
+        grid.transform @ place for place in ((column, row), (column, row + 1), (column + 1, row))
+    ]
     if grid.crs.is_geographic:
-        return _geodesic_size(grid.shape, grid.transform)
-    _, metres = grid.crs.linear_units_factor
-    t = grid.transform
-    return hypot(t.b, t.e) * metres, hypot(t.a, t.d) * metres
+        return _geodesic_size(places, pyproj.Geod(ellps="WGS84"))
+    crs, t = pyproj.CRS(grid.crs), grid.transform
+    metres = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+    plane = hypot(t.b, t.e) * metres, hypot(t.a, t.d) * metres
+    ground = _ground_size(places, crs)
+    if ground is None or max(abs(p / g - 1) for p, g in zip(plane, ground, strict=True)) <= SLACK:
+        return plane
+    return ground
 
 
 def stated_size(grid: Grid, metres: float | None) -> tuple[float, float] | None:
@@ -105,12 +119,28 @@ def refuse_no_size(metres: float | None) -> None:
         raise UserError(f"pixel size {metres:g} must be a positive number of metres, e.g. 0.5")
 
 
-def _geodesic_size(shape: tuple[int, int], transform: Affine) -> tuple[float, float]:
-    geod = pyproj.Geod(ellps="WGS84")
-    row, column = shape[0] / 2, shape[1] / 2
-    here = transform @ (column, row)
-    below, beside = transform @ (column, row + 1), transform @ (column + 1, row)
+def _geodesic_size(places: Sequence[tuple[float, float]], geod: pyproj.Geod) -> tuple[float, float]:
+    """Metres from the first of three places, in degrees, to the others."""
+    here, below, beside = places
     return geod.inv(*here, *below)[2], geod.inv(*here, *beside)[2]
+
+
+def _ground_size(
+    places: Sequence[tuple[float, float]], crs: pyproj.CRS
+) -> tuple[float, float] | None:
+    """The same for places of a plane; None where it has none on the earth."""
+    geod = crs.get_geod()
+    if crs.geodetic_crs is None or geod is None:
+        return None
+    try:
+        to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+        moved = [to_degrees.transform(*place) for place in places]
+    except ProjError:
+        return None
+    if not all(isfinite(coordinate) for place in moved for coordinate in place):
+        return None
+    size = _geodesic_size(moved, geod)
+    return size if min(size) > 0 else None
 
 
 def parse_crs(text: str) -> CRS:
