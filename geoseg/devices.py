@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,15 +16,7 @@ import torch
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
 
-__all__ = [
-    "DevicePool",
-    "at_once",
-    "find_devices",
-    "find_precision",
-    "pool_for",
-    "spare_cores",
-    "tensor_memory",
-]
+__all__ = ["Capacity", "DevicePool", "capacity_of", "find_devices", "find_precision", "pool_for"]
 
 KINDS = ("cpu", "cuda", "mps")
 STREAMS = 2  # blocks at a time on a GPU: while one is computed, the other is sent or fetched
@@ -79,22 +72,30 @@ def cores() -> int:
     return torch.get_num_threads()
 
 
-def at_once(devices: str) -> int:
-    """How many blocks are worked on at once: some on each GPU, one on each core of a processor."""
-    return sum(_places(each) for each in find_devices(devices))
+@dataclass(frozen=True)
+class Capacity:
+    """What a process that works on blocks has.
+
+    Parameters
+    ----------
+    kind : {"cpu", "cuda", "mps"}
+        Of its first device.
+    crew : int
+        Blocks that are worked on at once: some on each GPU, one on each core of a processor.
+    spare : int
+        Threads for other work than that of networks: all where GPUs do it, else one.
+    tensors : float
+        Bytes that the tensors of one block at work may take.
+    """
+
+    kind: str
+    crew: int
+    spare: int
+    tensors: float
 
 
-def _places(device: torch.device) -> int:
-    return {"cpu": cores(), "cuda": STREAMS, "mps": 1}[device.type]
-
-
-def spare_cores(devices: str) -> int:
-    """Threads for other work than that of networks: all where GPUs do it, else one."""
-    return 1 if any(each.type == "cpu" for each in find_devices(devices)) else cores()
-
-
-def tensor_memory(devices: str, host: int) -> float:
-    """Bytes that the tensors of one block at work may take.
+def capacity_of(devices: str, host: int) -> Capacity:
+    """What this process has.
 
     Parameters
     ----------
@@ -106,18 +107,23 @@ def tensor_memory(devices: str, host: int) -> float:
         finds the same.
     """
     found = find_devices(devices)
-    each = [] if all(device.type == "cuda" for device in found) else [host / 2 / at_once(devices)]
+    kinds, crew = [device.type for device in found], sum(map(_places, found))
+    each = [] if set(kinds) == {"cuda"} else [host / 2 / crew]
     for device in found:
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
             # What torch holds and does not use is free as well.
             free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
             each.append((1 << max(free.bit_length() - 1, 0)) / 2 / STREAMS)
-    return min(each)
+    return Capacity(kinds[0], crew, 1 if "cpu" in kinds else cores(), min(each))
+
+
+def _places(device: torch.device) -> int:
+    return {"cpu": cores(), "cuda": STREAMS, "mps": 1}[device.type]
 
 
 class DevicePool:
-    """A model on each device, lent to as many blocks as it takes at once: see `at_once`.
+    """A model on each device, lent to as many blocks as it takes at once: see `Capacity`.
 
     A window on one core needs no other core to wait for: two cores with a window each are faster
     than two that share one.

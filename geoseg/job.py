@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from math import prod
@@ -20,23 +18,19 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
-from geoseg.blocks import run_block
 from geoseg.card import Card
 from geoseg.checks import check_disk, check_target, check_values
 from geoseg.classes import told_classes
+from geoseg.crew import CACHE_SHARE, Crew, LocalCrew, Spent
 from geoseg.decisions import Output, dtype_of, missing_value
-from geoseg.devices import at_once, spare_cores
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
-from geoseg.footprint import memory_budget
-from geoseg.loader import Part, Scene
-from geoseg.plan import Blend, Block, Tiling
+from geoseg.loader import Scene
+from geoseg.plan import Blend, Tiling
 from geoseg.polygons import (
     polygonize_file,
     refuse_open_elsewhere,
@@ -45,7 +39,7 @@ from geoseg.polygons import (
     tell_units,
 )
 from geoseg.polygons.making import Making
-from geoseg.precision import Precision, choose_precision
+from geoseg.precision import Precision
 from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
@@ -54,8 +48,7 @@ from geoseg.raster.files import block_cache
 from geoseg.raster.gaps import find_gaps
 from geoseg.raster.place import publish, refuse_existing
 from geoseg.raster.read import tiles_of
-from geoseg.reading import BlockReader
-from geoseg.runs import QUANTA, Run, Targets
+from geoseg.runs import Run, Targets
 from geoseg.store import BlockStore, forget, locked, recall, remembered
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
@@ -64,8 +57,6 @@ from geoseg.windows import Box, box_shape
 __all__ = ["Result", "predict_file", "told_map"]
 
 log = logging.getLogger(__name__)
-
-CACHE_SHARE = 8  # of the memory, at most, for tiles that GDAL keeps
 
 
 @dataclass(frozen=True)
@@ -220,8 +211,10 @@ def predict_file(
         scene = replace(scene, area=area)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     recalled = remembered(targets.folder).get("memory") if memory is None else memory
-    budget = memory_budget(recalled)
-    task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget)
+    crew = LocalCrew()
+    budget = crew.memory(recalled)
+    has = crew.capacity(device, budget)
+    task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
     asked = {
         "window": window,
         "halo": halo,
@@ -249,7 +242,7 @@ def predict_file(
     check_values(scene.image, segmenter.card)
     _check_disks(run)
     with locked(run.folder), block_cache(_cache(run)):
-        computed = _resume(run, emit, overwrite, restart)
+        computed = _resume(run, crew, emit, overwrite, restart)
     release_memory()
     seconds = time.monotonic() - started
     outputs = {name: str(path) for name, path in targets.all.items()}
@@ -271,19 +264,19 @@ class Computed:
     total: int
     count: int
     empty: int
+    spent: Spent
 
 
 PUBLISHING = "publishing"  # marks of a call: its outputs are being put in place,
 PUBLISHED = "published"  # and all of them are
 
 
-def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
+def _resume(run: Run, crew: Crew, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     """Begin the run, or go on where it was stopped."""
-    plan, scene = run.task.plan, run.task.scene
     there = all(path.is_file() for path in run.targets.all.values())
     if not restart and there and _read(run.folder / PUBLISHED) == run.mark:  # it was cleaning up
         _clean_up(run)
-        return Computed(plan.count, 0, 0)
+        return Computed(run.task.plan.count, 0, 0, Spent())
     known = None if restart else recall(run.folder, run.fingerprint)
     # Outputs that this very call was putting in place when it was stopped may be replaced by it.
     began = bool(known) and _read(run.folder / PUBLISHING) == run.mark
@@ -301,15 +294,14 @@ def _resume(run: Run, emit: Emit, overwrite: bool, restart: bool) -> Computed:
     run = run.settled(
         Precision(**known["precision"])
         if known
-        else choose_precision(scene, run.task.segmenter, run.task.running)
+        else crew.precision(run.task.scene, run.task.segmenter, run.task.running)
     )
     store = _store(run)
-    empty = store.leave_out(b for b in plan.blocks() if _is_empty(scene, plan.output(b)))
     with assembling(run, store) as assembly:
-        count = _classify(run, store, assembly, emit, plan.count - empty)
+        computed = _classify(run, crew, store, assembly, emit)
         _finish(run, store, assembly, emit)
     _publish(run)
-    return Computed(plan.count, count, empty)
+    return computed
 
 
 def _is_empty(scene: Scene, box: Box) -> bool:
@@ -329,85 +321,26 @@ def _store(run: Run) -> BlockStore:
     return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
 
 
-def _classify(run: Run, store: BlockStore, assembly: Assembly, emit: Emit, total: int) -> int:
-    """Compute the blocks that the store does not hold; returns their number.
+def _classify(run: Run, crew: Crew, store: BlockStore, assembly: Assembly, emit: Emit) -> Computed:
+    """Compute the blocks that the store does not hold.
 
-    Those that are known to have no data are no part of the `total` that is told.
+    Those that are known to have no data are no part of the total that is told.
     """
-    task, done = run.task, store.done()
-    missing = [block for block in task.plan.blocks() if not done[block.row, block.column]]
+    plan, scene = run.task.plan, run.task.scene
+    empty = store.leave_out(b for b in plan.blocks() if _is_empty(scene, plan.output(b)))
+    done = store.done()
+    missing = [block for block in plan.blocks() if not done[block.row, block.column]]
+    total = plan.count - empty
     progress = Progress(emit, total, "block", total - len(missing), chosen=run.chosen)
-    tiles = tiles_of(run.sources[0], task.scene.image)
-    keep = run.memory // CACHE_SHARE
-    source = BlockReader(task, tiles, keep, spare_cores(task.running.device))
-
-    def finish(block: Block, part: Part) -> None:
-        store.write(block, _stored(task, run_block(task, block, part)))
-
-    boxes = [task.plan.output(block) for block in missing]
-    complete = [*(box[0].start for box in boxes), task.scene.image.shape[1]][1:]
-    crew = at_once(task.running.device)
-    with closing(_finished_in_order(missing, source.read, finish, crew)) as finished:
-        for _, box, rows in zip(finished, boxes, complete, strict=True):
+    boxes = [plan.output(block) for block in missing]
+    complete = [*(box[0].start for box in boxes), scene.image.shape[1]][1:]
+    spent = Spent()
+    with closing(crew.finish(run, store, missing)) as finished:
+        for (_, seconds), box, rows in zip(finished, boxes, complete, strict=True):
             progress.step(1, prod(box_shape(box)))
             assembly.extend(rows)
-    return len(missing)
-
-
-def _finished_in_order(
-    blocks: Sequence[Block],
-    read: Callable[[Block], Part],
-    finish: Callable[[Block, Part], None],
-    crew: int,
-) -> Generator[Block, None, None]:
-    """Read and finish blocks; gives each when it and those before it are finished.
-
-    One thread reads, in order, so that what neighbours share is decoded once; a crew of threads
-    finishes. Two blocks wait, read, for their turn.
-    """
-    under_way: deque[tuple[Block, Future[None]]] = deque()
-
-    def first() -> Block:
-        block, finished = under_way.popleft()
-        finished.result()
-        return block
-
-    def take(block: Block, part: Future[Part]) -> None:
-        finish(block, part.result())
-
-    with (
-        ThreadPoolExecutor(crew, "geoseg-block") as crews,
-        ThreadPoolExecutor(1, "geoseg-read") as reader,
-    ):
-        try:
-            for block in blocks:
-                part = reader.submit(read, block)
-                under_way.append((block, crews.submit(take, block, part)))
-                if len(under_way) > crew + 1:
-                    yield first()
-            while under_way:
-                yield first()
-        except BaseException:
-            for pool in (reader, crews):
-                pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _stored(task: Task, pixels: Mapping[Output, NDArray[Any]]) -> dict[str, NDArray[Any]] | None:
-    """A block as it is written, by output (band, rows, columns); None when it has no data."""
-    if (pixels["classes"] == missing_value(task.segmenter.card, "classes")).all():
-        return None
-    return {name: _in_steps(name, values) for name, values in pixels.items()}
-
-
-def _in_steps(output: Output, values: NDArray[Any]) -> NDArray[Any]:
-    """Pixels as they are written: (band, rows, columns)."""
-    if output == "classes":
-        return values[None]
-    with np.errstate(invalid="ignore"):
-        steps = np.rint(values * QUANTA)
-    stored = np.where(np.isnan(steps), 255, steps).astype(np.uint8)
-    return stored if stored.ndim == 3 else stored[None]
+            spent += seconds
+    return Computed(plan.count, len(missing), empty, spent)
 
 
 def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> None:

@@ -154,7 +154,7 @@ class Run:
             "zoom": self.task.scene.zoom,
             "plan": repr(self.task.plan),
             "batch": self.task.batch_size,
-            "device": self.task.running.device,
+            "device": self.task.kind,
             "precision": self.asked["precision"],
             "views": self.asked["views"],
             "scales": self.asked["scales"],

@@ -9,7 +9,7 @@ from typing import get_args
 
 from geoseg.card import Card
 from geoseg.decisions import Output
-from geoseg.devices import at_once, find_devices, find_precision, tensor_memory
+from geoseg.devices import Capacity, capacity_of, find_precision
 from geoseg.errors import UserError
 from geoseg.footprint import bytes_per_pixel, memory_budget
 from geoseg.loader import Scene
@@ -34,7 +34,6 @@ class Running:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        find_devices(self.device)
         find_precision(self.precision)
         if self.batch_size is not None and self.batch_size < 1:
             raise UserError(f"batch size {self.batch_size} must be 1 or more, or auto")
@@ -58,8 +57,10 @@ class Task:
     outputs : tuple of str
     plan : Plan
     running : Running
-    room : float
-        Pixels of windows that a device has memory for at a time.
+    kind : {"cpu", "cuda", "mps"}
+        Of the devices.
+    batch_size : int
+        Windows run together.
     limit : Limit
         How many were found to be too many.
     """
@@ -69,17 +70,9 @@ class Task:
     outputs: tuple[Output, ...]
     plan: Plan
     running: Running
-    room: float
+    kind: str
+    batch_size: int
     limit: Limit = field(default_factory=Limit, compare=False, repr=False)
-
-    @property
-    def batch_size(self) -> int:
-        """Windows run together."""
-        if self.running.batch_size is not None:
-            return self.running.batch_size
-        kind = find_devices(self.running.device)[0].type
-        rows, columns = self.plan.windows.size
-        return max(1, int(min(BATCH_PIXELS[kind], self.room)) // (rows * columns))
 
 
 def make_task(
@@ -89,6 +82,7 @@ def make_task(
     tiling: Tiling,
     running: Running,
     memory: int | None = None,
+    capacity: Capacity | None = None,
 ) -> Task:
     """Plan a prediction; see `predict`.
 
@@ -97,6 +91,8 @@ def make_task(
     scene, segmenter, outputs, tiling, running
     memory : int, optional
         Bytes that blocks at work may take; by default what `memory_budget` gives.
+    capacity : Capacity, optional
+        Of the processes that work on the blocks; by default that of this one.
     """
     for output in outputs:
         if output not in get_args(Output):
@@ -105,10 +101,14 @@ def make_task(
             )
     budget = memory_budget(memory)
     each = bytes_per_pixel(segmenter.net, segmenter.channels, segmenter.card.stride)
-    room = tensor_memory(running.device, budget) / each
-    fitted = _fitted(scene, segmenter, outputs, tiling, running, budget, room)
+    has = capacity or capacity_of(running.device, budget)
+    room = has.tensors / each
+    fitted = _fitted(scene, segmenter, outputs, tiling, has, budget, room)
     plan = make_plan(scene.axes, segmenter.card, fitted)
-    return Task(scene, segmenter, tuple(outputs), plan, running, room)
+    size = running.batch_size or max(
+        1, int(min(BATCH_PIXELS[has.kind], room)) // prod(plan.windows.size)
+    )
+    return Task(scene, segmenter, tuple(outputs), plan, running, has.kind, size)
 
 
 def _fitted(
@@ -116,7 +116,7 @@ def _fitted(
     segmenter: Segmenter,
     outputs: Sequence[Output],
     tiling: Tiling,
-    running: Running,
+    has: Capacity,
     memory: int,
     room: float,
 ) -> Tiling:
@@ -127,7 +127,7 @@ def _fitted(
     do not grow, so blended blocks may have more: two fifths, for blocks of many sizes leave gaps
     in memory that are half as large again.
     """
-    crew, card = at_once(running.device), segmenter.card
+    crew, card = has.crew, segmenter.card
     # The first touch of memory takes time as well, so a raster is not worth one huge window.
     window = min(room, max(prod(scene.shape) / SHARES, SMALL))
     held = _bytes_held(scene, card, outputs) * (crew + 2)
@@ -143,7 +143,7 @@ def _fitted(
     zoom = max(axis.size / axis.length for axis in scene.axes)
     # A small raster is cut as well: there is work for all, and something to write before the end.
     own = isqrt(prod(scene.image.shape[1:]) // (SHARES * crew))
-    most = BLOCKS[find_devices(running.device)[0].type]
+    most = BLOCKS[has.kind]
     block = min(most, int(isqrt(int(memory / 4 / held)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
     return replace(tiling, block=max(block, 1))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from geoseg import devices
-from geoseg.devices import at_once, spare_cores, tensor_memory
+from geoseg.devices import Capacity, capacity_of
 from geoseg.segmenter import _WholeFloats
 
 
@@ -24,21 +24,18 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "blocks", "spare", "bytes_each"),
+    ("names", "has"),
     [
-        ("cpu", 8, 1, (4 << 30) / 2 / 8),
-        ("auto", 2, 8, (16 << 30) / 2 / 2),  # the first GPU
-        ("cuda:0,cuda:1", 4, 8, (8 << 30) / 2 / 2),  # windows fit the smaller one as well
-        ("cuda:0,cpu", 10, 1, (4 << 30) / 2 / 10),
+        ("cpu", Capacity("cpu", 8, 1, (4 << 30) / 2 / 8)),
+        ("auto", Capacity("cuda", 2, 8, (16 << 30) / 2 / 2)),  # the first GPU
+        # Windows fit the smaller one as well.
+        ("cuda:0,cuda:1", Capacity("cuda", 4, 8, (8 << 30) / 2 / 2)),
+        ("cuda:0,cpu", Capacity("cuda", 10, 1, (4 << 30) / 2 / 10)),
     ],
 )
 @pytest.mark.usefixtures("two_gpus")
-def test_work_is_shared_out_by_what_devices_take(
-    names: str, blocks: int, spare: int, bytes_each: float
-) -> None:
-    assert at_once(names) == blocks
-    assert spare_cores(names) == spare
-    assert tensor_memory(names, 4 << 30) == bytes_each
+def test_work_is_shared_out_by_what_devices_take(names: str, has: Capacity) -> None:
+    assert capacity_of(names, 4 << 30) == has
 
 
 def test_whole_floats_are_asked_for_while_any_thread_needs_them() -> None:

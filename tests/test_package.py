@@ -55,6 +55,7 @@ LAYERS = {
     "prediction": 4,
     "runs": 5,
     "assembly": 5,
+    "crew": 5,
     "job": 5,
     "train": 5,
     "evaluation": 5,

@@ -15,7 +15,7 @@ from pointwise import pointwise, random_pixels, write
 from toys import TwoLayers, segmenter_of
 
 import geoseg
-from geoseg import job, precision
+from geoseg import crew, precision
 from geoseg.loader import Scene
 from geoseg.precision import SIDE, Precision, choose_precision
 from geoseg.raster.gaps import Gaps
@@ -119,7 +119,7 @@ def test_the_choice_is_told_and_kept_by_a_run_that_goes_on(
 ) -> None:
     scene = write(tmp_path / "scene.tif", random_pixels((3, 200, 200)).astype(np.uint8))
     chosen = Precision("bf16", 0.9995)
-    monkeypatch.setattr(job, "choose_precision", lambda *args: chosen)
+    monkeypatch.setattr(crew, "choose_precision", lambda *args: chosen)
     begun: list[dict[str, Any]] = []
 
     class Stop(Exception):  # noqa: N818  (it stands for no error)
@@ -134,7 +134,7 @@ def test_the_choice_is_told_and_kept_by_a_run_that_goes_on(
     with pytest.raises(Stop):
         geoseg.predict_file(scene, tmp_path / "map.tif", pointwise(), on_progress=stop, **options)
     assert begun[0]["chosen"]["precision"] == "bf16"
-    monkeypatch.setattr(job, "choose_precision", lambda *args: pytest.fail("chosen again"))
+    monkeypatch.setattr(crew, "choose_precision", lambda *args: pytest.fail("chosen again"))
     result = geoseg.predict_file(scene, tmp_path / "map.tif", pointwise(), **options)
     assert result.computed < result.blocks
     with rasterio.open(tmp_path / "map.tif") as file:

@@ -29,6 +29,7 @@ from toys import segmenter_of
 
 import geoseg
 from geoseg import devices, footprint, job, nets
+from geoseg.crew import Spent, Threads
 from geoseg.errors import UserError
 from geoseg.job import predict_file
 from geoseg.plan import Block
@@ -228,15 +229,16 @@ def test_blocks_come_in_order_whichever_is_finished_first() -> None:
     waits = [threading.Event() for _ in blocks]
     seen: list[int] = []
 
-    def finish(block: Block, part: Any) -> None:
+    def finish(block: Block, part: Any) -> Spent:
         if block.column % 3 == 0:  # waits for the two behind it
             assert waits[block.column + 1].wait(60)
             assert waits[block.column + 2].wait(60)
         seen.append(block.column)
         waits[block.column].set()
+        return Spent()
 
-    found = job._finished_in_order(blocks, lambda block: block, finish, 3)  # type: ignore[arg-type, return-value]
-    assert list(found) == blocks
+    found = Threads(lambda block: block, finish, 3).run(blocks)  # type: ignore[arg-type, return-value]
+    assert [block for block, _ in found] == blocks
     assert seen != sorted(seen)
 
 
@@ -250,13 +252,14 @@ def test_what_goes_wrong_in_a_thread_ends_the_run(step: str) -> None:
             raise Interrupted
         return block
 
-    def finish(block: Block, part: Any) -> None:
+    def finish(block: Block, part: Any) -> Spent:
         if step == "finish" and block.column == 5:
             raise Interrupted
         done.append(block)
+        return Spent()
 
     with pytest.raises(Interrupted):
-        list(job._finished_in_order(blocks, read, finish, 4))
+        list(Threads(read, finish, 4).run(blocks))
     assert len(done) < 20  # the rest was not begun
 
 
@@ -264,9 +267,9 @@ def test_a_run_that_is_left_early_leaves_no_thread() -> None:
     blocks = [Block(0, i) for i in range(50)]
     before = threading.active_count()
     with closing(
-        job._finished_in_order(blocks, lambda block: block, lambda *_: None, 4)  # type: ignore[arg-type, return-value]
+        Threads(lambda block: block, lambda *_: Spent(), 4).run(blocks)  # type: ignore[arg-type, return-value]
     ) as found:
-        assert next(found) == blocks[0]
+        assert next(found)[0] == blocks[0]
     assert threading.active_count() == before
 
 

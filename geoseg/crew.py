@@ -1,0 +1,179 @@
+"""Who finishes the blocks of a run: the threads of this process, or whoever else can.
+
+A crew is given blocks that are missing, and gives them back, in order, once the store holds them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.blocks import run_block
+from geoseg.decisions import Output, missing_value
+from geoseg.devices import Capacity, capacity_of
+from geoseg.footprint import memory_budget
+from geoseg.loader import Part, Scene
+from geoseg.plan import Block
+from geoseg.precision import Precision, choose_precision
+from geoseg.raster.read import tiles_of
+from geoseg.reading import BlockReader
+from geoseg.runs import QUANTA, Run
+from geoseg.segmenter import Segmenter
+from geoseg.store import BlockStore
+from geoseg.tasks import Running, Task
+
+__all__ = ["CACHE_SHARE", "Crew", "Finished", "LocalCrew", "Spent", "Threads", "finish_block"]
+
+CACHE_SHARE = 8  # of the memory, at most, for pixels that the next blocks need again
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of work, of all threads and processes together."""
+
+    read: float = 0.0
+    network: float = 0.0
+    write: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.read + other.read, self.network + other.network, self.write + other.write)
+
+
+Finished = Generator[tuple[Block, Spent], None, None]
+"""Blocks in order, and what each took."""
+
+
+class Crew(Protocol):
+    """Whoever finishes blocks."""
+
+    def memory(self, asked: int | None) -> int:
+        """Bytes that blocks at work may take in each process; see `memory_budget`."""
+
+    def capacity(self, devices: str, memory: int) -> Capacity:
+        """What each process has."""
+
+    def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
+        """What to run in; see `choose_precision`."""
+
+    def finish(self, run: Run, store: BlockStore, blocks: Sequence[Block]) -> Finished:
+        """Write blocks of a run into its store."""
+
+
+class LocalCrew:
+    """The threads of this process: one reads, as many as devices take finish blocks."""
+
+    def memory(self, asked: int | None) -> int:
+        """Bytes that blocks at work may take."""
+        return memory_budget(asked)
+
+    def capacity(self, devices: str, memory: int) -> Capacity:
+        """What this process has."""
+        return capacity_of(devices, memory)
+
+    def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
+        """What to run in."""
+        return choose_precision(scene, segmenter, running)
+
+    def finish(self, run: Run, store: BlockStore, blocks: Sequence[Block]) -> Finished:
+        """Write blocks of a run into its store."""
+        has = capacity_of(run.task.running.device, run.memory)
+        tiles = tiles_of(run.sources[0], run.task.scene.image)
+        reader = BlockReader(run.task, tiles, run.memory // CACHE_SHARE, has.spare)
+
+        def finish(block: Block, part: Part) -> Spent:
+            return finish_block(run.task, store, block, part)
+
+        return Threads(reader.read, finish, has.crew).run(blocks)
+
+
+@dataclass(frozen=True)
+class Threads:
+    """One thread that reads blocks, in order, and some that finish them.
+
+    What neighbours share is decoded once that way. Two blocks wait, read, for their turn.
+
+    Parameters
+    ----------
+    read : callable
+        Block to its pixels.
+    finish : callable
+        Block and pixels to the seconds that were spent.
+    count : int
+        Threads that finish.
+    """
+
+    read: Callable[[Block], Part]
+    finish: Callable[[Block, Part], Spent]
+    count: int
+
+    def run(self, blocks: Sequence[Block]) -> Finished:
+        """Read and finish blocks; gives each when it and those before it are finished."""
+        under_way: deque[tuple[Block, Future[Spent]]] = deque()
+        with (
+            ThreadPoolExecutor(self.count, "geoseg-block") as crew,
+            ThreadPoolExecutor(1, "geoseg-read") as reader,
+        ):
+            try:
+                for block in blocks:
+                    part = reader.submit(self._read, block)
+                    under_way.append((block, crew.submit(self._finish, block, part)))
+                    if len(under_way) > self.count + 1:
+                        first, done = under_way.popleft()
+                        yield first, done.result()
+                while under_way:
+                    first, done = under_way.popleft()
+                    yield first, done.result()
+            except BaseException:
+                for pool in (reader, crew):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _read(self, block: Block) -> tuple[Part, float]:
+        began = time.monotonic()
+        return self.read(block), time.monotonic() - began
+
+    def _finish(self, block: Block, coming: Future[tuple[Part, float]]) -> Spent:
+        part, seconds = coming.result()
+        return self.finish(block, part) + Spent(read=seconds)
+
+
+def finish_block(task: Task, store: BlockStore, block: Block, part: Part) -> Spent:
+    """Classify a block, and keep it.
+
+    Parameters
+    ----------
+    task : Task
+    store : BlockStore
+    block : Block
+    part : Part
+        Its pixels.
+    """
+    began = time.monotonic()
+    pixels = _stored(task, run_block(task, block, part))
+    done = time.monotonic()
+    store.write(block, pixels)
+    return Spent(network=done - began, write=time.monotonic() - done)
+
+
+def _stored(task: Task, pixels: Mapping[Output, NDArray[Any]]) -> dict[str, NDArray[Any]] | None:
+    """A block as it is written, by output (band, rows, columns); None when it has no data."""
+    if (pixels["classes"] == missing_value(task.segmenter.card, "classes")).all():
+        return None
+    return {name: _in_steps(name, values) for name, values in pixels.items()}
+
+
+def _in_steps(output: Output, values: NDArray[Any]) -> NDArray[Any]:
+    """Pixels as they are written: (band, rows, columns)."""
+    if output == "classes":
+        return values[None]
+    with np.errstate(invalid="ignore"):
+        steps = np.rint(values * QUANTA)
+    stored = np.where(np.isnan(steps), 255, steps).astype(np.uint8)
+    return stored if stored.ndim == 3 else stored[None]
