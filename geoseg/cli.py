@@ -238,6 +238,11 @@ simplify_option = click.option(
 @simplify_option
 @click.option("--memory", type=Size(), help="As in 4GB.  [default: half of what is free]")
 @click.option("--stack", is_flag=True, help="The sources are bands of one scene.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Let the workers of a dask cluster compute: tcp://10.0.0.5:8786.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--restart", is_flag=True, help="Forget an interrupted run.")
 @click.option("--co", multiple=True, metavar="KEY=VALUE", help="Creation option of the COG driver.")

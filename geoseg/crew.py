@@ -26,7 +26,7 @@ from geoseg.raster.read import tiles_of
 from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run
 from geoseg.segmenter import Segmenter
-from geoseg.store import BlockStore
+from geoseg.store import BlockStore, BlockWriter
 from geoseg.tasks import Running, Task
 
 __all__ = ["CACHE_SHARE", "Crew", "Finished", "LocalCrew", "Spent", "Threads", "finish_block"]
@@ -144,13 +144,13 @@ class Threads:
         return self.finish(block, part) + Spent(read=seconds)
 
 
-def finish_block(task: Task, store: BlockStore, block: Block, part: Part) -> Spent:
+def finish_block(task: Task, store: BlockWriter, block: Block, part: Part) -> Spent:
     """Classify a block, and keep it.
 
     Parameters
     ----------
     task : Task
-    store : BlockStore
+    store : BlockWriter
     block : Block
     part : Part
         Its pixels.

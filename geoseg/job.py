@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from os import PathLike, fspath
@@ -111,6 +112,7 @@ def predict_file(
     restart: bool = False,
     co: Mapping[str, str] | None = None,
     skip_done: bool = False,
+    scheduler: str | None = None,
     on_progress: Emit | None = None,
 ) -> Result:
     """Classify a raster file of any size into a class map and polygons.
@@ -166,6 +168,10 @@ def predict_file(
     skip_done : bool
         Return at once when the outputs are there already, made by this very call from input that
         has not changed since: what a batch wants that is taken up again.
+    scheduler : str, optional
+        Address of a dask scheduler whose workers compute the blocks, or ``local``. By default that
+        of the dask client that is active in this process, if one is. Sources and the folder of the
+        output must be where the workers find them.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
         ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it;
@@ -184,7 +190,7 @@ def predict_file(
     emit = on_progress or ignore
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
-    sources = [fspath(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
+    sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     _check_targets(targets, sources, mask)
     if simplify and polygons is None:
         raise UserError(
@@ -210,45 +216,73 @@ def predict_file(
         area = Area.of(read_mask(mask), grid_of(scene.image), sources[0])
         scene = replace(scene, area=area)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
-    recalled = remembered(targets.folder).get("memory") if memory is None else memory
-    crew = LocalCrew()
-    budget = crew.memory(recalled)
-    has = crew.capacity(device, budget)
-    task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
-    asked = {
-        "window": window,
-        "halo": halo,
-        "blend": blend,
-        "stride": stride,
-        "batch": batch_size,
-        "precision": precision,
-        "views": views,
-        "scales": None if scales is None else [float(each) for each in scales],
-        "bbox": bbox,
-        "bbox_crs": bbox_crs,
-        "assume_crs": assume_crs,
-        "mask": None if scene.area is None else scene.area.digest,
-        "pixel_size": None if pixel_size is None else float(pixel_size),
-    }
-    run = Run(task, plain, targets, sources, options, asked, making, budget)
-    if skip_done and run.is_done():
-        return Result(targets.all, 0.0, task.plan.count, 0)
-    _refuse_missed(task, sources[0])
-    _say_where(image, sources[0])
-    if min_area and targets.polygons is None and run.measured == grid_of(scene.image):
-        tell_units(grid_of(scene.image))
-    if targets.polygons is not None:
-        refuse_unlocated(targets.polygons, grid_of(scene.image))
-    check_values(scene.image, segmenter.card)
-    _check_disks(run)
-    with locked(run.folder), block_cache(_cache(run)):
-        computed = _resume(run, crew, emit, overwrite, restart)
-    release_memory()
-    seconds = time.monotonic() - started
-    outputs = {name: str(path) for name, path in targets.all.items()}
-    about = told_map(segmenter.card)
-    emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3), **about})
-    return Result(targets.all, seconds, computed.total, computed.count, computed.empty)
+    with _hired(scheduler) as crew:
+        recalled = remembered(targets.folder).get("memory") if memory is None else memory
+        budget = crew.memory(recalled)
+        has = crew.capacity(device, budget)
+        task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
+        asked = {
+            "window": window,
+            "halo": halo,
+            "blend": blend,
+            "stride": stride,
+            "batch": batch_size,
+            "precision": precision,
+            "views": views,
+            "scales": None if scales is None else [float(each) for each in scales],
+            "bbox": bbox,
+            "bbox_crs": bbox_crs,
+            "assume_crs": assume_crs,
+            "mask": None if scene.area is None else scene.area.digest,
+            "pixel_size": None if pixel_size is None else float(pixel_size),
+        }
+        run = Run(task, plain, targets, sources, options, asked, making, budget)
+        if skip_done and run.is_done():
+            return Result(targets.all, 0.0, task.plan.count, 0)
+        _refuse_missed(task, sources[0])
+        _say_where(image, sources[0])
+        if min_area and targets.polygons is None and run.measured == grid_of(scene.image):
+            tell_units(grid_of(scene.image))
+        if targets.polygons is not None:
+            refuse_unlocated(targets.polygons, grid_of(scene.image))
+        check_values(scene.image, segmenter.card)
+        _check_disks(run)
+        with locked(run.folder), block_cache(_cache(run)):
+            computed = _resume(run, crew, emit, overwrite, restart)
+        release_memory()
+        seconds = time.monotonic() - started
+        outputs = {name: str(path) for name, path in targets.all.items()}
+        about = told_map(segmenter.card)
+        emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3), **about})
+        return Result(targets.all, seconds, computed.total, computed.count, computed.empty)
+
+
+@contextmanager
+def _hired(scheduler: str | None) -> Iterator[Crew]:
+    """Who does the work: a cluster that is named or that this process has a client of, else we."""
+    if scheduler == "local":
+        yield LocalCrew()
+    elif scheduler is not None:
+        from geoseg.cluster import connected
+
+        with connected(scheduler) as cluster:
+            yield cluster
+    elif (active := _active_client()) is not None:
+        from geoseg.cluster import Cluster
+
+        yield Cluster(active)
+    else:
+        yield LocalCrew()
+
+
+def _active_client() -> Any:
+    """The dask client of this process, if there is one."""
+    if "distributed" not in sys.modules:
+        return None
+    try:
+        return sys.modules["distributed"].default_client()
+    except ValueError:
+        return None
 
 
 def told_map(card: Card) -> dict[str, Any]:
@@ -473,6 +507,12 @@ def _raw_bytes(task: Task, output: Output) -> int:
     bands = len(task.segmenter.card.classes) if output == "scores" else 1
     size = dtype_of(task.segmenter.card, "classes").itemsize if output == "classes" else 1
     return int(rows * columns * bands * size)
+
+
+def _found(source: str | PathLike[str]) -> str:
+    """A source as any process of this machine finds it, whatever folder it works in."""
+    name = fspath(source)
+    return str(Path(name).absolute()) if Path(name).exists() else name
 
 
 def _path(path: str | PathLike[str] | None) -> Path | None:

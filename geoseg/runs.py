@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import stat
@@ -15,6 +15,7 @@ from affine import Affine
 
 import geoseg
 from geoseg.decisions import Output
+from geoseg.ensembles import Ensemble
 from geoseg.errors import UserError
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
@@ -30,7 +31,7 @@ from geoseg.raster import (
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
 
-__all__ = ["QUANTA", "Run", "Targets"]
+__all__ = ["QUANTA", "Run", "Targets", "facts_of"]
 
 QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no data
 
@@ -131,9 +132,12 @@ class Run:
     @cached_property
     def files(self) -> tuple[Mapping[str, Any], ...]:
         """What tells the input from another: facts of every file that it is read from."""
-        paths = [file for source in self.sources for file in files_of(source)]
-        # Statistics that a viewer leaves beside an image do not make it another one.
-        return tuple(_facts(path) for path in dict.fromkeys(paths) if not _is_sidecar(path))
+        return facts_of(self.sources)
+
+    @property
+    def members(self) -> Sequence[Segmenter]:
+        """The models that are files of their own."""
+        return self.model.members if isinstance(self.model, Ensemble) else (self.model,)
 
     @cached_property
     def digest(self) -> str:
@@ -187,8 +191,16 @@ class Run:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What the outputs say about where they come from; the same wherever they are made."""
-        return self._identity | {"GEOSEG_CHOSEN": json.dumps(self.chosen)}
+        """What the outputs say about where they come from; the same wherever they are made.
+
+        So they do not tell the sizes of blocks and batches, and of windows that are cropped, which
+        follow from memory and cores and change no class.
+        """
+        telling = ["blend", "cut", "precision", "agreement"]
+        if self.task.plan.blend != "crop":
+            telling += ["window", "stride"]
+        chosen = {name: self.chosen[name] for name in telling}
+        return self._identity | {"GEOSEG_CHOSEN": json.dumps(chosen)}
 
     @property
     def _identity(self) -> dict[str, str]:
@@ -234,6 +246,13 @@ class Run:
             return class_layout(grid, card.classes, self.tags)
         names = tuple(each.name for each in card.classes) if output == "scores" else (output,)
         return Layout(grid, "uint8", 255, names, scale=1 / QUANTA, tags=self.tags)
+
+
+def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
+    """What tells sources from others: facts of every file that they are read from."""
+    paths = [file for source in sources for file in files_of(source)]
+    # Statistics that a viewer leaves beside an image do not make it another one.
+    return tuple(_facts(path) for path in dict.fromkeys(paths) if not _is_sidecar(path))
 
 
 def _hidden(target: Path) -> Path:

@@ -27,7 +27,7 @@ from geoseg.errors import UserError
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape, grown
 
-__all__ = ["BlockStore", "forget", "locked", "recall", "remembered"]
+__all__ = ["BlockStore", "BlockWriter", "Layers", "forget", "locked", "recall", "remembered"]
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
@@ -35,7 +35,40 @@ CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks
 KEPT, EMPTY = 1, 2  # marks of finished blocks
 
 
-class BlockStore:
+Layers = Mapping[str, tuple[int, str, int]]
+"""What is kept of a block: by name the number of bands, dtype and no-data value."""
+
+
+class BlockWriter:
+    """Writes blocks into a store that was begun, from any process that sees its folder.
+
+    Parameters
+    ----------
+    folder : Path
+    layers : mapping of str to (bands, dtype, no-data value)
+    """
+
+    def __init__(self, folder: Path, layers: Layers) -> None:
+        self.folder, self.layers = folder, layers
+        group = zarr.open_group(folder / "blocks.zarr", mode="r+")
+        self._done = _array(group, "done")
+        self._arrays = {name: _array(group, name) for name in layers}
+
+    def mark(self, block: Block) -> int:
+        """`KEPT` or `EMPTY` when a block is finished, whoever did it, else 0."""
+        return int(self._done[block.row, block.column])
+
+    def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
+        """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
+        for name, values in (pixels or {}).items():
+            array = self._arrays[name]
+            full = np.full(array.shape[2:], array.fill_value, array.dtype)
+            full[:, : values.shape[1], : values.shape[2]] = values
+            array[block.row, block.column] = full
+        self._done[block.row, block.column] = EMPTY if pixels is None else KEPT
+
+
+class BlockStore(BlockWriter):
     """Blocks of one run, in a folder that is removed when the run is complete.
 
     Parameters
@@ -61,45 +94,19 @@ class BlockStore:
         folder: Path,
         fingerprint: str,
         plan: Plan,
-        layers: Mapping[str, tuple[int, str, int]],
+        layers: Layers,
         facts: Mapping[str, Any],
     ) -> None:
-        self.folder = folder
         self._plan = plan
-        self._layers = layers
         self.resumed = recall(folder, fingerprint) is not None
         if not self.resumed:
-            self._begin({**facts, "fingerprint": fingerprint})
-        group = zarr.open_group(folder / "blocks.zarr", mode="r+")
-        self._done = _array(group, "done")
+            _begin(folder, plan, layers, {**facts, "fingerprint": fingerprint})
+        super().__init__(folder, layers)
         # A file for each block is slow to read where there are thousands, and there are none yet.
         marks = self._done[:] if self.resumed else np.zeros(plan.shape, np.uint8)
         self._marks: NDArray[np.uint8] = np.asarray(marks)
-        self._arrays = {name: _array(group, name) for name in layers}
         self._starts = [_starts(sizes) for sizes in plan.chunks]
         self._strip = lru_cache(CACHED)(self._read_strip)
-
-    def _begin(self, facts: Mapping[str, Any]) -> None:
-        self.folder.mkdir(exist_ok=True)
-        forget(self.folder)
-        group = zarr.open_group(self.folder / "blocks.zarr", mode="w")
-        rows, columns = (max(sizes) for sizes in self._plan.chunks)
-        strip = min(STRIP, rows)
-        rows = grown(rows, strip)
-        for name, (bands, dtype, nodata) in self._layers.items():
-            group.create_array(
-                name,
-                shape=(*self._plan.shape, bands, rows, columns),
-                chunks=(1, 1, bands, strip, columns),
-                dtype=dtype,
-                fill_value=nodata,
-                compressors=FAST,
-            )
-        group.create_array(
-            "done", shape=self._plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0
-        )
-        # Written last: a folder without it holds nothing that could be continued.
-        (self.folder / RUN).write_text(json.dumps(facts))
 
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are finished, shape (rows, columns) of blocks."""
@@ -119,13 +126,11 @@ class BlockStore:
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
-        for name, values in (pixels or {}).items():
-            array = self._arrays[name]
-            full = np.full(array.shape[2:], array.fill_value, array.dtype)
-            full[:, : values.shape[1], : values.shape[2]] = values
-            array[block.row, block.column] = full
-        mark = EMPTY if pixels is None else KEPT
-        self._done[block.row, block.column] = mark
+        super().write(block, pixels)
+        self.note(block, EMPTY if pixels is None else KEPT)
+
+    def note(self, block: Block, mark: int) -> None:
+        """Take a block as finished that another process wrote, and marked so."""
         self._marks[block.row, block.column] = mark
 
     def read(self, layer: str, box: Box) -> NDArray[Any] | None:
@@ -133,7 +138,7 @@ class BlockStore:
 
         None when none of them has data.
         """
-        bands, dtype, nodata = self._layers[layer]
+        bands, dtype, nodata = self.layers[layer]
         under = [_under(starts, span) for starts, span in zip(self._starts, box, strict=True)]
         kept = [
             (r, rows, c, columns)
@@ -170,6 +175,28 @@ class BlockStore:
 
 RUN = "run.json"
 LOCK = "lock"
+
+
+def _begin(folder: Path, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -> None:
+    """Make an empty store."""
+    folder.mkdir(exist_ok=True)
+    forget(folder)
+    group = zarr.open_group(folder / "blocks.zarr", mode="w")
+    rows, columns = (max(sizes) for sizes in plan.chunks)
+    strip = min(STRIP, rows)
+    rows = grown(rows, strip)
+    for name, (bands, dtype, nodata) in layers.items():
+        group.create_array(
+            name,
+            shape=(*plan.shape, bands, rows, columns),
+            chunks=(1, 1, bands, strip, columns),
+            dtype=dtype,
+            fill_value=nodata,
+            compressors=FAST,
+        )
+    group.create_array("done", shape=plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0)
+    # Written last: a folder without it holds nothing that could be continued.
+    (folder / RUN).write_text(json.dumps(facts))
 
 
 def forget(folder: Path) -> bool:
