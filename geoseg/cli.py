@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -19,6 +19,10 @@ from geoseg.attached import attach
 from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
+
+if TYPE_CHECKING:
+    from geoseg.batch import SceneJob
+    from geoseg.progress import Emit
 
 __all__ = ["main"]
 
@@ -331,7 +335,8 @@ def _predict_all(
     models: Sequence[str],
     arguments: dict[str, Any],
 ) -> None:
-    """Scenes one after another with models loaded once; those that fail are told at the end."""
+    """Scenes with models loaded once; those that fail are told at the end."""
+    from geoseg.batch import SceneJob, predict_scenes
     from geoseg.job import told_map
     from geoseg.polygons.making import Making
     from geoseg.raster.grid import parse_crs, refuse_no_size
@@ -348,26 +353,25 @@ def _predict_all(
         read_mask(arguments["mask"])
     segmenter = geoseg.ensemble(models)
     viewed(segmenter, arguments["views"], arguments["scales"])
-    targets = {source: _targets(source, folder, arguments) for source in sources}
-    _refuse_clashes(targets)
-    for name in {path.parent for each in targets.values() for path in each.values()}:
+    jobs = [SceneJob(each, _targets(each, folder, arguments)) for each in sources]
+    _refuse_clashes(jobs)
+    for name in {path.parent for job in jobs for _, path in job.outputs}:
         name.mkdir(parents=True, exist_ok=True)
-    console.event({"event": "start", "total": len(sources), "unit": "scene"})
+    console.event({"event": "start", "total": len(jobs), "unit": "scene"})
     failed: dict[str, Exception] = {}
-    there = 0
-    for done, source in enumerate(sources):
-        own = {**arguments, **{k: v for k, v in targets[source].items() if k != "dst"}}
-        report = _part_of_batch(console, source, done, len(sources))
-        try:
-            result = geoseg.predict_file(
-                source, targets[source]["dst"], segmenter, **own, skip_done=True, on_progress=report
-            )
-            there += result.computed == 0
-        except Exception as error:
-            failed[source] = error
-            if not isinstance(error, UserError):
-                traceback.print_exc()
-        console.event({"event": "progress", "done": done + 1, "total": len(sources)})
+    done = there = 0
+
+    def report(job: SceneJob) -> Emit:
+        return _part_of_batch(console, job.source, done, len(jobs))
+
+    options = {k: v for k, v in arguments.items() if k not in ("polygons", "scores", "confidence")}
+    for job, outcome in predict_scenes(jobs, segmenter, models, options, report):
+        done += 1
+        if isinstance(outcome, Exception):
+            failed[job.source] = outcome
+        else:
+            there += outcome.computed == 0
+        console.event({"event": "progress", "done": done, "total": len(jobs)})
     kept = f"; {there} of them were there already" if there else ""
     console.message(f"{len(sources) - len(failed)} of {len(sources)} maps are in {folder}{kept}")
     about = {"failed": len(failed), **told_map(segmenter.card)}
@@ -376,7 +380,9 @@ def _predict_all(
         _tell_failures(console, failed)
 
 
-def _targets(source: str, folder: Path, arguments: Mapping[str, Any]) -> dict[str, Path]:
+def _targets(
+    source: str, folder: Path, arguments: Mapping[str, Any]
+) -> tuple[tuple[str, Path], ...]:
     """Outputs of one scene, named after it; a file option is an ending."""
     stem = Path(source).stem
     targets = {"dst": folder / f"{stem}.tif"}
@@ -391,23 +397,22 @@ def _targets(source: str, folder: Path, arguments: Mapping[str, Any]) -> dict[st
             ending = path.name
             kind = f"_{name}" if ending.lower() in (".tif", ".tiff") else ""
             targets[name] = folder / f"{stem}{kind}{ending}"
-    return targets
+    return tuple(targets.items())
 
 
-def _refuse_clashes(targets: Mapping[str, Mapping[str, Path]]) -> None:
+def _refuse_clashes(jobs: Sequence[SceneJob]) -> None:
     owners: dict[Path, str] = {}
-    for source, paths in targets.items():
-        other = owners.setdefault(paths["dst"], source)
-        if other != source:
+    for job in jobs:
+        target = dict(job.outputs)["dst"]
+        other = owners.setdefault(target, job.source)
+        if other != job.source:
             raise UserError(
-                f"{other} and {source} would both become {paths['dst']}; rename one, or predict "
+                f"{other} and {job.source} would both become {target}; rename one, or predict "
                 "them into different folders"
             )
 
 
-def _part_of_batch(
-    console: Console, source: str, done: int, total: int
-) -> Callable[[dict[str, Any]], None]:
+def _part_of_batch(console: Console, source: str, done: int, total: int) -> Emit:
     unit = ""
 
     def report(event: dict[str, Any]) -> None:

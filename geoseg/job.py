@@ -55,7 +55,7 @@ from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
 
-__all__ = ["Result", "predict_file", "told_map"]
+__all__ = ["Result", "hired", "predict_file", "told_map"]
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ def predict_file(
         area = Area.of(read_mask(mask), grid_of(scene.image), sources[0])
         scene = replace(scene, area=area)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
-    with _hired(scheduler) as crew:
+    with hired(scheduler) as crew:
         recalled = remembered(targets.folder).get("memory") if memory is None else memory
         budget = crew.memory(recalled)
         has = crew.capacity(device, budget)
@@ -258,7 +258,7 @@ def predict_file(
 
 
 @contextmanager
-def _hired(scheduler: str | None) -> Iterator[Crew]:
+def hired(scheduler: str | None) -> Iterator[Crew]:
     """Who does the work: a cluster that is named or that this process has a client of, else we."""
     if scheduler == "local":
         yield LocalCrew()
