@@ -118,8 +118,11 @@ def _shown(segmenter: Segmenter, named: Sequence[str | PathLike[str]]) -> Shown:
 
 def predict_scene(
     arguments: Mapping[str, Any], models: Shown, options: Mapping[str, Any]
-) -> Result:
-    """Classify a scene on a worker."""
+) -> Result | UserError:
+    """Classify a scene on a worker; what the user is to be told is returned, to be sent alone."""
     from geoseg.orders import shared_model
 
-    return predict_file(**arguments, **options, model=shared_model(models), skip_done=True)
+    try:
+        return predict_file(**arguments, **options, model=shared_model(models), skip_done=True)
+    except UserError as error:
+        return UserError(str(error))

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import distributed
 from distributed.comm.core import CommClosedError
 
-from geoseg.crew import Finished, Spent
+from geoseg.crew import Finished
 from geoseg.devices import Capacity
 from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
@@ -43,7 +43,13 @@ PATIENCE = 5.0  # seconds until it is looked who is there
 GPU = "GPU"  # the resource that workers name who may compute on one
 
 Item = TypeVar("Item")
-Gone = (CommClosedError, asyncio.CancelledError, distributed.client.FutureCancelledError)
+Gone = (
+    CommClosedError,
+    asyncio.CancelledError,
+    distributed.client.FutureCancelledError,
+    distributed.client.FuturesCancelledError,
+)
+LOGGERS = ("distributed.batched", "distributed.client", "distributed.core")
 
 
 @contextmanager
@@ -56,22 +62,37 @@ def connected(address: str) -> Iterator[Cluster]:
         When no scheduler answers there.
     """
     try:
-        client = _client(address)
+        with _quiet():
+            client = _client(address)
     except (OSError, ValueError) as error:
         raise UserError(
             f"no scheduler answers at {address}; start one (dask scheduler) and workers (dask "
             f"worker {address}), or leave --scheduler out"
         ) from error
+    with _quiet():
+        try:
+            log.info("cluster %s; its page: %s", address, client.dashboard_link)
+            yield Cluster(client)
+        finally:
+            client.close(timeout=2)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask from telling in pages what is told here in a line."""
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
-        log.info("cluster %s; its page: %s", address, client.dashboard_link)
-        yield Cluster(client)
+        yield
     finally:
-        client.close(timeout=2)  # type: ignore[no-untyped-call]
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _client(address: str) -> distributed.Client:
     return distributed.Client(  # type: ignore[no-untyped-call]
-        address, timeout="10s", set_as_default=False, name="geoseg"
+        address, timeout="5s", set_as_default=False, name="geoseg"
     )
 
 
@@ -135,9 +156,6 @@ class Cluster:
             return
         # A task of its own: dask brings its result to each worker once, and can make it again.
         order = self._client.submit(_same, Order.of(run, store), pure=False)
-        ready: dict[Block, Spent] = {}
-        expected = iter(blocks)
-        block = next(expected)
         errands = self.each(finish, blocks, lambda each: (order, each.row, each.column))
         with closing(errands) as outcomes:
             for done, outcome in outcomes:
@@ -145,10 +163,7 @@ class Cluster:
                     raise outcome
                 mark, spent = outcome
                 store.note(done, mark)
-                ready[done] = spent
-                while block in ready:
-                    yield block, ready.pop(block)
-                    block = next(expected, block)
+                yield done, spent
 
     def each(
         self,

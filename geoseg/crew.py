@@ -1,6 +1,6 @@
 """Who finishes the blocks of a run: the threads of this process, or whoever else can.
 
-A crew is given blocks that are missing, and gives them back, in order, once the store holds them.
+A crew is given blocks that are missing, and gives them back once the store holds them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Spent:
 
 
 Finished = Generator[tuple[Block, Spent], None, None]
-"""Blocks in order, and what each took."""
+"""Blocks as they are finished, and what each took."""
 
 
 class Crew(Protocol):

@@ -366,13 +366,15 @@ def _classify(run: Run, crew: Crew, store: BlockStore, assembly: Assembly, emit:
     missing = [block for block in plan.blocks() if not done[block.row, block.column]]
     total = plan.count - empty
     progress = Progress(emit, total, "block", total - len(missing), chosen=run.chosen)
-    boxes = [plan.output(block) for block in missing]
-    complete = [*(box[0].start for box in boxes), scene.image.shape[1]][1:]
-    spent = Spent()
+    tops = [plan.output(block)[0].start for block in missing]
+    late, first, spent = set(missing), 0, Spent()
     with closing(crew.finish(run, store, missing)) as finished:
-        for (_, seconds), box, rows in zip(finished, boxes, complete, strict=True):
-            progress.step(1, prod(box_shape(box)))
-            assembly.extend(rows)
+        for block, seconds in finished:
+            late.remove(block)
+            progress.step(1, prod(box_shape(plan.output(block))))
+            while first < len(missing) and missing[first] not in late:
+                first += 1
+            assembly.extend(tops[first] if first < len(missing) else scene.image.shape[1])
             spent += seconds
     return Computed(plan.count, len(missing), empty, spent)
 

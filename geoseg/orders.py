@@ -147,15 +147,22 @@ def _kept(model: Segmenter, folder: Path) -> tuple[str, str]:
     return digest, str(path)
 
 
-def finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
+def finish(order: Order, row: int, column: int) -> tuple[int, Spent] | UserError:
     """Finish a block, unless a worker did that who did not live to tell.
 
     Returns
     -------
-    mark : int
-        See `BlockWriter.mark`.
-    spent : Spent
+    (mark, spent) : (int, Spent)
+        See `BlockWriter.mark`; or what the user is to be told, on its own: what an error of GDAL
+        holds cannot be sent.
     """
+    try:
+        return _finish(order, row, column)
+    except UserError as error:
+        return UserError(str(error))
+
+
+def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
     site, block = _site(order), Block(row, column)
     if mark := site.store.mark(block):
         return mark, Spent()
@@ -224,6 +231,7 @@ def shared_model(models: Shown) -> Segmenter:
 def _known(digest: str, path: str) -> Segmenter:
     with _opening:
         if digest not in _models:
+            _use_threads(get_worker().state.nthreads)
             _models[digest] = loaded(digest, path)
             while len(_models) > PLACES:
                 _models.pop(next(iter(_models)))
@@ -238,7 +246,6 @@ def loaded(digest: str, path: str) -> Segmenter:
     UserError
         When it has another one.
     """
-    _use_threads(get_worker().state.nthreads)
     model = load(path)
     if model.digest != digest:
         raise UserError(
