@@ -373,16 +373,19 @@ def _refuse_other_files(order: Order) -> None:
             )
 
 
-def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
-    """Finish a block, unless that was done by a worker who did not live to tell."""
-    site, block = _site(order), Block(row, column)
+def _finish(order: Order, row: int, column: int) -> tuple[int, Spent, str]:
+    """Finish a block, unless that was done by a worker who did not live to tell.
+
+    Tells its mark, what it took, and who did it.
+    """
+    site, block, who = _site(order), Block(row, column), distributed.get_worker().address
     if mark := site.store.mark(block):
-        return mark, Spent()
+        return mark, Spent(), who
     began = time.monotonic()
     part = site.task.scene.part(site.task.plan.hull(block))
     spent = Spent(read=time.monotonic() - began)
     spent += finish_block(site.task, site.store, block, part)
-    return site.store.mark(block), spent
+    return site.store.mark(block), spent, who
 
 
 class Errand:
@@ -440,6 +443,7 @@ class Errand:
             priority=-block.row,  # rows in order, for the map is put together from the top
         )
         self._under_way[future] = block
+        log.debug("block %d,%d submitted", *_place(block))
 
     def _finished(self) -> list[tuple[Block, Spent]]:
         """Wait for blocks; those that failed in a way that may pass are submitted again."""
@@ -453,7 +457,8 @@ class Errand:
             if future.status == "error" and self._may_pass(block, future.exception()):
                 self._submit(block)
                 continue
-            mark, spent = future.result()
+            mark, spent, who = future.result()
+            log.debug("block %d,%d done by %s: %s", *_place(block), who, spent)
             self._store.note(block, mark)
             told.append((block, spent))
         return told
