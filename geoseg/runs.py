@@ -28,6 +28,7 @@ from geoseg.raster import (
     open_dataset,
     pixel_size,
 )
+from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
 
@@ -288,9 +289,9 @@ def _facts(path: str) -> dict[str, Any]:
             file.seek(max(facts.st_size - 65536, 0))
             sha.update(file.read(65536))
     except OSError:
-        # Not a local file; its name is all there is without reading it, and what follows it in an
-        # address may be a signature, which is nobody's business and new every time.
-        return {"name": path.split("?")[0]}
+        # Not a local file. What follows its name in an address may be a signature, which is
+        # nobody's business and new every time.
+        return {"name": path.split("?")[0], **remote_facts(path)}
     return {
         "name": name,
         "size": facts.st_size,

@@ -8,17 +8,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import distributed
 import jsonschema
 import numpy as np
 import pystac
 import pytest
 import rasterio
+import torch
 from affine import Affine
 from click.testing import CliRunner, Result
 from items import contents
 from pointwise import pointwise, random_pixels, write
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.crs import CRS
+from serving import serving
 
 import geoseg
 from geoseg import job, nets
@@ -28,6 +31,7 @@ from geoseg.extent import extent_of
 from geoseg.info import describe, examine
 from geoseg.job import predict_file
 from geoseg.raster import Grid
+from geoseg.remote import remote_facts
 
 VALIDATOR = JsonSchemaSTACValidator()
 NUMBERS = {"type": "array", "items": {"type": "number"}}
@@ -411,3 +415,51 @@ def test_a_batch_tells_what_all_of_its_scenes_took(
         {name: sum(part[name] for part in parts) for name in parts[0]}, abs=5e-3
     )
     assert last["seconds"] > 0
+
+
+# ---- sources behind addresses, and workers of a cluster --------------------------------------
+
+
+@pytest.mark.parametrize(("parts", "tags"), [(True, True), (False, True), (True, False)])
+def test_files_behind_addresses_are_known_by_size_and_entity_tag(
+    scene: Path, parts: bool, tags: bool
+) -> None:
+    with serving(scene.parent, parts=parts, tags=tags) as address:
+        for prefix in ("", "/vsicurl/"):
+            found = remote_facts(f"{prefix}{address}/a%20scene.tif?signature=1")
+            assert found.pop("size") == scene.stat().st_size
+            digest = hashlib.md5(scene.read_bytes()).hexdigest()  # noqa: S324
+            assert found == ({"etag": f'"{digest}"'} if tags else {})
+        assert remote_facts(f"{address}/none.tif") == {}
+    assert remote_facts(str(scene)) == {}
+
+
+def test_another_file_behind_the_same_address_is_another_input(scene: Path, tmp_path: Path) -> None:
+    with serving(scene.parent) as address:
+        source = f"/vsicurl/{address}/a%20scene.tif?signature=1"
+        predict_file(source, tmp_path / "map.tif", pointwise())
+        again = predict_file(source, tmp_path / "map.tif", pointwise(), skip_done=True)
+        assert again.computed == 0
+        (told,) = examine(tmp_path / "map.tif")["made"]["sources"]
+        assert told["size"] == scene.stat().st_size
+        assert told["etag"].strip('"') in describe(examine(tmp_path / "map.tif"))
+        (link,) = item_beside(tmp_path / "map.tif")["links"]
+        assert link["href"] == f"{address}/a%20scene.tif"
+        write(scene, random_pixels((3, 90, 80), seed=1).astype(np.uint8))
+        with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+            predict_file(source, tmp_path / "map.tif", pointwise(), skip_done=True)
+
+
+def test_it_is_told_which_worker_of_a_cluster_did_a_block(
+    scene: Path, tmp_path: Path, saved: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "geoseg")
+    before = torch.get_num_threads()
+    quiet = {"processes": False, "dashboard_address": None}
+    with distributed.Client(n_workers=1, threads_per_worker=1, **quiet) as client:
+        (worker,) = client.scheduler_info()["workers"]
+        result = predict_file(scene, tmp_path / "map.tif", saved, memory=200_000, window=64)
+    torch.set_num_threads(before)
+    done = re.findall(r"block \d+,\d+ done by (\S+): read", caplog.text)
+    assert done == [worker] * result.blocks
+    assert result.spent.network > 0

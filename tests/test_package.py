@@ -22,6 +22,7 @@ LAYERS = {
     "attached": 0,
     "console": 0,
     "progress": 0,
+    "remote": 0,
     "allocator": 0,
     "nets": 1,
     "raster": 1,
