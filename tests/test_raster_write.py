@@ -37,6 +37,7 @@ from rio_cogeo import cog_validate
 
 import geoseg
 from geoseg.classes import ClassInfo, as_classes
+from geoseg.info import examine
 from geoseg.pixels import halve
 from geoseg.raster import CogDraft, Grid, class_layout, class_table, to_cog, write_raster
 
@@ -277,7 +278,9 @@ def test_a_replaced_map_keeps_nothing_of_the_old_one(tmp_path: Path) -> None:
     write_raster(
         xr.DataArray(np.zeros((4, 4), np.float32), dims=("y", "x")), target, overwrite=True
     )
-    assert leftovers(tmp_path) == {"scene.tif", "map.tif"}
+    # The facts of the old map may be wanted still; nobody takes them for those of the new file.
+    assert leftovers(tmp_path) == {"scene.tif", "map.tif", "map.tif.json"}
+    assert examine(target)["told"] is None
 
 
 # Options of the format

@@ -968,8 +968,8 @@ def test_a_batch_takes_endings_and_no_names(tmp_path: Path, saved: Path, option:
 def test_the_bar_tells_what_sizes_were_chosen(scene: Path, tmp_path: Path, saved: Path) -> None:
     words = ["predict", scene, tmp_path / "map.tif", "-m", saved, "--progress", "bar"]
     done = call(*words, "--window", 64, "--memory", "4GB")
-    with rasterio.open(tmp_path / "map.tif") as file:
-        chosen = json.loads(file.tags()["GEOSEG_CHOSEN"])
+    item = json.loads((tmp_path / "map.tif.json").read_text())
+    chosen = item["properties"]["geoseg:run"]["sizes"]
     told = " ".join(done.stderr.split())
     assert (
         "windows of {} x {} pixels in blocks of {} x {}".format(*chosen["window"], *chosen["block"])
