@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -66,6 +67,11 @@ class Assembly:
     store : BlockStore
     thread : Executor
         Of one thread, for a draft must not be written to by two.
+
+    Attributes
+    ----------
+    seconds : float
+        Spent on it.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class Assembly:
         self._drafts, self._store, self._thread = drafts, store, thread
         self._bottom = 0
         self._begun: list[Future[None]] = []
+        self.seconds = 0.0
 
     def extend(self, bottom: int) -> None:
         """Begin to take over the rows above `bottom`, all blocks of which are finished.
@@ -91,16 +98,20 @@ class Assembly:
             self._begun.append(self._thread.submit(self._extend, bottom))
 
     def _extend(self, bottom: int) -> None:
+        began = time.monotonic()
         for output, draft in self._drafts.items():
             draft.extend(partial(self._store.read, output), bottom)
+        self.seconds += time.monotonic() - began
 
     def finish(self, bottom: int) -> None:
         """Take over the rest of the rows, of which there are `bottom`, and write the files."""
         for each in self._begun:
             each.result()
         self._extend(bottom)
+        began = time.monotonic()
         for draft in self._drafts.values():
             draft.finish()
+        self.seconds += time.monotonic() - began
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,8 +34,38 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+LEVEL = "geoseg.level"
+
+
+def _choose_level(context: click.Context, parameter: click.Parameter, chosen: bool) -> None:
+    if chosen:
+        context.meta[LEVEL] = logging.DEBUG if parameter.name == "verbose" else logging.WARNING
+
+
+def _levels() -> list[click.Parameter]:
+    """How much is told; the same for all commands."""
+    told = {"verbose": "Tell of every block.", "quiet": "Tell warnings and errors only."}
+    return [
+        click.Option(
+            [f"-{name[0]}", f"--{name}"],
+            is_flag=True,
+            expose_value=False,
+            callback=_choose_level,
+            help=text,
+        )
+        for name, text in told.items()
+    ]
+
+
 class OneLine(click.Group):
     """Commands whose mistakes of usage are told like all others: in one line."""
+
+    group_class = type
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Take a command, and let it be told how much to tell."""
+        cmd.params += _levels()
+        super().add_command(cmd, name)
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command that the arguments name."""
@@ -73,6 +105,9 @@ def main(attached: bool) -> None:
             raise click.ClickException(str(error)) from error
 
 
+main.params += _levels()
+
+
 def progress_option(command: Command) -> Command:
     """How progress is shown; the same for every command that takes a while."""
     return click.option(
@@ -95,7 +130,8 @@ def running(mode: str, stopped: str = "nothing was written") -> Iterator[Console
     stopped : str
         What to say when a signal stops it.
     """
-    with Console(mode) as console, _ending(console, stopped):
+    level = click.get_current_context().meta.get(LEVEL, logging.INFO)
+    with Console(mode, level) as console, _ending(console, stopped):
         yield console
 
 
@@ -325,7 +361,8 @@ def _predict_one(
             f"went on from an interrupted run: {asked - result.computed} of {asked} blocks were "
             "there"
         )
-    console.message(f"wrote {_listed(result.outputs)} in {result.seconds:.1f} s")
+    told = f"wrote {_listed(result.outputs)} in {result.seconds:.1f} s"
+    console.message(f"{told}; of all threads: {result.spent}")
 
 
 def _predict_all(
@@ -337,6 +374,7 @@ def _predict_all(
 ) -> None:
     """Scenes with models loaded once; those that fail are told at the end."""
     from geoseg.batch import SceneJob, predict_scenes
+    from geoseg.crew import Spent
     from geoseg.job import told_map
     from geoseg.polygons.making import Making
     from geoseg.raster.grid import parse_crs, refuse_no_size
@@ -360,6 +398,7 @@ def _predict_all(
     console.event({"event": "start", "total": len(jobs), "unit": "scene"})
     failed: dict[str, Exception] = {}
     done = there = 0
+    spent, began = Spent(), time.monotonic()
 
     def report(job: SceneJob) -> Emit:
         return _part_of_batch(console, job.source, done, len(jobs))
@@ -371,10 +410,16 @@ def _predict_all(
             failed[job.source] = outcome
         else:
             there += outcome.computed == 0
+            spent += outcome.spent
         console.event({"event": "progress", "done": done, "total": len(jobs)})
     kept = f"; {there} of them were there already" if there else ""
-    console.message(f"{len(sources) - len(failed)} of {len(sources)} maps are in {folder}{kept}")
-    about = {"failed": len(failed), **told_map(segmenter.card)}
+    seconds = time.monotonic() - began
+    console.message(
+        f"{len(sources) - len(failed)} of {len(sources)} maps are in {folder}{kept}; it took "
+        f"{seconds:.1f} s; of all threads: {spent}"
+    )
+    took = {"seconds": round(seconds, 3), "spent": spent.told}
+    about = {"failed": len(failed), **took, **told_map(segmenter.card)}
     console.event({"event": "done", "outputs": {"folder": str(folder)}, **about})
     if failed:
         _tell_failures(console, failed)
@@ -541,6 +586,18 @@ def _table_of(areas: Sequence[Mapping[str, Any]], unit: str) -> str:
         for each in areas
     ]
     return "\n".join(lines)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def info(file: Path, as_json: bool) -> None:
+    """Tell of what, how and when a map was made: by its tags and the FILE.json beside it."""
+    from geoseg.info import describe, examine
+
+    with running("none") as console:
+        facts = examine(file)
+        console.result(json.dumps(facts) if as_json else describe(facts))
 
 
 @main.command()

@@ -161,7 +161,8 @@ class Cluster:
             for done, outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
-                mark, spent = outcome
+                mark, spent, who = outcome
+                log.debug("%s done by %s: %s", done, who, spent)
                 store.note(done, mark)
                 yield done, spent
 
@@ -325,6 +326,7 @@ class Errands(Generic[Item]):
             self._function, *self._arguments(item), pure=False, resources=self._resources
         )
         self._under_way[future] = item
+        log.debug("%s submitted", item)
 
     def _finished(self) -> Iterator[tuple[Item, Any]]:
         """Wait for some; those that failed in a way that may pass are submitted again."""

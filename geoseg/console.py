@@ -59,18 +59,22 @@ class Console:
     mode : {"auto", "bar", "json", "none"}
         ``auto`` is a bar on a terminal, and messages only elsewhere. With ``json`` standard output
         holds nothing but one JSON object a line.
+    level : int
+        As `logging` counts: messages of less weight are not shown. Above ``INFO``, ``auto`` is no
+        bar.
     """
 
-    def __init__(self, mode: str) -> None:
-        on_terminal = sys.stderr.isatty()
-        self.mode = ("bar" if on_terminal else "none") if mode == "auto" else mode
+    def __init__(self, mode: str, level: int = logging.INFO) -> None:
+        wanted = sys.stderr.isatty() and level <= logging.INFO
+        self.mode = ("bar" if wanted else "none") if mode == "auto" else mode
+        self.level = level
         self._bar: Any = None
         self._stdout: TextIO = sys.stdout
 
     def __enter__(self) -> Console:
         self._handler = _Messages(self)
         logging.getLogger("geoseg").addHandler(self._handler)
-        logging.getLogger("geoseg").setLevel(logging.INFO)
+        logging.getLogger("geoseg").setLevel(self.level)
         if self.mode == "json":
             sys.stdout = sys.stderr  # what libraries print must not break the lines
         if self.mode == "bar":
@@ -107,7 +111,9 @@ class Console:
             self._bar.show(event)
 
     def message(self, text: str, level: str = "info") -> None:
-        """Show one line."""
+        """Show one line, unless it weighs too little."""
+        if logging.getLevelNamesMapping()[level.upper()] < self.level:
+            return
         if self.mode == "json":
             self.event({"event": "log", "level": level, "message": text})
         else:
@@ -132,7 +138,7 @@ class _Messages(logging.Handler):
     """Hands what the library logs to the console."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:

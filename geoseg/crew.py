@@ -5,11 +5,13 @@ A crew is given blocks that are missing, and gives them back once the store hold
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +33,8 @@ from geoseg.tasks import Running, Task
 
 __all__ = ["CACHE_SHARE", "Crew", "Finished", "LocalCrew", "Spent", "Threads", "finish_block"]
 
+log = logging.getLogger(__name__)
+
 CACHE_SHARE = 8  # of the memory, at most, for pixels that the next blocks need again
 
 
@@ -44,6 +48,14 @@ class Spent:
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.read + other.read, self.network + other.network, self.write + other.write)
+
+    def __str__(self) -> str:
+        return f"read {self.read:.1f}, network {self.network:.1f}, write {self.write:.1f} s"
+
+    @property
+    def told(self) -> dict[str, float]:
+        """The seconds for JSON."""
+        return {name: round(seconds, 3) for name, seconds in asdict(self).items()}
 
 
 Finished = Generator[tuple[Block, Spent], None, None]
@@ -136,12 +148,16 @@ class Threads:
                 raise
 
     def _read(self, block: Block) -> tuple[Part, float]:
+        log.debug("block %d,%d begun: it is read", block.row, block.column)
         began = time.monotonic()
         return self.read(block), time.monotonic() - began
 
     def _finish(self, block: Block, coming: Future[tuple[Part, float]]) -> Spent:
         part, seconds = coming.result()
-        return self.finish(block, part) + Spent(read=seconds)
+        spent = self.finish(block, part) + Spent(read=seconds)
+        who = threading.current_thread().name
+        log.debug("block %d,%d done by %s: %s", block.row, block.column, who, spent)
+        return spent
 
 
 def finish_block(task: Task, store: BlockWriter, block: Block, part: Part) -> Spent:

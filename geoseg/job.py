@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from os import PathLike, fspath
 from pathlib import Path
@@ -30,6 +30,7 @@ from geoseg.crew import CACHE_SHARE, Crew, LocalCrew, Spent
 from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
+from geoseg.item import item_of, refuse_foreign, written
 from geoseg.loader import Scene
 from geoseg.plan import Blend, Tiling
 from geoseg.polygons import (
@@ -67,11 +68,15 @@ class Result:
     Parameters
     ----------
     outputs : mapping of str to Path
-        ``classes`` and, where asked for, ``polygons``, ``scores``, ``confidence``.
+        ``classes``, ``item`` (the facts of all of them, a STAC Item) and, where asked for,
+        ``polygons``, ``scores``, ``confidence``.
     seconds : float
     blocks, computed, empty : int
         Blocks of the plan, how many of them this call had to compute, and how many were known to
         have no data before anything was read.
+    spent : Spent
+        Seconds of reading, of the network and of writing, in all threads and processes of this
+        call.
     """
 
     outputs: Mapping[str, Path]
@@ -79,6 +84,7 @@ class Result:
     blocks: int
     computed: int
     empty: int = 0
+    spent: Spent = field(default_factory=Spent)
 
 
 def predict_file(
@@ -122,7 +128,8 @@ def predict_file(
     src : path-like, or sequence of path-like
         A raster; several files are the bands of one scene, aligned to the first.
     dst : path-like
-        The class map, a Cloud Optimized GeoTIFF.
+        The class map, a Cloud Optimized GeoTIFF. How, when and of what it was made is told by a
+        STAC Item beside it, named after it with ``.json`` added.
     model : Segmenter, path-like or str, or sequence of these
         A model, a model file, or the name of a shipped model; the probabilities of several are
         averaged (`geoseg.ensemble`).
@@ -175,7 +182,8 @@ def predict_file(
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
         ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it;
-        ``done`` tells ``outputs``, ``seconds``, and the map's ``classes`` and ``nodata``.
+        ``done`` tells ``outputs``, ``seconds``, those ``spent`` on reading, network and writing,
+        and the map's ``classes`` and ``nodata``.
 
     Returns
     -------
@@ -248,13 +256,16 @@ def predict_file(
         check_values(scene.image, segmenter.card)
         _check_disks(run)
         with locked(run.folder), block_cache(_cache(run)):
-            computed = _resume(run, crew, emit, overwrite, restart)
+            computed = _resume(run, crew, emit, overwrite, restart, started)
         release_memory()
         seconds = time.monotonic() - started
         outputs = {name: str(path) for name, path in targets.all.items()}
         about = told_map(segmenter.card)
-        emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3), **about})
-        return Result(targets.all, seconds, computed.total, computed.count, computed.empty)
+        took = {"seconds": round(seconds, 3), "spent": computed.spent.told}
+        emit({"event": "done", "outputs": outputs, **took, **about})
+        return Result(
+            targets.all, seconds, computed.total, computed.count, computed.empty, computed.spent
+        )
 
 
 @contextmanager
@@ -300,12 +311,18 @@ class Computed:
     empty: int
     spent: Spent
 
+    def after(self, more: Spent) -> Computed:
+        """The same when more was spent."""
+        return replace(self, spent=self.spent + more)
+
 
 PUBLISHING = "publishing"  # marks of a call: its outputs are being put in place,
 PUBLISHED = "published"  # and all of them are
 
 
-def _resume(run: Run, crew: Crew, emit: Emit, overwrite: bool, restart: bool) -> Computed:
+def _resume(
+    run: Run, crew: Crew, emit: Emit, overwrite: bool, restart: bool, started: float
+) -> Computed:
     """Begin the run, or go on where it was stopped."""
     there = all(path.is_file() for path in run.targets.all.values())
     if not restart and there and _read(run.folder / PUBLISHED) == run.mark:  # it was cleaning up
@@ -314,8 +331,9 @@ def _resume(run: Run, crew: Crew, emit: Emit, overwrite: bool, restart: bool) ->
     known = None if restart else recall(run.folder, run.fingerprint)
     # Outputs that this very call was putting in place when it was stopped may be replaced by it.
     began = bool(known) and _read(run.folder / PUBLISHING) == run.mark
-    for path in run.targets.all.values():
-        if not began or (run.folder / PUBLISHED).exists():
+    refuse_foreign(run.targets.item)
+    for name, path in run.targets.all.items():
+        if name != "item" and (not began or (run.folder / PUBLISHED).exists()):
             refuse_existing(path, overwrite)
     for mark in (PUBLISHING, PUBLISHED):
         if _read(run.folder / mark) != run.mark:  # another call's, whose outputs are given up
@@ -333,7 +351,8 @@ def _resume(run: Run, crew: Crew, emit: Emit, overwrite: bool, restart: bool) ->
     store = _store(run)
     with assembling(run, store) as assembly:
         computed = _classify(run, crew, store, assembly, emit)
-        _finish(run, store, assembly, emit)
+        computed = computed.after(_finish(run, store, assembly, emit))
+    _tell(run, computed, time.monotonic() - started)
     _publish(run)
     return computed
 
@@ -379,8 +398,8 @@ def _classify(run: Run, crew: Crew, store: BlockStore, assembly: Assembly, emit:
     return Computed(plan.count, len(missing), empty, spent)
 
 
-def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> None:
-    """Make drafts of all outputs, each on its own disk.
+def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> Spent:
+    """Make drafts of all outputs but the item, each on its own disk; tells what it took.
 
     Polygons are drawn from the finished map: to draw them while blocks are computed was tried, and
     took as long, for both keep all cores at work.
@@ -388,6 +407,7 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> None
     if not store.is_whole():
         raise RuntimeError(f"{store.folder} lacks blocks that were written to it")
     assembly.finish(run.task.scene.image.shape[1])
+    began = time.monotonic()
     if run.targets.polygons is not None:
         draft = run.draft("polygons")
         draft.parent.mkdir(parents=True, exist_ok=True)
@@ -401,6 +421,16 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> None
             on_progress=lambda event: None if event["event"] == "done" else emit(event),
         )
         refuse_open_elsewhere(run.targets.polygons)
+    return Spent(write=assembly.seconds + time.monotonic() - began)
+
+
+def _tell(run: Run, computed: Computed, seconds: float) -> None:
+    """Write the item that tells of the drafts."""
+    draft = run.draft("item")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    blocks = {"blocks": computed.total, "computed": computed.count, "empty": computed.empty}
+    facts = {"seconds": round(seconds, 3), "spent": computed.spent.told, **blocks}
+    draft.write_text(written(item_of(run, facts)), encoding="utf-8")
 
 
 def _publish(run: Run) -> None:

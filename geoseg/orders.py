@@ -147,17 +147,17 @@ def _kept(model: Segmenter, folder: Path) -> tuple[str, str]:
     return digest, str(path)
 
 
-def finish(order: Order, row: int, column: int) -> tuple[int, Spent] | UserError:
+def finish(order: Order, row: int, column: int) -> tuple[int, Spent, str] | UserError:
     """Finish a block, unless a worker did that who did not live to tell.
 
     Returns
     -------
-    (mark, spent) : (int, Spent)
-        See `BlockWriter.mark`; or what the user is to be told, on its own: what an error of GDAL
-        holds cannot be sent.
+    (mark, spent, who) : (int, Spent, str)
+        See `BlockWriter.mark`, and the address of this worker; or what the user is to be told, on
+        its own: what an error of GDAL holds cannot be sent.
     """
     try:
-        return _finish(order, row, column)
+        return (*_finish(order, row, column), get_worker().address)
     except UserError as error:
         return UserError(str(error))
 
@@ -166,7 +166,7 @@ def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
     site, block = _site(order), Block(row, column)
     if mark := site.store.mark(block):
         return mark, Spent()
-    log.debug("block %d,%d begun", row, column)
+    log.debug("%s begun", block)
     began = time.monotonic()
     part = site.task.scene.part(site.task.plan.hull(block))
     spent = Spent(read=time.monotonic() - began)

@@ -206,6 +206,9 @@ class Block:
     row: int
     column: int
 
+    def __str__(self) -> str:
+        return f"block {self.row},{self.column}"
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -28,10 +28,11 @@ from geoseg.raster import (
     open_dataset,
     pixel_size,
 )
+from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
 
-__all__ = ["QUANTA", "Run", "Targets", "facts_of"]
+__all__ = ["QUANTA", "Run", "Targets", "facts_of", "files_behind"]
 
 QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no data
 
@@ -44,6 +45,11 @@ class Targets:
     scores: Path | None
     confidence: Path | None
     polygons: Path | None
+
+    @property
+    def item(self) -> Path:
+        """What tells of all of them; no program writes a file of such a name by itself."""
+        return self.classes.with_name(f"{self.classes.name}.json")
 
     @property
     def rasters(self) -> dict[Output, Path]:
@@ -64,7 +70,8 @@ class Targets:
     def all(self) -> dict[str, Path]:
         """Every output by name."""
         named: dict[str, Path] = {str(name): path for name, path in self.rasters.items()}
-        return named if self.polygons is None else named | {"polygons": self.polygons}
+        drawn = {} if self.polygons is None else {"polygons": self.polygons}
+        return named | drawn | {"item": self.item}
 
 
 @dataclass(frozen=True)
@@ -250,9 +257,14 @@ class Run:
 
 def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
     """What tells sources from others: facts of every file that they are read from."""
+    return tuple(map(_facts, files_behind(sources)))
+
+
+def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
+    """Every file that sources are read from."""
     paths = [file for source in sources for file in files_of(source)]
     # Statistics that a viewer leaves beside an image do not make it another one.
-    return tuple(_facts(path) for path in dict.fromkeys(paths) if not _is_sidecar(path))
+    return tuple(path for path in dict.fromkeys(paths) if not _is_sidecar(path))
 
 
 def _hidden(target: Path) -> Path:
@@ -277,9 +289,9 @@ def _facts(path: str) -> dict[str, Any]:
             file.seek(max(facts.st_size - 65536, 0))
             sha.update(file.read(65536))
     except OSError:
-        # Not a local file; its name is all there is without reading it, and what follows it in an
-        # address may be a signature, which is nobody's business and new every time.
-        return {"name": path.split("?")[0]}
+        # Not a local file. What follows its name in an address may be a signature, which is
+        # nobody's business and new every time.
+        return {"name": path.split("?")[0], **remote_facts(path)}
     return {
         "name": name,
         "size": facts.st_size,

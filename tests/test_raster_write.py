@@ -37,6 +37,7 @@ from rio_cogeo import cog_validate
 
 import geoseg
 from geoseg.classes import ClassInfo, as_classes
+from geoseg.info import examine
 from geoseg.pixels import halve
 from geoseg.raster import CogDraft, Grid, class_layout, class_table, to_cog, write_raster
 
@@ -196,6 +197,7 @@ def test_two_runs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 def test_nothing_but_the_outputs_is_left(folder: Path) -> None:
     rasters = {"scene.tif", "map.tif", "map.tif.aux.xml", "scores.tif", "confidence.tif"}
+    rasters.add("map.tif.json")
     assert leftovers(folder) == rasters
 
 
@@ -271,12 +273,14 @@ def test_a_replaced_map_keeps_nothing_of_the_old_one(tmp_path: Path) -> None:
     for ending in ("aux.xml", "ovr", "msk"):
         (tmp_path / f"map.tif.{ending}").write_text("of the old map")
     geoseg.predict_file(source, target, pointwise(), overwrite=True)
-    assert leftovers(tmp_path) == {"scene.tif", "map.tif", "map.tif.aux.xml"}
+    assert leftovers(tmp_path) == {"scene.tif", "map.tif", "map.tif.aux.xml", "map.tif.json"}
     assert class_table(target) == pointwise().card.classes
     write_raster(
         xr.DataArray(np.zeros((4, 4), np.float32), dims=("y", "x")), target, overwrite=True
     )
-    assert leftovers(tmp_path) == {"scene.tif", "map.tif"}
+    # The facts of the old map may be wanted still; nobody takes them for those of the new file.
+    assert leftovers(tmp_path) == {"scene.tif", "map.tif", "map.tif.json"}
+    assert examine(target)["told"] is None
 
 
 # Options of the format

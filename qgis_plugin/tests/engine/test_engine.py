@@ -100,6 +100,7 @@ def test_a_scene_becomes_a_map_polygons_and_scores(
     assert done["outputs"] == {
         "classes": str(folder / "map.tif"),
         "polygons": str(folder / "map.gpkg"),
+        "item": str(folder / "map.tif.json"),
     }
     _, done = told(Polygonize(str(folder / "map.tif"), str(folder / "again.fgb")))
     assert Path(done["outputs"]["polygons"]).is_file()

@@ -1,0 +1,170 @@
+"""What a map says of itself: by its tags, and by the item that lies beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from geoseg.classes import told_classes
+from geoseg.errors import UserError
+from geoseg.item import PREFIX, read_item
+from geoseg.raster import class_table, open_dataset
+from geoseg.raster.grid import called
+
+__all__ = ["describe", "examine"]
+
+Facts = dict[str, Any]
+
+
+def examine(path: str | PathLike[str]) -> Facts:
+    """Look at a raster, a map of geoseg's or not.
+
+    Parameters
+    ----------
+    path : path-like
+        Anything GDAL opens.
+
+    Returns
+    -------
+    dict
+        For JSON: ``file``, ``shape``, ``bands``, ``dtype``, ``crs``, ``nodata``, ``classes``, and
+        ``made``: None where `geoseg.predict_file` has not made it, else ``version``, ``model``,
+        ``sources``, ``options`` and ``chosen`` of its tags. ``item`` is the file of the item beside
+        it, and ``told`` what that says beyond the tags: ``time``, ``software``, ``model`` and
+        ``run``. Both are None where there is none; where it tells of another file ``told`` alone.
+
+    Raises
+    ------
+    UserError
+        When the file is no raster, or its tags cannot be read.
+    """
+    name = fspath(path)
+    with open_dataset(name) as dataset:
+        tags = dataset.tags()
+        facts: Facts = {
+            "file": name,
+            "shape": list(dataset.shape),
+            "bands": [text or "" for text in dataset.descriptions],
+            "dtype": dataset.dtypes[0],
+            "crs": None if dataset.crs is None else called(dataset.crs),
+            "nodata": _number(dataset.nodata),
+        }
+    single = len(facts["bands"]) == 1
+    facts["classes"] = told_classes(class_table(name)) if single else []
+    made = _made(tags, name) if "GEOSEG_SOURCES" in tags else None
+    beside = Path(f"{name}.json")
+    item = None if made is None else read_item(beside)
+    told = None if item is None or made is None else _told(item, made, Path(name))
+    return {**facts, "made": made, "item": None if item is None else str(beside), "told": told}
+
+
+def _number(nodata: float | None) -> float | str | None:
+    """A no-data value for JSON, which has no word for those that are no numbers."""
+    return nodata if nodata is None or abs(nodata) < float("inf") else str(nodata)
+
+
+def _made(tags: Mapping[str, str], name: str) -> Facts:
+    try:
+        sources, options, chosen = (
+            json.loads(tags[f"GEOSEG_{each}"]) for each in ("SOURCES", "OPTIONS", "CHOSEN")
+        )
+        if not (isinstance(sources, list) and isinstance(options, dict)):
+            raise TypeError("neither a list of sources nor options")
+        return {
+            "version": tags["GEOSEG_VERSION"],
+            "model": {"name": tags["GEOSEG_MODEL"], "digest": tags["GEOSEG_MODEL_DIGEST"]},
+            "sources": [dict(each) for each in sources],
+            "options": dict(options),
+            "chosen": dict(chosen),
+        }
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise UserError(
+            f"the tags of {name} cannot be read ({type(error).__name__}: {error}); they are not as "
+            "geoseg wrote them, make the map again"
+        ) from error
+
+
+def _told(item: Mapping[str, Any], made: Facts, path: Path) -> Facts | None:
+    """What an item says beyond the tags; None when it tells of another map."""
+    facts = item["properties"]
+    same = all(facts[f"{PREFIX}{name}"] == made[name] for name in ("sources", "options"))
+    try:
+        size, model = item["assets"]["classes"]["file:size"], facts[f"{PREFIX}model"]
+        same = same and size == path.stat().st_size and model["digest"] == made["model"]["digest"]
+    except (TypeError, LookupError):
+        return None
+    if not same:
+        return None
+    return {
+        "time": facts["processing:datetime"],
+        "software": facts["processing:software"],
+        "model": model,
+        "run": facts[f"{PREFIX}run"],
+    }
+
+
+def describe(facts: Facts) -> str:
+    """The facts in words, for the terminal."""
+    rows, columns = facts["shape"]
+    lines = [
+        facts["file"],
+        f"Raster     {rows} x {columns} pixels, {len(facts['bands'])} band(s) of {facts['dtype']}, "
+        f"{facts['crs'] or 'no coordinate system'}, no data {facts['nodata']}",
+    ]
+    if facts["classes"]:
+        lines += ["Classes"] + [
+            f"{each['value']:>8}  {each['color']}  {each['name']}" for each in facts["classes"]
+        ]
+    made = facts["made"]
+    if made is None:
+        return "\n".join(
+            [*lines, "           Not made by geoseg predict: it has none of its tags."]
+        )
+    lines += [
+        f"Model      {made['model']['name']}",
+        *(f"           {each}" for each in made["model"]["digest"].split(" + ")),
+        f"Version    geoseg {made['version']}",
+        *_listed("Sources", [_source(each) for each in made["sources"]]),
+        *_listed("Options", _given(made["options"])),
+        *_listed("Chosen", _given(made["chosen"])),
+    ]
+    return "\n".join(lines + _lines_of_item(facts))
+
+
+def _lines_of_item(facts: Facts) -> list[str]:
+    told = facts["told"]
+    if facts["item"] is None:
+        return [f"Made       when and how long is not known: there is no {facts['file']}.json"]
+    if told is None:
+        return [f"Made       when and how long is not known: {facts['item']} is of another map"]
+    run = told["run"]
+    software = ", ".join(f"{name} {version}" for name, version in told["software"].items())
+    return [
+        f"Made       {told['time']} in {run['seconds']} s; of all threads: "
+        + ", ".join(f"{name} {seconds} s" for name, seconds in run["spent"].items()),
+        f"           {run['computed']} of {run['blocks']} blocks by the last call",
+        f"With       {software}",
+    ]
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    heads = [title, *[""] * len(lines)]
+    return [f"{head:10} {line}" for head, line in zip(heads, lines, strict=False)]
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    more = {"size": "{} bytes", "ends": "sha256 of its ends {}", "etag": "etag {}"}
+    known = [text.format(source[name]) for name, text in more.items() if name in source]
+    return ", ".join([str(source.get("name")), *known])
+
+
+def _given(options: Mapping[str, Any]) -> list[str]:
+    """What was not left to its default, one a line."""
+    return [
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in options.items()
+        if value not in (None, {}, 0.0)
+    ]

@@ -1,0 +1,237 @@
+"""What lies beside a map: a STAC Item that says how, when and of what the map was made.
+
+The map's own tags tell what is the same wherever and whenever it is made, for the same inputs give
+the same bytes. Time, seconds and sizes that follow from the machine are told here alone. What STAC
+and its extensions have no field for is written with the prefix ``geoseg:``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyproj
+import rasterio
+
+import geoseg
+from geoseg.decisions import missing_value
+from geoseg.errors import UserError
+from geoseg.extent import bounds_of, extent_of
+from geoseg.raster import Grid, grid_of
+from geoseg.runs import QUANTA, Run, files_behind
+
+__all__ = ["PREFIX", "item_of", "read_item", "refuse_foreign", "written"]
+
+PREFIX = "geoseg:"
+MAX_BYTES = 50_000_000  # an item is a few kilobytes, and 200 bytes for each file of the input
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+EXTENSIONS = (
+    PROJECTION,
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+MEDIA = {
+    ".gpkg": "application/geopackage+sqlite3",
+    ".fgb": "application/vnd.flatgeobuf",
+    ".parquet": "application/vnd.apache.parquet",
+    ".geojson": "application/geo+json",
+}
+SOFTWARE = ("torch", "numpy", "rasterio", "shapely")
+FIELDS = {  # by which an item of geoseg's is known
+    "processing:datetime",
+    "processing:software",
+    *(f"{PREFIX}{name}" for name in ("model", "sources", "options", "chosen", "run")),
+}
+SHA256 = "1220"  # what a multihash begins with: which hash it is, and its 32 bytes
+
+Facts = Mapping[str, Any]
+
+
+def item_of(run: Run, facts: Facts) -> dict[str, Any]:
+    """The item of a run whose outputs are finished drafts.
+
+    Parameters
+    ----------
+    run : Run
+    facts : mapping of str to object
+        What the work took: ``seconds`` and the like, for JSON.
+
+    Returns
+    -------
+    dict
+        STAC 1.1.
+    """
+    grid, now = grid_of(run.task.scene.image), _now()
+    extent = extent_of(grid)
+    members = [{"name": each.card.name, "digest": each.digest} for each in run.members]
+    tags = run.tags
+    properties = {
+        # Nothing in a raster says reliably when it was taken.
+        "datetime": now,
+        "created": now,
+        **_place(grid),
+        "processing:datetime": now,
+        "processing:software": _software(),
+        "processing:lineage": f"Classified by {run.model.card.name}.",
+        f"{PREFIX}model": {"name": run.model.card.name, "digest": run.digest, "members": members},
+        f"{PREFIX}sources": json.loads(tags["GEOSEG_SOURCES"]),
+        f"{PREFIX}options": json.loads(tags["GEOSEG_OPTIONS"]),
+        f"{PREFIX}chosen": {**json.loads(tags["GEOSEG_CHOSEN"]), "device": run.task.kind},
+        f"{PREFIX}run": {**facts, "sizes": run.chosen},
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": list(EXTENSIONS),
+        "id": run.targets.classes.stem,
+        **({"geometry": None} if extent is None else {"geometry": extent[0], "bbox": extent[1]}),
+        "properties": properties,
+        "links": _links(run),
+        "assets": {
+            name: _asset(run, name, path)
+            for name, path in run.targets.all.items()
+            if name != "item"
+        },
+    }
+
+
+def written(item: Facts) -> str:
+    """An item as the text of its file."""
+    return json.dumps(item, indent=1, allow_nan=False) + "\n"
+
+
+def read_item(path: Path) -> dict[str, Any] | None:
+    """An item that geoseg wrote; None when there is none, or something else is in the file."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return None
+        item = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(item, dict) or not isinstance(facts := item.get("properties"), dict):
+        return None
+    return item if facts.keys() >= FIELDS else None
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that is no item of geoseg's.
+
+    Raises
+    ------
+    UserError
+    """
+    if path.is_dir() or (path.exists() and read_item(path) is None):
+        raise UserError(
+            f"{path} is where the facts of the map would be kept, and geoseg has not written it; "
+            "move it, or choose another name for the map"
+        )
+
+
+def _classes(run: Run) -> list[dict[str, Any]]:
+    """The classes of a map as the classification extension has them."""
+    return [
+        {
+            "value": each.value,
+            "name": re.sub(r"[^0-9A-Za-z_-]+", "-", each.name).strip("-") or f"class-{each.value}",
+            "title": each.name,
+            "color_hint": each.color[1:].upper(),
+        }
+        for each in run.task.segmenter.card.classes
+    ]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _software() -> dict[str, str]:
+    return {
+        "geoseg": geoseg.__version__,
+        **{name: version(name) for name in SOFTWARE},
+        "GDAL": rasterio.__gdal_version__,
+        "Python": platform.python_version(),
+    }
+
+
+def _place(grid: Grid) -> dict[str, Any]:
+    """The fields of the projection extension."""
+    place: dict[str, Any] = {"proj:code": None, "proj:shape": list(grid.shape)}
+    if grid.crs is not None:
+        authority = grid.crs.to_authority()
+        if authority is not None:
+            place["proj:code"] = ":".join(authority)
+        else:
+            place["proj:wkt2"] = pyproj.CRS(grid.crs).to_wkt()
+    if grid.transform is not None:
+        place["proj:transform"] = [float(each) for each in grid.transform]
+        place["proj:bbox"] = bounds_of(grid)
+    return place
+
+
+def _links(run: Run) -> list[dict[str, str]]:
+    """One to each file of the input."""
+    folder = run.targets.item.parent
+    return [
+        {"rel": "derived_from", "href": _href(file, folder), "title": _title(file)}
+        for file in files_behind(run.sources)
+    ]
+
+
+def _title(file: str) -> str:
+    return re.split(r"[/\\]", file.split("?")[0])[-1] or file
+
+
+def _href(file: str, folder: Path) -> str:
+    """Where a file is, seen from a folder; an address without its signature."""
+    for prefix, scheme in (("/vsicurl/", ""), ("/vsis3/", "s3://"), ("/vsigs/", "gs://")):
+        if file.startswith(prefix):
+            return scheme + file.removeprefix(prefix).split("?")[0]
+    if "://" in file:
+        return file.split("?")[0]
+    try:
+        seen = os.path.relpath(Path(file).absolute(), folder.absolute())
+    except ValueError:  # on another drive of Windows
+        return Path(file).absolute().as_uri()
+    return quote(Path(seen).as_posix().encode(errors="surrogateescape"))
+
+
+def _asset(run: Run, name: str, path: Path) -> dict[str, Any]:
+    draft, here = run.draft(name), run.targets.item.parent
+    asset = {
+        "href": _href(str(path), here),
+        "type": MEDIA.get(path.suffix.lower(), COG),
+        "roles": ["data"] if name == "classes" else [name],
+        "file:size": draft.stat().st_size,
+        "file:checksum": SHA256 + _digest(draft),
+    }
+    if name == "polygons":
+        return asset
+    if name == "classes":
+        nodata = int(missing_value(run.task.segmenter.card, "classes"))
+        described: dict[str, Any] = {"classification:classes": _classes(run)}
+    else:
+        nodata = 255
+        classes = [each.name for each in run.task.segmenter.card.classes]
+        names = classes if name == "scores" else [name]
+        described = {
+            "bands": [{"name": each} for each in names],
+            "description": f"Probability in steps of 1/{QUANTA}.",
+        }
+    layout = next(run.layout(output) for output in run.targets.rasters if output == name)
+    return {**asset, "data_type": layout.dtype, "nodata": nodata, **described}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

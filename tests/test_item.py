@@ -1,0 +1,465 @@
+"""What a map tells of itself: the STAC Item beside it, its tags, and ``geoseg info``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import distributed
+import jsonschema
+import numpy as np
+import pystac
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from click.testing import CliRunner, Result
+from items import contents
+from pointwise import pointwise, random_pixels, write
+from pystac.validation.stac_validator import JsonSchemaSTACValidator
+from rasterio.crs import CRS
+from serving import serving
+
+import geoseg
+from geoseg import job, nets
+from geoseg.cli import main
+from geoseg.errors import UserError
+from geoseg.extent import extent_of
+from geoseg.info import describe, examine
+from geoseg.job import predict_file
+from geoseg.raster import Grid
+from geoseg.remote import remote_facts
+
+VALIDATOR = JsonSchemaSTACValidator()
+NUMBERS = {"type": "array", "items": {"type": "number"}}
+# What the extensions say of the fields that are written, and that they know no others.
+RULES: dict[str, dict[str, Any]] = {
+    "proj:": {
+        "proj:code": {"type": ["string", "null"], "pattern": "^[A-Z]+:[0-9A-Za-z]+$"},
+        "proj:wkt2": {"type": "string"},
+        "proj:shape": {**NUMBERS, "minItems": 2, "maxItems": 2},
+        "proj:transform": {**NUMBERS, "minItems": 9, "maxItems": 9},
+        "proj:bbox": {**NUMBERS, "minItems": 4, "maxItems": 4},
+    },
+    "processing:": {
+        "processing:datetime": {"type": "string", "pattern": "^[0-9-]+T[0-9:]+Z$"},
+        "processing:software": {"type": "object", "additionalProperties": {"type": "string"}},
+        "processing:lineage": {"type": "string"},
+    },
+    "file:": {
+        "file:size": {"type": "integer", "minimum": 0},
+        "file:checksum": {"type": "string", "pattern": "^1220[0-9a-f]{64}$"},
+    },
+    "classification:": {
+        "classification:classes": {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {
+                "type": "object",
+                "required": ["value", "name"],
+                "properties": {
+                    "value": {"type": "integer"},
+                    "name": {"type": "string", "pattern": "^[0-9A-Za-z_-]+$"},
+                    "title": {"type": "string"},
+                    "color_hint": {"type": "string", "pattern": "^[0-9A-Fa-f]{6}$"},
+                },
+                "additionalProperties": False,
+            },
+        }
+    },
+}
+NAMES = {"proj:": "projection", "processing:": "processing", "file:": "file"}
+
+
+def follow_the_rules(item: dict[str, Any]) -> None:
+    """Check an item against the schema of the core and the rules of the extensions that it uses."""
+    VALIDATOR.validate_core(item, pystac.STACObjectType.ITEM, "1.1.0")
+    used = {uri.split("/")[3] for uri in item["stac_extensions"]}
+    assert used == {*NAMES.values(), "classification"}
+    for fields in (item["properties"], *item["assets"].values()):
+        for prefix, rules in RULES.items():
+            own = {name: value for name, value in fields.items() if name.startswith(prefix)}
+            jsonschema.validate(own, {"properties": rules, "additionalProperties": False})
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return write(tmp_path / "in" / "a scene.tif", random_pixels((3, 90, 80)).astype(np.uint8))
+
+
+def item_beside(path: Path) -> dict[str, Any]:
+    item: dict[str, Any] = json.loads(Path(f"{path}.json").read_text())
+    return item
+
+
+def test_the_item_beside_a_map_is_valid_and_tells_of_every_output(
+    scene: Path, tmp_path: Path
+) -> None:
+    outputs = {
+        "polygons": tmp_path / "map.gpkg",
+        "scores": tmp_path / "scores.tif",
+        "confidence": tmp_path / "sure.tif",
+    }
+    model = pointwise()
+    result = predict_file(scene, tmp_path / "map.tif", model, **outputs)
+    assert result.outputs["item"] == tmp_path / "map.tif.json"
+    item = item_beside(tmp_path / "map.tif")
+    follow_the_rules(item)
+    (link,) = item["links"]
+    assert (link["rel"], link["href"]) == ("derived_from", "in/a%20scene.tif")
+    assert item["assets"].keys() == {"classes", *outputs}
+    for name, path in {"classes": tmp_path / "map.tif", **outputs}.items():
+        asset, pixels = item["assets"][name], path.read_bytes()
+        assert asset["href"] == path.name
+        assert asset["file:size"] == len(pixels)
+        assert asset["file:checksum"] == "1220" + hashlib.sha256(pixels).hexdigest()
+    told = [
+        (each["value"], each["title"], "#" + each["color_hint"].lower())
+        for each in item["assets"]["classes"]["classification:classes"]
+    ]
+    assert told == [
+        (each.value, each.name, each.color) for each in geoseg.class_table(tmp_path / "map.tif")
+    ]
+    facts = item["properties"]
+    assert facts["geoseg:model"]["digest"] == model.digest
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert facts["geoseg:sources"] == json.loads(file.tags()["GEOSEG_SOURCES"])
+        assert facts["geoseg:options"] == json.loads(file.tags()["GEOSEG_OPTIONS"])
+        assert facts["proj:shape"] == list(file.shape)
+        assert facts["proj:transform"][:6] == list(file.transform)[:6]
+        assert facts["proj:code"] == "EPSG:32633"
+    assert facts["processing:software"]["geoseg"] == geoseg.__version__
+    assert facts["geoseg:run"]["computed"] == result.computed
+    # Opened by the library that others read catalogues with.
+    read = pystac.Item.from_file(str(tmp_path / "map.tif.json"))
+    assert Path(read.assets["classes"].get_absolute_href() or "") == tmp_path / "map.tif"
+
+
+def test_a_map_without_a_place_has_an_item_without_geometry(tmp_path: Path) -> None:
+    pixels = random_pixels((3, 30, 40)).astype(np.uint8)
+    scene = write(tmp_path / "photo.tif", pixels, crs=None, transform=None)
+    predict_file(scene, tmp_path / "map.tif", pointwise())
+    item = item_beside(tmp_path / "map.tif")
+    follow_the_rules(item)
+    assert item["geometry"] is None
+    assert "bbox" not in item
+    assert item["properties"]["proj:shape"] == [30, 40]
+
+
+def test_a_system_without_a_code_is_told_in_words(tmp_path: Path) -> None:
+    crs = CRS.from_proj4("+proj=laea +lat_0=47.3 +lon_0=11.7 +datum=WGS84 +units=m")
+    pixels = random_pixels((3, 30, 40)).astype(np.uint8)
+    scene = write(tmp_path / "s.tif", pixels, crs=crs, transform=Affine(10, 0, 0, 0, -10, 0))
+    predict_file(scene, tmp_path / "map.tif", pointwise())
+    item = item_beside(tmp_path / "map.tif")
+    follow_the_rules(item)
+    assert item["properties"]["proj:code"] is None
+    assert "Lambert" in item["properties"]["proj:wkt2"]
+    west, south, east, north = item["bbox"]
+    assert (west, north) == pytest.approx((11.7, 47.3), abs=1e-5)
+    assert (east, south) == pytest.approx((11.7 + 400 / 75_700, 47.3 - 300 / 111_200), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "bbox", "kind"),
+    [
+        ("EPSG:4326", Affine(0.1, 0, 10, 0, -0.1, 50), [10, 40, 20, 50], "Polygon"),
+        ("EPSG:4326", Affine(0.1, 0, 175, 0, -0.1, 5), [175, -5, -175, 5], "MultiPolygon"),
+        ("EPSG:4326", Affine(0.1, 0, 190, 0, -0.1, 5), [-170, -5, -160, 5], "Polygon"),
+        ("EPSG:4326", Affine(3.6, 0, 0, 0, -1.8, 90), [-180, -90, 180, 90], "Polygon"),
+        ("EPSG:3031", Affine(1, 0, -50, 0, -1, 50), [-180, -90, 180, -89.9993], "Polygon"),
+        ("EPSG:3857", Affine(1e9, 0, 1e12, 0, -1e9, 1e12), None, None),
+    ],
+)
+def test_extents_are_those_of_the_ground_wherever_that_is(
+    crs: str, transform: Affine, bbox: list[float] | None, kind: str | None
+) -> None:
+    found = extent_of(Grid((100, 100), CRS.from_user_input(crs), transform))
+    if bbox is None:
+        assert found is None
+        return
+    assert found is not None
+    assert found[0]["type"] == kind
+    assert found[1] == pytest.approx(bbox, abs=2e-4)
+
+
+def test_a_file_of_somebody_else_is_never_replaced(scene: Path, tmp_path: Path) -> None:
+    for text in ('{"type": "Feature"}', "", "[" * 100_000, '{"properties": 3}'):
+        (tmp_path / "map.tif.json").write_text(text)
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match=r"map\.tif\.json .* geoseg has not written it; mo"):
+                predict_file(scene, tmp_path / "map.tif", pointwise(), overwrite=overwrite)
+        assert (tmp_path / "map.tif.json").read_text() == text
+        assert not (tmp_path / "map.tif").exists()
+
+
+def test_what_is_left_of_a_map_that_was_removed_is_replaced(scene: Path, tmp_path: Path) -> None:
+    predict_file(scene, tmp_path / "map.tif", pointwise(window=32))
+    (tmp_path / "map.tif").unlink()
+    predict_file(scene, tmp_path / "map.tif", pointwise())
+    assert examine(tmp_path / "map.tif")["told"] is not None
+
+
+def test_the_same_inputs_give_the_same_bytes_in_any_folder(scene: Path, tmp_path: Path) -> None:
+    names = ("one", "two")
+    for name in names:
+        (tmp_path / name).mkdir()
+        vectors = tmp_path / name / "map.gpkg"
+        predict_file(scene, tmp_path / name / "map.tif", pointwise(), polygons=vectors)
+    one, two = (contents(tmp_path / name) for name in names)
+    assert one == two
+    assert sorted(one) == ["map.gpkg", "map.tif", "map.tif.aux.xml", "map.tif.json"]
+
+
+def test_a_run_that_was_stopped_before_its_item_was_in_place_puts_it_there(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = job.publish
+
+    def stop(draft: Path, target: Path) -> None:
+        if target.name.endswith(".json"):
+            raise KeyboardInterrupt
+        real(draft, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "publish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(scene, tmp_path / "map.tif", pointwise())
+    assert not (tmp_path / "map.tif.json").exists()
+    result = predict_file(scene, tmp_path / "map.tif", pointwise(), skip_done=True)
+    assert result.computed == 0
+    told = examine(tmp_path / "map.tif")["told"]
+    assert told is not None
+    assert (told["run"]["computed"], told["run"]["blocks"]) == (0, result.blocks)
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
+
+
+def test_seconds_of_reading_network_and_writing_are_told_everywhere(
+    scene: Path, tmp_path: Path
+) -> None:
+    events: list[dict[str, Any]] = []
+    result = predict_file(
+        scene,
+        tmp_path / "map.tif",
+        pointwise(),
+        polygons=tmp_path / "map.fgb",
+        on_progress=events.append,
+    )
+    spent = result.spent
+    assert min(spent.read, spent.network, spent.write) > 0
+    told = {"read": spent.read, "network": spent.network, "write": spent.write}
+    assert events[-1]["spent"] == pytest.approx(told, abs=1e-3)
+    run = item_beside(tmp_path / "map.tif")["properties"]["geoseg:run"]
+    assert run["spent"] == events[-1]["spent"]
+    assert 0 < run["seconds"] <= events[-1]["seconds"]
+
+
+def test_the_time_that_polygons_take_is_time_of_writing(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, clock = job.polygonize_file, job.time.monotonic
+    late = 0.0
+
+    def slow(*args: Any, **options: Any) -> Any:
+        nonlocal late
+        late = 1000.0
+        return real(*args, **options)
+
+    monkeypatch.setattr(job, "polygonize_file", slow)
+    monkeypatch.setattr(job.time, "monotonic", lambda: clock() + late)
+    drawn = tmp_path / "map.fgb"
+    result = predict_file(scene, tmp_path / "map.tif", pointwise(), polygons=drawn)
+    assert 1000 < result.spent.write < 2000
+    assert result.spent.network < 1000
+
+
+# ---- geoseg info -----------------------------------------------------------------------------
+
+
+def test_info_tells_of_what_how_and_when_a_map_was_made(scene: Path, tmp_path: Path) -> None:
+    model = pointwise()
+    predict_file(scene, tmp_path / "map.tif", model, min_area=300)
+    facts = examine(tmp_path / "map.tif")
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert [each["name"] for each in facts["classes"]] == ["water", "forest", "field", "town"]
+    text = describe(facts)
+    for told in (
+        "90 x 80 pixels, 1 band(s) of uint8, EPSG:32633, no data 255",
+        model.digest,
+        f"geoseg {geoseg.__version__}",
+        f"a scene.tif, {scene.stat().st_size} bytes, sha256 of its ends ",
+        "min_area 300",
+        "#117733  forest",
+        "precision fp32",
+        "torch ",
+        "of all threads: read ",
+    ):
+        assert told in text, told
+    assert re.search(r"Made +20\d\d-\d\d-\d\dT\S+Z in [\d.]+ s", text)
+
+
+def test_info_of_a_map_alone_tells_what_its_tags_say(scene: Path, tmp_path: Path) -> None:
+    predict_file(scene, tmp_path / "map.tif", pointwise())
+    whole = examine(tmp_path / "map.tif")
+    (tmp_path / "map.tif.json").unlink()
+    facts = examine(tmp_path / "map.tif")
+    assert facts == whole | {"item": None, "told": None}
+    assert "there is no" in describe(facts)
+
+
+def test_info_does_not_take_the_item_of_another_map(scene: Path, tmp_path: Path) -> None:
+    for name, options in (("a.tif", {}), ("b.tif", {"bands": [3, 2, 1]})):
+        predict_file(scene, tmp_path / name, pointwise(), **options)
+    (tmp_path / "b.tif.json").replace(tmp_path / "a.tif.json")
+    facts = examine(tmp_path / "a.tif")
+    assert facts["told"] is None
+    assert "a.tif.json is of another map" in describe(facts)
+
+
+def test_info_of_any_other_raster_says_what_it_is_not(scene: Path, tmp_path: Path) -> None:
+    facts = examine(scene)
+    assert (facts["made"], facts["classes"]) == (None, [])
+    assert "3 band(s) of uint8" in describe(facts)
+    assert "Not made by geoseg predict" in describe(facts)
+    (tmp_path / "words.txt").write_text("no raster")
+    with pytest.raises(UserError, match="is not a raster that GDAL can open"):
+        examine(tmp_path / "words.txt")
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("GEOSEG_SOURCES", "["),
+        ("GEOSEG_SOURCES", "3"),
+        ("GEOSEG_SOURCES", "[3]"),
+        ("GEOSEG_OPTIONS", "[" * 100_000),
+        ("GEOSEG_CHOSEN", "7"),
+    ],
+)
+def test_tags_that_geoseg_did_not_write_are_told_in_one_line(
+    scene: Path, tmp_path: Path, tag: str, text: str
+) -> None:
+    predict_file(scene, tmp_path / "map.tif", pointwise())
+    with rasterio.open(tmp_path / "map.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.update_tags(**{tag: text})
+    with pytest.raises(UserError, match=r"the tags of .*map\.tif cannot be read \(\w+: "):
+        examine(tmp_path / "map.tif")
+
+
+# ---- through the command line ----------------------------------------------------------------
+
+
+def call(*words: object) -> Result:
+    """What the command line tells, in this process."""
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    net = nets.build("unet", in_channels=3, classes=4, widths=[4, 4])
+    options = {"in_channels": 3, "classes": 4, "widths": [4, 4]}
+    model = geoseg.Segmenter(
+        net,
+        classes=("water", "forest", "field", "town"),
+        bands=("red", "green", "blue"),
+        mean=[120.0] * 3,
+        std=[60.0] * 3,
+        window=64,
+        architecture="unet",
+        options=options,
+    )
+    model.save(tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def test_how_much_is_told_is_chosen_before_or_after_the_command(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    words = ["predict", scene, tmp_path / "map.tif", "-m", saved, "--window", 64, "--overwrite"]
+    usual, much, little = call(*words), call("-v", *words), call(*words, "--quiet")
+    assert {usual.exit_code, much.exit_code, little.exit_code} == {0}, much.stderr
+    closing = r"wrote \S+map\.tif, \S+map\.tif\.json in [\d.]+ s; of all threads: read [\d.]+, netw"
+    assert re.search(closing, usual.stderr)
+    assert "debug" not in usual.stderr
+    done = re.findall(r"debug: block (\d+,\d+) done by (\S+): read [\d.]+, network", much.stderr)
+    begun = re.findall(r"debug: block (\d+,\d+) begun", much.stderr)
+    assert sorted(block for block, _ in done) == sorted(begun) != []
+    assert {who.partition("_")[0] for _, who in done} == {"geoseg-block"}
+    assert little.stderr == ""
+    failed = call("predict", tmp_path / "none.tif", tmp_path / "m.tif", "-m", saved, "-q")
+    assert failed.stderr.startswith("geoseg: there is no file")
+    for group in (["model", "list", "-q"], ["-q", "model", "list"]):
+        assert "demo-landscape" in call(*group).stdout
+    told = call("info", tmp_path / "map.tif", "--json")
+    assert json.loads(told.stdout)["told"]["run"]["blocks"] == len(done)
+    assert "Version    geoseg" in call("info", tmp_path / "map.tif").stdout
+
+
+def test_a_batch_tells_what_all_of_its_scenes_took(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    write(scene.with_name("second.tif"), random_pixels((3, 40, 50)).astype(np.uint8))
+    done = call("predict", scene.parent, tmp_path / "maps", "-m", saved, "--progress", "json")
+    assert done.exit_code == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    parts = [
+        item_beside(tmp_path / "maps" / name)["properties"]["geoseg:run"]["spent"]
+        for name in ("a scene.tif", "second.tif")
+    ]
+    assert last["spent"] == pytest.approx(
+        {name: sum(part[name] for part in parts) for name in parts[0]}, abs=5e-3
+    )
+    assert last["seconds"] > 0
+
+
+# ---- sources behind addresses, and workers of a cluster --------------------------------------
+
+
+@pytest.mark.parametrize(("parts", "tags"), [(True, True), (False, True), (True, False)])
+def test_files_behind_addresses_are_known_by_size_and_entity_tag(
+    scene: Path, parts: bool, tags: bool
+) -> None:
+    with serving(scene.parent, parts=parts, tags=tags) as address:
+        for prefix in ("", "/vsicurl/"):
+            found = remote_facts(f"{prefix}{address}/a%20scene.tif?signature=1")
+            assert found.pop("size") == scene.stat().st_size
+            digest = hashlib.md5(scene.read_bytes()).hexdigest()  # noqa: S324
+            assert found == ({"etag": f'"{digest}"'} if tags else {})
+        assert remote_facts(f"{address}/none.tif") == {}
+    assert remote_facts(str(scene)) == {}
+
+
+def test_another_file_behind_the_same_address_is_another_input(scene: Path, tmp_path: Path) -> None:
+    with serving(scene.parent) as address:
+        source = f"/vsicurl/{address}/a%20scene.tif?signature=1"
+        predict_file(source, tmp_path / "map.tif", pointwise())
+        again = predict_file(source, tmp_path / "map.tif", pointwise(), skip_done=True)
+        assert again.computed == 0
+        (told,) = examine(tmp_path / "map.tif")["made"]["sources"]
+        assert told["size"] == scene.stat().st_size
+        assert told["etag"].strip('"') in describe(examine(tmp_path / "map.tif"))
+        (link,) = item_beside(tmp_path / "map.tif")["links"]
+        assert link["href"] == f"{address}/a%20scene.tif"
+        write(scene, random_pixels((3, 90, 80), seed=1).astype(np.uint8))
+        with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+            predict_file(source, tmp_path / "map.tif", pointwise(), skip_done=True)
+
+
+def test_it_is_told_which_worker_of_a_cluster_did_a_block(
+    scene: Path, tmp_path: Path, saved: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "geoseg")
+    before = torch.get_num_threads()
+    quiet = {"processes": False, "dashboard_address": None}
+    with distributed.Client(n_workers=1, threads_per_worker=1, **quiet) as client:
+        (worker,) = client.scheduler_info()["workers"]
+        result = predict_file(scene, tmp_path / "map.tif", saved, memory=200_000, window=64)
+    torch.set_num_threads(before)
+    done = re.findall(r"block \d+,\d+ done by (\S+): read", caplog.text)
+    assert done == [worker] * result.blocks
+    assert result.spent.network > 0
