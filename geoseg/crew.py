@@ -148,7 +148,7 @@ class Threads:
                 raise
 
     def _read(self, block: Block) -> tuple[Part, float]:
-        log.debug("block %d,%d begun: it is read", block.row, block.column)
+        log.debug("%s begun: it is read", block)
         began = time.monotonic()
         return self.read(block), time.monotonic() - began
 
@@ -156,7 +156,7 @@ class Threads:
         part, seconds = coming.result()
         spent = self.finish(block, part) + Spent(read=seconds)
         who = threading.current_thread().name
-        log.debug("block %d,%d done by %s: %s", block.row, block.column, who, spent)
+        log.debug("%s done by %s: %s", block, who, spent)
         return spent
 
 
