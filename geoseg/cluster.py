@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import distributed
@@ -238,7 +241,7 @@ class Cluster:
         """Wait for the answers of all workers that are still there."""
         while True:
             try:
-                _wait(self._client, [*asked.values()], "ALL_COMPLETED")
+                _wait(self._client, [*asked.values()])
             except TimeoutError:
                 there = self._workers()
                 asked = {address: each for address, each in asked.items() if address in there}
@@ -265,13 +268,10 @@ def _gone() -> UserError:
     )
 
 
-def _wait(client: distributed.Client, futures: list[Any], until: str) -> set[Any]:
-    """Futures that are done; TimeoutError when there are not enough after a while."""
+def _wait(client: distributed.Client, futures: list[Any]) -> None:
+    """Wait for futures; TimeoutError when some are not done after a while."""
     with client.as_current():
-        done: set[Any] = distributed.wait(  # type: ignore[no-untyped-call]
-            futures, PATIENCE, until
-        ).done
-    return done
+        distributed.wait(futures, PATIENCE)  # type: ignore[no-untyped-call]
 
 
 def _same(order: Order) -> Order:
@@ -301,49 +301,52 @@ class Errands(Generic[Item]):
         self._client, self._function = client, function
         self._arguments, self._resources = arguments, resources
         self._under_way: dict[distributed.Future[Any], Item] = {}
+        self._done: SimpleQueue[distributed.Future[Any]] = SimpleQueue()
         self._lost: Counter[Item] = Counter()
         self._failed: Counter[Item] = Counter()
 
     def run(self, items: Iterable[Item], threads: Callable[[], int]) -> Iterator[tuple[Item, Any]]:
         """Submit items, a few for each thread, until all have come back."""
-        waiting, is_told = iter(items), False
+        waiting, there, looked = iter(items), 0, -math.inf
         while True:
-            there = threads()
-            if not there and not is_told:
-                log.warning("all workers are gone; waiting for others")
-            is_told = not there
-            while len(self._under_way) < max(AHEAD * there, 1):
-                try:
-                    self._submit(next(waiting))
-                except StopIteration:
-                    break
+            if time.monotonic() - looked > PATIENCE:  # workers come and go
+                there, looked = self._look(threads, there), time.monotonic()
+            free = max(AHEAD * there, 1) - len(self._under_way)
+            for item in islice(waiting, max(free, 0)):
+                self._submit(item)
             if not self._under_way:
                 return
             yield from self._finished()
+
+    def _look(self, threads: Callable[[], int], before: int) -> int:
+        there = threads()
+        if before and not there:
+            log.warning("all workers are gone; waiting for others")
+        return there
 
     def _submit(self, item: Item) -> None:
         future = self._client.submit(
             self._function, *self._arguments(item), pure=False, resources=self._resources
         )
         self._under_way[future] = item
+        future.add_done_callback(self._done.put)  # type: ignore[no-untyped-call]
         log.debug("%s submitted", item)
 
     def _finished(self) -> Iterator[tuple[Item, Any]]:
-        """Wait for some; those that failed in a way that may pass are submitted again."""
+        """Wait for the next; one that failed in a way that may pass is submitted again."""
         try:
-            done = _wait(self._client, [*self._under_way], "FIRST_COMPLETED")
-        except TimeoutError:
+            future = self._done.get(timeout=PATIENCE)
+        except Empty:
             return
-        for future in done:
-            item = self._under_way.pop(future)
-            if future.status != "error":
-                yield item, future.result()
-                continue
-            error = future.exception()
-            if self._may_pass(item, error):
-                self._submit(item)
-            else:
-                yield item, error
+        item = self._under_way.pop(future)
+        if future.status != "error":
+            yield item, future.result()
+            return
+        error = future.exception()  # type: ignore[no-untyped-call]
+        if self._may_pass(item, error):
+            self._submit(item)
+        else:
+            yield item, error
 
     def _may_pass(self, item: Item, error: BaseException | None) -> bool:
         if isinstance(error, distributed.KilledWorker):

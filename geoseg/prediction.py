@@ -12,11 +12,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from geoseg.bands import choose_bands
 from geoseg.blocks import run_block
@@ -231,8 +233,19 @@ class Shared:
 def _without_pixels(task: Task) -> Task:
     """The task without its image, which dask's own tasks bring; only sizes are looked at."""
     image = task.scene.image
-    hollow = np.broadcast_to(np.zeros((), image.dtype), image.shape)
-    return replace(task, scene=replace(task.scene, image=image.copy(data=hollow)))
+    data = indexing.LazilyIndexedArray(Hollow(image.shape, image.dtype))
+    hollow = xr.DataArray(xr.Variable(image.dims, data, image.attrs), image.coords)
+    return replace(task, scene=replace(task.scene, image=hollow))
+
+
+class Hollow(BackendArray):
+    """Stands for pixels that are somewhere else; takes no memory, when it is sent neither."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> NoReturn:
+        raise TypeError("these pixels are brought by tasks, and not to be read here")
 
 
 def _sources(task: Task, block: Block) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from itertools import count, pairwise
 from typing import Any
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401
@@ -20,7 +22,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
-from toys import Hourglass, Pooled, TwoLayers, random_image, segmenter_of, whole_image_scores
+from toys import BANDS, Hourglass, Pooled, TwoLayers, random_image, segmenter_of, whole_image_scores
 
 import geoseg
 from geoseg import nets, prediction
@@ -497,6 +499,16 @@ def test_a_network_sees_web_mercator_at_its_own_scale_on_the_ground() -> None:
     np.testing.assert_array_equal(
         geoseg.predict(image, model).values, geoseg.predict(plain, model).values
     )
+
+
+def test_a_graph_that_is_sent_holds_no_pixels() -> None:
+    def sent(side: int) -> int:
+        image = da.zeros((3, side, side), dtype=np.uint8, chunks=(3, side // 2, side // 2))
+        scene = xr.DataArray(image, dims=("band", "y", "x"), attrs={"long_name": BANDS})
+        lazy = geoseg.predict(scene, segmenter_of(TwoLayers()))
+        return len(pickle.dumps(dict(lazy.__dask_graph__()))) // lazy.data.npartitions
+
+    assert sent(20_000) < 2 * sent(2_000) < 20_000
 
 
 def test_a_pixel_size_cannot_be_asked_of_an_image_that_tells_none() -> None:
