@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 __all__ = ["Console", "Stopped", "stop_on_signals"]
 
+LONGEST = 1000  # characters of a message: some are about values of any length
 GRACE = 1.0  # seconds until a stop is forced; what is on disk is whole at any moment
 
 Event = dict[str, Any]
@@ -108,6 +109,7 @@ class Console:
 
     def message(self, text: str, level: str = "info") -> None:
         """Show one line."""
+        text = one_line(text)
         if self.mode == "json":
             self.event({"event": "log", "level": level, "message": text})
         else:
@@ -116,6 +118,7 @@ class Console:
 
     def error(self, text: str, kind: str) -> None:
         """Show why the command fails."""
+        text = one_line(text)
         if self.mode == "json":
             self.event({"event": "error", "kind": kind, "message": text})
         print(f"geoseg: {text}", file=sys.stderr, flush=True)
@@ -126,6 +129,14 @@ class Console:
             print(text, file=sys.stderr, flush=True)
         else:
             print(text, flush=True)
+
+
+def one_line(text: str) -> str:
+    """What a terminal shows in one line, whatever a file had as a name: no control characters."""
+    plain = "".join(each if each.isprintable() else " " for each in text)
+    return (
+        plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]} ... {plain[-LONGEST // 2 :]}"
+    )
 
 
 class _Messages(logging.Handler):

@@ -178,6 +178,10 @@ class CogDraft:
                 top, left = top // 2, left // 2
             level.write(pixels, window=Window(left, top, pixels.shape[2], pixels.shape[1]))
 
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Let the file say what was not known when it was begun."""
+        self._levels[0].update_tags(**tags)
+
     def finish(self) -> None:
         """Write the file and, for class maps, its sidecar ``path.aux.xml``."""
         for level in self._levels:
