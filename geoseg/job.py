@@ -207,13 +207,13 @@ def predict_file(
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
+    damage = _damage(on_read_error, sources)
     _check_targets(targets, sources, mask)
     if simplify and polygons is None:
         raise UserError(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"
         )
     options = creation_options(co or {})
-    damage = _damage(on_read_error, sources)
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
     image = (

@@ -28,6 +28,9 @@ class Damage:
     def __reduce__(self) -> tuple[type[Damage], tuple[()]]:
         return Damage, ()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Damage:
+        return self  # xarray copies images, attributes and all
+
     def note(self, box: Box) -> None:
         """Take down a tile."""
         rows, columns = box

@@ -241,8 +241,8 @@ def _refuse_bomb(dataset: rasterio.DatasetReader, name: str) -> None:
         size = rows * columns * np.dtype(dtype).itemsize
         if size > MOST_TILE:
             raise UserError(
-                f"{name} is stored in tiles of {rows} x {columns} pixels, {size / 1e9:.0f} GB each; "
-                "its header is damaged, or it must be rewritten: gdal_translate -co TILED=YES"
+                f"{name} has tiles of {rows} x {columns} pixels, {size / 1e9:.0f} GB each: "
+                "the header is damaged, or it must be rewritten: gdal_translate -co TILED=YES"
             )
 
 
