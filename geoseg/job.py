@@ -485,7 +485,10 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit, gone: U
     took as long, for both keep all cores at work.
     """
     if not store.is_whole():
-        raise RuntimeError(f"{store.folder} lacks blocks that were written to it")
+        raise UserError(
+            f"{store.folder} lacks blocks that were written to it: something else removes files "
+            "there; mend that, and give the same command again"
+        )
     tags = {"GEOSEG_UNREADABLE": json.dumps(gone.told)} if gone.pixels else {}
     assembly.finish(run.task.scene.image.shape[1], tags)
     if run.targets.polygons is not None:

@@ -413,6 +413,8 @@ def served(
     scene: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[str]:
     monkeypatch.setattr(files, "PAUSES", (0.01, 0.02))
+    # GDAL lists folders without letting other threads of this process, as the server's, run Python.
+    monkeypatch.setenv("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")
     patience = {"GDAL_HTTP_RETRY_DELAY": 0.01, "GDAL_HTTP_MAX_RETRY": 1}
     monkeypatch.setattr(files, "PATIENT", files.PATIENT | patience)
     monkeypatch.setattr(Server, "data", scene.read_bytes())
@@ -737,7 +739,9 @@ def test_a_folder_that_vanishes_is_told_in_one_line(scene: Path) -> None:
         if event["event"] == "progress" and event["done"] == 2:
             scene.with_name(".map.tif.geoseg").rename(scene.with_name("elsewhere"))
 
-    with pytest.raises(UserError, match=r"cannot write into .*it is gone"):
+    with pytest.raises(
+        UserError, match=r"cannot write into .*it is gone|lacks blocks that were written"
+    ):
         run(scene, on_progress=lose)
     assert not scene.with_name("map.tif").exists()
 

@@ -853,7 +853,7 @@ def test_a_run_that_lost_blocks_is_an_error_and_no_map(
             (mark, *_) = (tmp_path / "map").glob(".map.tif.geoseg/blocks.zarr/done/c/*/*")
             mark.unlink()
 
-    with pytest.raises(RuntimeError, match="lacks blocks"):
+    with pytest.raises(UserError, match="lacks blocks that were written to it"):
         run(scene, tmp_path / "map", model, on_progress=lose)
     assert not contents(tmp_path / "map")
     assert run(scene, tmp_path / "map", model).computed == 1

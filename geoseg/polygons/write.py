@@ -36,7 +36,7 @@ ORDERED = 1 << 15
 ROW_GROUP = 1 << 12
 """Features of a row group of GeoParquet: what a reader of a small box takes in at least."""
 
-UNUSUAL = re.compile(r'[<>:"/\\|?*]')
+UNUSUAL = re.compile(r'[<>:;"/\\|?*]')
 
 TINY = float(np.finfo(np.float64).tiny)
 
@@ -199,7 +199,7 @@ def _write_geopackage(path: Path, header: Header, batches: Iterator[pa.RecordBat
 
 
 def _write_flatgeobuf(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:
-    # GDAL would name the file after the layer, without the signs that some systems take in no name.
+    # GDAL names the file after the layer, without what follows a semicolon and some other signs.
     plain = path.with_name(UNUSUAL.sub("_", path.name))
     named = replace(header, layer=UNUSUAL.sub("_", header.layer))
     _write_ogr(plain, named, batches, "FlatGeobuf", {}, {"SPATIAL_INDEX": "YES"})
