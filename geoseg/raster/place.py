@@ -77,8 +77,15 @@ def _why(error: BaseException, folders: tuple[Path, ...]) -> str | None:
     for folder in own or folders:
         if number in _FULL or (is_of_a_driver and _free(folder) < LITTLE):
             return f"the disk of {folder} is full ({_free(folder) / 1e6:.1f} MB are free)"
-    said = _REASONS.get(number or 0) or (str(error).splitlines() or [type(error).__name__])[0]
+    said = _REASONS.get(number or 0) or _first_said(error)
     return f"cannot write into {(own or list(folders))[0]}: {said}"
+
+
+def _first_said(error: BaseException) -> str:
+    """What the first of several failures says: those after it say that there was one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _holds(folder: Path, name: object) -> bool:
