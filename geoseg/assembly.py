@@ -53,6 +53,10 @@ class SievedDraft:
                 self._writer.add(decided)
             self._bottom = rows.stop
 
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Let the file say what was not known when it was begun."""
+        self._draft.add_tags(tags)
+
     def finish(self) -> None:
         """Write the file."""
         self._draft.finish()
@@ -103,13 +107,22 @@ class Assembly:
             draft.extend(partial(self._store.read, output), bottom)
         self.seconds += time.monotonic() - began
 
-    def finish(self, bottom: int) -> None:
-        """Take over the rest of the rows, of which there are `bottom`, and write the files."""
+    def finish(self, bottom: int, tags: Mapping[str, str]) -> None:
+        """Take over the rest of the rows, of which there are `bottom`, and write the files.
+
+        Parameters
+        ----------
+        bottom : int
+        tags : mapping of str to str
+            What the files say that was not known when they were begun.
+        """
         for each in self._begun:
             each.result()
         self._extend(bottom)
         began = time.monotonic()
         for draft in self._drafts.values():
+            if tags:
+                draft.add_tags(tags)
             draft.finish()
         self.seconds += time.monotonic() - began
 

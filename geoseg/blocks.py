@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.card import Card
-from geoseg.decisions import Output, Scores, decide, dtype_of, missing_value
+from geoseg.decisions import NonsenseError, Output, Scores, decide, dtype_of, missing_value
 from geoseg.devices import pool_for
 from geoseg.errors import UserError
 from geoseg.loader import Part, Scene, batches
@@ -28,7 +28,7 @@ from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
 from geoseg.windows import Box, box_shape, grown, hann
 
-__all__ = ["run_block"]
+__all__ = ["is_out_of_memory", "run_block"]
 
 
 def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]]:
@@ -59,13 +59,33 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
         pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
         for places, scores in pieces:
             for name, result in results.items():
-                for own, (box, inner) in zip(decide(name, scores, card), places, strict=True):
+                decided = _decided(name, scores, places, task)
+                for own, (box, inner) in zip(decided, places, strict=True):
                     result[..., *_relative(box, target)] = own[..., *inner]
     for gone in (mask.missing(target), asked.missing(target)):
         if gone is not None:
             for name, result in results.items():
                 np.copyto(result, result.dtype.type(missing_value(card, name)), where=gone)
     return results
+
+
+def _decided(
+    name: Output, scores: Scores, places: Sequence[tuple[Box, Box]], task: Task
+) -> NDArray[Any]:
+    """What the pixels of some windows are; scores that are none are told with their place."""
+    try:
+        return decide(name, scores, task.segmenter.card)
+    except NonsenseError as error:
+        window, *inside = error.place
+        row, column = (
+            box.start + each - inner.start
+            for box, inner, each in zip(*places[window], inside, strict=True)
+        )
+        lower = task.running.precision in ("bf16", "fp16")
+        remedy = "choose --precision fp32" if lower else "its weights are damaged: train it anew"
+        raise UserError(
+            f"{error} in row {row}, column {column} of the image; {remedy}, or choose another model"
+        ) from error
 
 
 def _nothing(card: Card, output: Output, shape: tuple[int, int]) -> NDArray[Any]:
@@ -150,7 +170,7 @@ class Work:
             try:
                 return self._run(windows)
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 limit.pixels = min(limit.pixels, pixels // 2)
         if len(windows) == 1:
@@ -200,7 +220,7 @@ class Work:
         return self.plan.windows.span(0, place[0]), self.plan.windows.span(1, place[1])
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether torch or numpy asked for more memory than there is."""
     kinds = MemoryError, torch.OutOfMemoryError
     said = str(error)  # of kinds of their own for processors and Apple's GPUs

@@ -24,6 +24,7 @@ PROBES = 4  # a side: sixteen small windows spread over the image tell its range
 PROBE = 64  # pixels a side
 HOPELESS = 20.0  # values so many times too small or too large are in other units
 DOUBTFUL = 4.0
+LONGEST = 255 - len(".aux.xml")  # bytes of a name that file systems take, and its sidecar's
 LEAST_COMPRESSION = 4  # class maps are a fourth of their pixels or less, temporary copies included
 
 
@@ -34,6 +35,11 @@ def check_target(target: Path, sources: Iterable[str]) -> None:
     ------
     UserError
     """
+    if len(os.fsencode(target.name)) > LONGEST:
+        raise UserError(
+            f"the name {target.name} has {len(os.fsencode(target.name))} bytes, more than "
+            f"{LONGEST}, which leaves room for those of sidecars; choose a shorter one"
+        )
     if target.is_dir():
         raise UserError(f"{target} is a folder; name a file in it, e.g. {target / 'map.tif'}")
     for source in sources:

@@ -283,6 +283,14 @@ simplify_option = click.option(
     metavar="ADDRESS",
     help="Let the workers of a dask cluster compute: tcp://10.0.0.5:8786.",
 )
+@click.option("--wait", is_flag=True, help="Wait for another run that writes the same output.")
+@click.option(
+    "--on-read-error",
+    type=click.Choice(["refuse", "nodata"]),
+    default="refuse",
+    show_default=True,
+    help="A tile that cannot be read: refuse the scene, or give its pixels no data.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--restart", is_flag=True, help="Forget an interrupted run.")
 @click.option("--co", multiple=True, metavar="KEY=VALUE", help="Creation option of the COG driver.")
@@ -362,7 +370,8 @@ def _predict_one(
             "there"
         )
     told = f"wrote {_listed(result.outputs)} in {result.seconds:.1f} s"
-    console.message(f"{told}; of all threads: {result.spent}")
+    gone = f"; {result.unreadable}" if result.unreadable.pixels else ""
+    console.message(f"{told}; of all threads: {result.spent}{gone}")
 
 
 def _predict_all(

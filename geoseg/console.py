@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 __all__ = ["Console", "Stopped", "stop_on_signals"]
 
+LONGEST = 1000  # characters of a message: some are about values of any length
 GRACE = 1.0  # seconds until a stop is forced; what is on disk is whole at any moment
 
 Event = dict[str, Any]
@@ -114,6 +115,7 @@ class Console:
         """Show one line, unless it weighs too little."""
         if logging.getLevelNamesMapping()[level.upper()] < self.level:
             return
+        text = one_line(text)
         if self.mode == "json":
             self.event({"event": "log", "level": level, "message": text})
         else:
@@ -122,6 +124,7 @@ class Console:
 
     def error(self, text: str, kind: str) -> None:
         """Show why the command fails."""
+        text = one_line(text)
         if self.mode == "json":
             self.event({"event": "error", "kind": kind, "message": text})
         print(f"geoseg: {text}", file=sys.stderr, flush=True)
@@ -132,6 +135,14 @@ class Console:
             print(text, file=sys.stderr, flush=True)
         else:
             print(text, flush=True)
+
+
+def one_line(text: str) -> str:
+    """What a terminal shows in one line, whatever a file had as a name: no control characters."""
+    plain = "".join(each if each.isprintable() else " " for each in text)
+    return (
+        plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]} ... {plain[-LONGEST // 2 :]}"
+    )
 
 
 class _Messages(logging.Handler):

@@ -174,6 +174,8 @@ def finish_block(task: Task, store: BlockWriter, block: Block, part: Part) -> Sp
     began = time.monotonic()
     pixels = _stored(task, run_block(task, block, part))
     done = time.monotonic()
+    if task.scene.damage is not None:  # before the block counts as finished, and is not read again
+        store.note_unreadable(task.scene.damage.boxes())
     store.write(block, pixels)
     return Spent(network=done - began, write=time.monotonic() - done)
 

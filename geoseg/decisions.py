@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.card import Card
+from geoseg.errors import UserError
 from geoseg.pixels import largest
 
-__all__ = ["Output", "Scores", "decide", "dtype_of", "missing_value"]
+__all__ = ["NonsenseError", "Output", "Scores", "decide", "dtype_of", "missing_value"]
 
 Output = Literal["classes", "scores", "confidence", "entropy"]
 
@@ -51,17 +52,40 @@ class Scores:
         return self.values.softmax(1) if self.are_logits else self.values
 
 
+class NonsenseError(UserError):
+    """The scores of a pixel are no numbers, or those of its best class are infinite.
+
+    Parameters
+    ----------
+    model : str
+    place : tuple of int
+        Window, row and column among the scores.
+    """
+
+    def __init__(self, model: str, place: tuple[int, int, int]) -> None:
+        super().__init__(model, place)
+        self.model, self.place = model, place
+
+    def __str__(self) -> str:
+        return f"{self.model} gave scores that are not numbers"
+
+
 def decide(output: Output, scores: Scores, card: Card) -> NDArray[Any]:
     """What crosses from the device to the host, all windows at once.
 
     Returns
     -------
     ndarray, shape (window, rows, columns), or (window, class, rows, columns) for scores
+
+    Raises
+    ------
+    NonsenseError
+        When nobody can tell which class is the best.
     """
     if output == "classes":
         return _classes(scores.values, card)
     values = scores.probabilities
-    _refuse_nonsense(not bool(values.isnan().any()), card)
+    _refuse_nonsense(not bool(values.isnan().any()), scores.values, card)
     if output == "confidence":
         return values.amax(1).cpu().numpy()
     if output == "entropy":
@@ -82,11 +106,13 @@ def _classes(scores: Tensor, card: Card) -> NDArray[Any]:
         known = torch.from_numpy(values.astype(np.int32)).to(scores.device)
         chosen = known.to(torch.uint8)[index] if values.itemsize == 1 else known[index]
         found = chosen.cpu().numpy().astype(values.dtype, copy=False)
-        numbers = not bool(highest.isnan().any())
-    _refuse_nonsense(numbers, card)
+        numbers = bool(highest.isfinite().all())
+    _refuse_nonsense(numbers, scores, card)
     return found
 
 
-def _refuse_nonsense(numbers: bool, card: Card) -> None:
+def _refuse_nonsense(numbers: bool, scores: Tensor, card: Card) -> None:
     if not numbers:
-        raise FloatingPointError(f"{card.name} gave scores that are not numbers")
+        bad = ~(scores.amax(1).isfinite() & ~scores.isnan().any(1))
+        window, row, column = map(int, bad.nonzero()[0])
+        raise NonsenseError(card.name, (window, row, column))

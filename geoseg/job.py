@@ -7,6 +7,7 @@ there and ends in the same bytes; the folder goes when the result is in place.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import sys
@@ -23,6 +24,7 @@ import xarray as xr
 
 from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
+from geoseg.blocks import is_out_of_memory
 from geoseg.card import Card
 from geoseg.checks import check_disk, check_target, check_values
 from geoseg.classes import told_classes
@@ -46,12 +48,13 @@ from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
 from geoseg.raster.cog import TILE
-from geoseg.raster.files import block_cache
+from geoseg.raster.damage import Damage, Unreadable, within
+from geoseg.raster.files import block_cache, is_remote, open_dataset
 from geoseg.raster.gaps import find_gaps
-from geoseg.raster.place import publish, refuse_existing
-from geoseg.raster.read import tiles_of
-from geoseg.runs import Run, Targets
-from geoseg.store import BlockStore, forget, locked, recall, remembered
+from geoseg.raster.place import WriteError, publish, refuse_existing, writing
+from geoseg.raster.read import origin_in, tiles_of
+from geoseg.runs import Run, Targets, facts_of
+from geoseg.store import BlockStore, forget, locked, recall, remembered, unreadable
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
@@ -77,6 +80,8 @@ class Result:
     spent : Spent
         Seconds of reading, of the network and of writing, in all threads and processes of this
         call.
+    unreadable : Unreadable
+        Pixels that have no data because they could not be read.
     """
 
     outputs: Mapping[str, Path]
@@ -85,6 +90,7 @@ class Result:
     computed: int
     empty: int = 0
     spent: Spent = field(default_factory=Spent)
+    unreadable: Unreadable = field(default_factory=Unreadable)
 
 
 def predict_file(
@@ -119,6 +125,8 @@ def predict_file(
     co: Mapping[str, str] | None = None,
     skip_done: bool = False,
     scheduler: str | None = None,
+    wait: bool = False,
+    on_read_error: Literal["refuse", "nodata"] = "refuse",
     on_progress: Emit | None = None,
 ) -> Result:
     """Classify a raster file of any size into a class map and polygons.
@@ -179,6 +187,14 @@ def predict_file(
         Address of a dask scheduler whose workers compute the blocks, or ``local``. By default that
         of the dask client that is active in this process, if one is. Sources and the folder of the
         output must be where the workers find them.
+    wait : bool
+        Whether to wait for the end of another run that writes the same output, which is refused
+        otherwise. When that was this very call, there is nothing left to do.
+    on_read_error : {"refuse", "nodata"}
+        What becomes of tiles that cannot be read: the scene is refused, or their pixels have no
+        data. These are told by the log, the result, the event ``done`` and the tag
+        ``GEOSEG_UNREADABLE`` of the map. Only for local files: what a network fails to bring may
+        be whole.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
         ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it;
@@ -199,6 +215,7 @@ def predict_file(
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
     sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
+    damage = _damage(on_read_error, sources)
     _check_targets(targets, sources, mask)
     if simplify and polygons is None:
         raise UserError(
@@ -208,14 +225,15 @@ def predict_file(
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
     image = (
-        open_raster(sources[0], bands=bands, assume_crs=assume_crs)
+        open_raster(sources[0], bands=bands, assume_crs=assume_crs, damage=damage)
         if len(sources) == 1
-        else open_stack(sources, assume_crs=assume_crs)
+        else open_stack(sources, assume_crs=assume_crs, damage=damage)
     )
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(
         image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd, pixel_size
     )
+    scene = replace(scene, damage=damage)
     if len(sources) == 1:
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
     if mask is not None:
@@ -243,6 +261,7 @@ def predict_file(
             "assume_crs": assume_crs,
             "mask": None if scene.area is None else scene.area.digest,
             "pixel_size": None if pixel_size is None else float(pixel_size),
+            "on_read_error": on_read_error,
         }
         run = Run(task, plain, targets, sources, options, asked, making, budget)
         if skip_done and run.is_done():
@@ -255,17 +274,62 @@ def predict_file(
             refuse_unlocated(targets.polygons, grid_of(scene.image))
         check_values(scene.image, segmenter.card)
         _check_disks(run)
-        with locked(run.folder), block_cache(_cache(run)):
-            computed = _resume(run, crew, emit, overwrite, restart, started)
+        with _resumable(run), locked(run.folder, wait) as waited, block_cache(_cache(run)):
+            if waited and run.is_done():  # by the call that was waited for
+                computed = Computed(task.plan.count, 0, 0, Spent())
+            else:
+                computed = _resume(run, crew, emit, overwrite, restart, started)
         release_memory()
         seconds = time.monotonic() - started
         outputs = {name: str(path) for name, path in targets.all.items()}
         about = told_map(segmenter.card)
+        if damage is not None:
+            about |= {"unreadable": computed.unreadable.told}
         took = {"seconds": round(seconds, 3), "spent": computed.spent.told}
         emit({"event": "done", "outputs": outputs, **took, **about})
         return Result(
-            targets.all, seconds, computed.total, computed.count, computed.empty, computed.spent
+            targets.all,
+            seconds,
+            computed.total,
+            computed.count,
+            computed.empty,
+            computed.spent,
+            computed.unreadable,
         )
+
+
+def _damage(on_read_error: str, sources: Sequence[str]) -> Damage | None:
+    """Where tiles that cannot be read are noted, if that is asked for."""
+    if on_read_error == "refuse":
+        return None
+    if on_read_error != "nodata":
+        raise UserError(f"on_read_error {on_read_error!r} must be refuse or nodata")
+    for source in sources:
+        if is_remote(source):
+            raise UserError(
+                f"{source.split('?')[0]} is read over a network, whose failures would become gaps "
+                "in the map; copy it to a disk first, or leave out --on-read-error nodata"
+            )
+    return Damage()
+
+
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Turn failures of disks and memory into one line that says how to go on."""
+    folders = {run.folder, *(path.parent for path in run.targets.all.values())}
+    goes_on = "finished blocks are kept, and the same command goes on from there"
+    try:
+        with writing(*sorted(folders, key=lambda each: each != run.folder)):
+            yield
+    except WriteError as error:
+        raise UserError(f"{error}; make room or mend it: {goes_on}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"memory ran out; give blocks less (--memory {max(run.memory // 2_000_000, 1)}MB) or "
+            f"free some: {goes_on} if they still fit"
+        ) from error
 
 
 @contextmanager
@@ -310,6 +374,7 @@ class Computed:
     count: int
     empty: int
     spent: Spent
+    unreadable: Unreadable = field(default_factory=Unreadable)
 
     def after(self, more: Spent) -> Computed:
         """The same when more was spent."""
@@ -329,6 +394,8 @@ def _resume(
         _clean_up(run)
         return Computed(run.task.plan.count, 0, 0, Spent())
     known = None if restart else recall(run.folder, run.fingerprint)
+    if run.task.scene.damage is None and unreadable(run.folder):
+        known = None  # blocks with gaps, by a call that allowed them
     # Outputs that this very call was putting in place when it was stopped may be replaced by it.
     began = bool(known) and _read(run.folder / PUBLISHING) == run.mark
     refuse_foreign(run.targets.item)
@@ -351,10 +418,44 @@ def _resume(
     store = _store(run)
     with assembling(run, store) as assembly:
         computed = _classify(run, crew, store, assembly, emit)
-        computed = computed.after(_finish(run, store, assembly, emit))
+        gone = _unreadable(run)
+        computed = computed.after(_finish(run, store, assembly, emit, gone))
+    _refuse_changed(run)
+    computed = replace(computed, unreadable=gone)
     _tell(run, computed, time.monotonic() - started)
     _publish(run)
     return computed
+
+
+def _unreadable(run: Run) -> Unreadable:
+    """What of the image that is asked for could not be read, by this call or those before it."""
+    found = unreadable(run.folder)
+    if not found:
+        return Unreadable()
+    scene = run.task.scene
+    with open_dataset(run.sources[0]) as dataset:
+        top, left = origin_in(dataset, scene.image)
+    rows, columns = scene.image.shape[1:]
+    frame = slice(top, top + rows), slice(left, left + columns)
+    gone = [each for each in within(found, frame) if scene.area is None or scene.area.meets(each)]
+    pixels = sum(
+        prod(box_shape(each)) if scene.area is None else int(scene.area.drawn(each).sum())
+        for each in gone
+    )
+    boxes = tuple((r.start, r.stop - 1, c.start, c.stop - 1) for r, c in gone)
+    told = Unreadable(pixels, boxes)
+    log.warning("%s: %s", run.sources[0], told)
+    return told
+
+
+def _refuse_changed(run: Run) -> None:
+    """Refuse a map of two versions of its input."""
+    for before, now in zip(run.files, facts_of(run.sources), strict=True):
+        if before != now:
+            raise UserError(
+                f"{before['name']} changed while it was read, so the map may be of both versions "
+                "and was not written; give the same command again"
+            )
 
 
 def _is_empty(scene: Scene, box: Box) -> bool:
@@ -398,15 +499,19 @@ def _classify(run: Run, crew: Crew, store: BlockStore, assembly: Assembly, emit:
     return Computed(plan.count, len(missing), empty, spent)
 
 
-def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> Spent:
+def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit, gone: Unreadable) -> Spent:
     """Make drafts of all outputs but the item, each on its own disk; tells what it took.
 
     Polygons are drawn from the finished map: to draw them while blocks are computed was tried, and
     took as long, for both keep all cores at work.
     """
     if not store.is_whole():
-        raise RuntimeError(f"{store.folder} lacks blocks that were written to it")
-    assembly.finish(run.task.scene.image.shape[1])
+        raise UserError(
+            f"{store.folder} lacks blocks that were written to it: something else removes files "
+            "there; mend that, and give the same command again"
+        )
+    tags = {"GEOSEG_UNREADABLE": json.dumps(gone.told)} if gone.pixels else {}
+    assembly.finish(run.task.scene.image.shape[1], tags)
     began = time.monotonic()
     if run.targets.polygons is not None:
         draft = run.draft("polygons")

@@ -59,6 +59,7 @@ def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[An
     """See `pixels.largest`."""
     rows, columns, classes = scores.shape
     numbers = True
+    most = np.float32(np.inf)
     for r in range(rows):
         for c in range(columns):
             best, index = scores[r, c, 0], 0
@@ -69,6 +70,7 @@ def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[An
                 if score > best:
                     best, index = score, k
             found[r, c] = values[index]
+            numbers = numbers and -most < best < most
     return numbers
 
 

@@ -24,6 +24,7 @@ from geoseg.errors import UserError
 from geoseg.metrics import IGNORE
 from geoseg.pixels import find_valid, rounded
 from geoseg.raster.arrays import require_image, require_named
+from geoseg.raster.damage import Damage
 from geoseg.raster.gaps import Gaps
 from geoseg.resample import Resampling
 from geoseg.windows import Box, reflect
@@ -134,6 +135,8 @@ class Scene:
         Where the image is known to have no data before anything is read.
     area : Area, optional
         The pixels that are asked for; the network sees the others as well, but they have no class.
+    damage : Damage, optional
+        What of the image could not be read, where that is no error.
 
     Raises
     ------
@@ -146,6 +149,7 @@ class Scene:
     zoom: tuple[float, float] = (1.0, 1.0)
     gaps: Gaps | None = None
     area: Area | None = None
+    damage: Damage | None = None
 
     def __post_init__(self) -> None:
         require_image(self.image)

@@ -88,7 +88,7 @@ def find_valid(
 
 
 def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[Any]) -> bool:
-    """``values[scores.argmax(-1)]``; returns whether all scores are numbers.
+    """``values[scores.argmax(-1)]``; returns whether none is NaN and the highest are finite.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def largest(scores: NDArray[np.float32], values: NDArray[Any], found: NDArray[An
     if kernels := _compiled(scores.size):
         return bool(kernels.largest(scores, values, found))
     found[:] = values[scores.argmax(-1)]
-    return not bool(np.isnan(scores).any())
+    return bool(np.isfinite(scores.max(-1)).all())  # of what holds NaN the largest is NaN
 
 
 def halve(pixels: NDArray[Any], nodata: int) -> NDArray[Any]:

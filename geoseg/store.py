@@ -9,17 +9,23 @@ Of a block without data only the mark is kept.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
+import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import numpy as np
 import zarr
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
@@ -27,7 +33,18 @@ from geoseg.errors import UserError
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape, grown
 
-__all__ = ["BlockStore", "BlockWriter", "Layers", "forget", "locked", "recall", "remembered"]
+__all__ = [
+    "BlockStore",
+    "BlockWriter",
+    "Layers",
+    "forget",
+    "locked",
+    "recall",
+    "remembered",
+    "unreadable",
+]
+
+log = logging.getLogger(__name__)
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
@@ -53,6 +70,20 @@ class BlockWriter:
         group = zarr.open_group(folder / "blocks.zarr", mode="r+")
         self._done = _array(group, "done")
         self._arrays = {name: _array(group, name) for name in layers}
+        self._noted: set[Path] = set()
+
+    def note_unreadable(self, boxes: Iterable[Box]) -> None:
+        """Keep which parts of the input could not be read: by the names of empty files."""
+        for rows, columns in boxes:
+            place = (
+                self.folder
+                / UNREADABLE
+                / f"{rows.start},{rows.stop},{columns.start},{columns.stop}"
+            )
+            if place not in self._noted:
+                place.parent.mkdir(exist_ok=True)
+                place.touch()
+                self._noted.add(place)
 
     def mark(self, block: Block) -> int:
         """`KEPT` or `EMPTY` when a block is finished, whoever did it, else 0."""
@@ -174,7 +205,10 @@ class BlockStore(BlockWriter):
 
 
 RUN = "run.json"
+UNREADABLE = "unreadable"
 LOCK = "lock"
+HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its file
+POLL = 0.5  # seconds between two looks at a lock that another run holds
 
 
 def _begin(folder: Path, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -> None:
@@ -200,54 +234,101 @@ def _begin(folder: Path, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -
 
 
 def forget(folder: Path) -> bool:
-    """Empty the folder of a run, but for its lock; tells whether a run was there."""
+    """Empty the folder of a run, but for its lock and holder; tells whether a run was there."""
     facts = folder / RUN
     was_there = facts.exists()
     facts.unlink(missing_ok=True)  # first: a folder that is half emptied is no run
     for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first, marks last
         if old.is_dir():
             shutil.rmtree(old)
-        elif old.name != LOCK:
+        elif old.name not in (LOCK, HOLDER):
             old.unlink()
     return was_there
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
     """Keep other processes away from the folder of a run, which is made if it is not there.
 
     The lock belongs to the process, so that of one that died is gone with it.
+
+    Parameters
+    ----------
+    folder : Path
+    wait : bool
+        Whether to wait for the end of a run that holds it.
+
+    Yields
+    ------
+    bool
+        Whether there was one to wait for.
 
     Raises
     ------
     UserError
         When another run holds it.
     """
-    folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=0)
+    waited = False
+    while (lock := _taken(folder)) is None:
+        if not wait:
+            raise UserError(
+                f"another run is writing the same output: {_holder(folder)} holds {folder}; wait "
+                "for its end (--wait), or choose another name"
+            )
+        if not waited:
+            log.warning("waiting for the end of another run: %s holds %s", _holder(folder), folder)
+        waited = True
+        time.sleep(POLL)
     try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"another run is writing the same output ({folder} is locked); wait for its end, or "
-            "choose another name"
-        ) from None
-    if not (folder / LOCK).exists():  # whoever had it removed it between our two steps
-        lock.release()
-        raise UserError(f"another run has just ended in {folder}; give the same command again")
-    try:
-        yield
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        facts = {"pid": os.getpid(), "host": gethostname(), "since": since}
+        (folder / HOLDER).write_text(json.dumps(facts), encoding="utf-8")
+        yield waited
     finally:
+        (folder / HOLDER).unlink(missing_ok=True)
         # While it is held, for afterwards it may be another's; Windows keeps files that are open.
         if {path.name for path in folder.glob("*")} <= {LOCK}:
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()
 
 
+def _taken(folder: Path) -> BaseFileLock | None:
+    """The lock of a folder; None when another process holds it."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0)
+        try:
+            with warnings.catch_warnings():  # of file systems whose locks are files that exist
+                warnings.simplefilter("ignore", UserWarning)
+                lock.acquire()
+        except Timeout:
+            return None
+        except FileNotFoundError:  # whoever had it removes the folder
+            continue
+        if (folder / LOCK).exists():
+            return lock
+        lock.release()  # whoever had it removed it between our two steps
+
+
+def _holder(folder: Path) -> str:
+    """Who holds the lock of a folder, in words."""
+    try:
+        facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        return f"process {int(facts['pid'])} on {facts['host']}, since {facts['since']},"
+    except (OSError, ValueError, TypeError, KeyError):  # it has just begun, or is about to end
+        return "a process that has not said which"
+
+
 def recall(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     """The facts of an interrupted run of the same input, model and options, if there is one."""
     facts = remembered(folder)
     return facts if facts.get("fingerprint") == fingerprint else None
+
+
+def unreadable(folder: Path) -> list[Box]:
+    """The parts of the input that could not be read for blocks of a run, in order."""
+    places = [map(int, each.name.split(",")) for each in (folder / UNREADABLE).glob("*")]
+    return [(slice(a, b), slice(c, d)) for a, b, c, d in sorted(map(tuple, places))]
 
 
 def remembered(folder: Path) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,8 @@ ORDERED = 1 << 15
 
 ROW_GROUP = 1 << 12
 """Features of a row group of GeoParquet: what a reader of a small box takes in at least."""
+
+UNUSUAL = re.compile(r'[<>:;"/\\|?*]')
 
 TINY = float(np.finfo(np.float64).tiny)
 
@@ -196,7 +199,11 @@ def _write_geopackage(path: Path, header: Header, batches: Iterator[pa.RecordBat
 
 
 def _write_flatgeobuf(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:
-    _write_ogr(path, header, batches, "FlatGeobuf", {}, {"SPATIAL_INDEX": "YES"})
+    # GDAL names the file after the layer, without what follows a semicolon and some other signs.
+    plain = path.with_name(UNUSUAL.sub("_", path.name))
+    named = replace(header, layer=UNUSUAL.sub("_", header.layer))
+    _write_ogr(plain, named, batches, "FlatGeobuf", {}, {"SPATIAL_INDEX": "YES"})
+    plain.rename(path)
 
 
 def _write_geojson(path: Path, header: Header, batches: Iterator[pa.RecordBatch]) -> None:

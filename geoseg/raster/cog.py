@@ -24,6 +24,7 @@ from geoseg.errors import UserError
 from geoseg.pixels import count_values, halve
 from geoseg.raster.files import unlocated_is_fine
 from geoseg.raster.grid import Grid
+from geoseg.raster.place import writing
 from geoseg.raster.sidecar import CLASSES_TAG, classes_tag, pam_xml
 from geoseg.windows import Box, box_shape, tiles
 
@@ -162,7 +163,8 @@ class CogDraft:
             box = slice(self._bottom + below.start, self._bottom + below.stop), own
             pixels = read(box)
             if pixels is not None:
-                self._put(pixels, box)
+                with writing(self._path.parent):  # here, for then the disk is still full
+                    self._put(pixels, box)
             elif self._layout.classes:  # what was never written is missing
                 self._counts[_missing(self._layout)] += prod(box_shape(box))
         self._bottom = stop
@@ -178,12 +180,17 @@ class CogDraft:
                 top, left = top // 2, left // 2
             level.write(pixels, window=Window(left, top, pixels.shape[2], pixels.shape[1]))
 
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Let the file say what was not known when it was begun."""
+        self._levels[0].update_tags(**tags)
+
     def finish(self) -> None:
         """Write the file and, for class maps, its sidecar ``path.aux.xml``."""
-        for level in self._levels:
-            level.close()
-        plain = _as_one([Path(level.name) for level in self._levels])
-        _copy_as_cog(plain, self._path, self._layout, self._options)
+        with writing(self._path.parent):
+            for level in self._levels:
+                level.close()
+            plain = _as_one([Path(level.name) for level in self._levels])
+            _copy_as_cog(plain, self._path, self._layout, self._options)
         if self._layout.classes:
             present = {value: int(count) for value, count in enumerate(self._counts) if count}
             sidecar = pam_xml(self._layout.classes, present)

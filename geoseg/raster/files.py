@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import stat
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -25,31 +32,93 @@ __all__ = [
     "find_band",
     "grid_of_file",
     "is_alpha",
+    "is_remote",
     "open_dataset",
+    "patiently",
     "reading",
     "refuse_unusable",
     "unlocated_is_fine",
     "version_of",
 ]
 
+log = logging.getLogger(__name__)
+
 BLOCKS_CHECKED = 20_000  # tile offsets looked up when a file is opened: about 0.1 s at most
+MOST_PIXELS = 1 << 25  # a side: the Earth in pixels of 1.2 m
+MOST_TILE = 1 << 32  # bytes of a tile or strip, which is decoded as a whole
 
 # GDAL's shortcut for whole PNG files gives memory as it found it, without a word, where one was cut
 # short (GDAL 3.10.3); it is chosen when a file is opened and again when all its bands are read.
 CAREFUL = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
 
 
+# GDAL gives up at the first failure of a server, and waits without end for one that says nothing.
+# See https://gdal.org/en/stable/user/configoptions.html, "Networking options".
+PATIENT = {
+    "GDAL_HTTP_MAX_RETRY": 4,
+    "GDAL_HTTP_RETRY_DELAY": 0.5,  # seconds, about twice as many each time
+    "GDAL_HTTP_CONNECTTIMEOUT": 15,
+    "GDAL_HTTP_LOW_SPEED_TIME": 30,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
+}
+PAUSES = (1.0, 4.0, 16.0)  # seconds: what GDAL does not try again, a refused connection above all
+REMOTE = re.compile(r"^(?!file:)[\w+]+://|/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)")
+
+Found = TypeVar("Found")
+
+
+def is_remote(path: str) -> bool:
+    """Whether a file is read over a network by GDAL."""
+    return REMOTE.search(path) is not None
+
+
+def _options() -> dict[str, Any]:
+    """GDAL's options for our reads; of those about networks the user's own come first."""
+    given = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    patient = {k: v for k, v in PATIENT.items() if k not in given and k not in os.environ}
+    return {**CAREFUL, **patient}
+
+
+def patiently(path: str, attempt: Callable[[], Found]) -> Found:
+    """Read something; over a network a failure is worth some more attempts, each after a pause.
+
+    Raises
+    ------
+    UserError
+        When the last one failed as well.
+    """
+    pauses = PAUSES if is_remote(path) else ()
+    for pause in pauses:
+        try:
+            return attempt()
+        except UserError as error:
+            log.warning("%s; once more in %g s", error, pause)
+        time.sleep(pause)
+    return attempt()
+
+
 @contextmanager
 def reading(path: str) -> Iterator[None]:
     """Turn GDAL's complaint about a damaged or vanished file into one line for the user."""
     try:
-        with rasterio.Env(**CAREFUL):
+        with rasterio.Env(**_options()):
             yield
-    except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+    except (RasterioError, CPLE_BaseError) as error:
+        said = str(error.__cause__ or error).splitlines()[0]
         raise UserError(
-            f"cannot read {path}: {reason}; the file is damaged or was cut short, copy it again"
+            f"cannot read {_shown(path)}: {_shown(said, path)}; {_remedy(path)}"
         ) from error
+
+
+def _shown(text: str, path: str = "") -> str:
+    """A path, or what is said of it, without what may be a signature."""
+    return re.sub(r"\?[^\s,;:']*", "", text) if is_remote(path or text) else text
+
+
+def _remedy(path: str) -> str:
+    if is_remote(path):
+        return "the network or the server failed, or the file is damaged; try again later"
+    return "the file is damaged or was cut short, copy it again"
 
 
 @contextmanager
@@ -75,7 +144,7 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
         When it is not there or GDAL cannot open it.
     """
     try:
-        with unlocated_is_fine(), rasterio.Env(**CAREFUL):
+        with unlocated_is_fine(), rasterio.Env(**_options()):
             return rasterio.open(path, sharing=False)
     except RasterioError as error:
         raise UserError(_why_not(path, error)) from error
@@ -111,16 +180,33 @@ def _why_not(path: str, error: Exception) -> str:
     if is_local and Path(path).is_dir():
         return f"{path} is a folder, not a raster file; name the files in it, e.g. {path}/*.tif"
     reason = str(error).splitlines()[0] if str(error) else "unknown format"
+    if is_local and not os.access(path, os.R_OK):
+        return f"{path} may not be read ({reason}); ask its owner: chmod a+r {path}"
+    if is_remote(path):
+        return (
+            f"{_shown(path)} cannot be opened ({_shown(reason, path)}); check the "
+            "address, the credentials and the network"
+        )
     return f"{path} is not a raster that GDAL can open ({reason}); try gdalinfo on it"
 
 
-def refuse_unusable(dataset: rasterio.DatasetReader, name: str) -> None:
+def refuse_unusable(
+    dataset: rasterio.DatasetReader, name: str, maybe_cut_short: bool = False
+) -> None:
     """Refuse a file that cannot be read, or does not say where it lies in a way that is used.
+
+    Parameters
+    ----------
+    dataset : DatasetReader
+    name : str
+    maybe_cut_short : bool
+        Whether its end may be missing.
 
     Raises
     ------
     UserError
     """
+    _refuse_bomb(dataset, name)
     if dataset.count == 0:
         inner = f", e.g. {dataset.subdatasets[0]}" if dataset.subdatasets else ""
         raise UserError(f"{name} holds no bands of its own; name one of its subdatasets{inner}")
@@ -139,7 +225,25 @@ def refuse_unusable(dataset: rasterio.DatasetReader, name: str) -> None:
             f"{name} is located by rational polynomials only; orthorectify it first: "
             f"gdalwarp -rpc -r bilinear {name} ortho.tif (-r near for a class map)"
         )
-    _refuse_truncated(dataset, name)
+    if not maybe_cut_short:
+        _refuse_truncated(dataset, name)
+
+
+def _refuse_bomb(dataset: rasterio.DatasetReader, name: str) -> None:
+    """Refuse a header that declares what no file holds, before memory is taken for it."""
+    if max(dataset.shape) > MOST_PIXELS:
+        rows, columns = dataset.shape
+        raise UserError(
+            f"{name} declares {rows} x {columns} pixels, more than {MOST_PIXELS} a side; its "
+            "header is damaged, or it must be cut: gdal_translate -srcwin"
+        )
+    for (rows, columns), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        size = rows * columns * np.dtype(dtype).itemsize
+        if size > MOST_TILE:
+            raise UserError(
+                f"{name} has tiles of {rows} x {columns} pixels, {size / 1e9:.0f} GB each: "
+                "the header is damaged, or it must be rewritten: gdal_translate -co TILED=YES"
+            )
 
 
 def _refuse_truncated(dataset: rasterio.DatasetReader, name: str) -> None:
@@ -153,10 +257,11 @@ def _refuse_truncated(dataset: rasterio.DatasetReader, name: str) -> None:
     step = -(-rows * columns // BLOCKS_CHECKED)
     for index in {*range(0, rows * columns, step), rows * columns - 1}:
         row, column = divmod(index, columns)
-        offset, size = (
-            dataset.get_tag_item(f"{what}_{column}_{row}", "TIFF", bidx=1)
-            for what in ("BLOCK_OFFSET", "BLOCK_SIZE")
-        )
+        with reading(name):
+            offset, size = (
+                dataset.get_tag_item(f"{what}_{column}_{row}", "TIFF", bidx=1)
+                for what in ("BLOCK_OFFSET", "BLOCK_SIZE")
+            )
         if offset and size and int(offset) + int(size) > version[0]:
             raise UserError(
                 f"{name} was cut short: tile {row},{column} should end at byte "

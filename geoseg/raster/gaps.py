@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 
-from geoseg.raster.files import is_alpha, open_dataset
+from geoseg.raster.files import is_alpha, open_dataset, reading
 from geoseg.raster.read import origin_in
 from geoseg.windows import Box
 
@@ -69,8 +69,9 @@ def find_gaps(path: str, image: xr.DataArray) -> Gaps | None:
         if dataset.interleaving is not None and dataset.interleaving.value != "BAND":
             numbers = numbers[:1]  # their pixels share a tile
         gone = np.ones(shape, bool)
-        for row, column in np.ndindex(*shape):
-            gone[row, column] = all(_is_gone(dataset, row, column, band) for band in numbers)
+        with reading(path):
+            for row, column in np.ndindex(*shape):
+                gone[row, column] = all(_is_gone(dataset, row, column, band) for band in numbers)
         return Gaps(gone, tile, origin_in(dataset, image)) if gone.any() else None
 
 

@@ -2,16 +2,101 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath, replace
 from pathlib import Path
 
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+
 from geoseg.errors import UserError
 
-__all__ = ["publish", "refuse_existing", "working_folder"]
+__all__ = ["WriteError", "publish", "refuse_existing", "working_folder", "writing"]
+
+LITTLE = 1 << 20  # bytes: a disk with less is full, whatever a library says of its failure
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REASONS = {
+    errno.EFBIG: "files must not grow as large as this there",
+    errno.EACCES: "it may not be written to any more",
+    errno.EPERM: "it may not be written to any more",
+    errno.EROFS: "it may not be written to any more",
+    errno.EIO: "the disk fails",
+    errno.ENODEV: "the disk is gone",
+    errno.ENXIO: "the disk is gone",
+    errno.ENOTCONN: "the disk is gone",
+    errno.ESTALE: "the disk is gone",
+    errno.ENOENT: "it is gone",
+}
+
+
+class WriteError(UserError):
+    """What a disk does to a call that nothing is wrong with."""
+
+
+@contextmanager
+def writing(*folders: Path) -> Iterator[None]:
+    """Turn the failure of a disk into one line for the user.
+
+    Parameters
+    ----------
+    *folders : Path
+        What is written to.
+
+    Raises
+    ------
+    WriteError
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except Exception as error:
+        why = _why(error, folders)
+        if why is None:
+            raise
+        raise WriteError(why) from error
+
+
+def _why(error: BaseException, folders: tuple[Path, ...]) -> str | None:
+    """What a disk has done, if it was a disk."""
+    number = getattr(error, "errno", None)
+    name = getattr(error, "filename", None)
+    if number == errno.ENOENT and not (name and any(_holds(each, name) for each in folders)):
+        return None  # it was something else that is not there
+    drivers = RasterioError, CPLE_BaseError, sqlite3.Error
+    is_of_a_driver = isinstance(error, drivers) or type(error).__module__.startswith("pyogrio")
+    if not is_of_a_driver and number not in _FULL and number not in _REASONS:
+        return None
+    own = [each for each in folders if name and _holds(each, name)]
+    for folder in own or folders:
+        if number in _FULL or (is_of_a_driver and _free(folder) < LITTLE):
+            return f"the disk of {folder} is full ({_free(folder) / 1e6:.1f} MB are free)"
+    said = _REASONS.get(number or 0) or _first_said(error)
+    return f"cannot write into {(own or list(folders))[0]}: {said}"
+
+
+def _first_said(error: BaseException) -> str:
+    """What the first of several failures says: those after it say that there was one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _holds(folder: Path, name: object) -> bool:
+    return isinstance(name, str | PathLike) and Path(fspath(name)).is_relative_to(folder)
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return LITTLE
 
 
 def publish(path: Path, target: Path) -> None:
@@ -47,6 +132,7 @@ def working_folder(target: Path) -> Iterator[Path]:
             "and that you may write to"
         ) from error
     try:
-        yield folder
+        with writing(target.parent):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

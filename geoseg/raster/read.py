@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
+from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 from xarray.backends import BackendArray
@@ -23,19 +26,22 @@ from xarray.core import indexing
 
 from geoseg.errors import UserError
 from geoseg.raster.arrays import grid_of
+from geoseg.raster.damage import Damage, within
 from geoseg.raster.files import (
     band_name,
     band_numbers,
     grid_of_file,
     is_alpha,
+    is_remote,
     open_dataset,
+    patiently,
     reading,
     refuse_unusable,
     version_of,
 )
 from geoseg.raster.grid import Grid, parse_crs, with_assumed_crs
 from geoseg.raster.sidecar import class_attrs, class_table
-from geoseg.windows import grown
+from geoseg.windows import Box, box_shape, grown
 
 __all__ = ["Tiles", "open_raster", "open_stack", "origin_in", "tiles_of"]
 
@@ -64,6 +70,8 @@ class Source:
         The grid to warp to while reading; None for the file's own.
     crs : rasterio.crs.CRS or None
         What to warp from, where the file itself does not say it.
+    damage : Damage or None
+        Where tiles that cannot be read are noted, which are NaN then; by default they are an error.
     """
 
     path: str
@@ -72,13 +80,41 @@ class Source:
     masked: bool
     grid: Grid | None = None
     crs: CRS | None = None
+    damage: Damage | None = None
 
     def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window of some bands: (band, y, x)."""
-        window = Window.from_slices(rows, columns)
         numbers = [self.bands[i] for i in bands]
+        try:
+            return patiently(self.path, lambda: self._read(numbers, (rows, columns)))
+        except UserError as error:
+            if self.damage is None or is_remote(self.path):  # nobody can tell what a network hides
+                raise
+            _refuse_lost(self.path, _handle(self), error)
+            return self._read_tiles(numbers, (rows, columns), self.damage)
+
+    def _read_tiles(self, numbers: list[int], box: Box, damage: Damage) -> NDArray[np.float32]:
+        """Read a window tile by tile; those that cannot be read are noted, and NaN.
+
+        Whole tiles are read, so that it does not depend on the window which they are.
+        """
         dataset = _handle(self)
-        with reading(self.path):
+        pixels = np.full((len(numbers), *box_shape(box)), np.nan, np.float32)
+        shape = (dataset.height, dataset.width)
+        for tile in _tiles_under(box, dataset.block_shapes[0], shape):
+            try:
+                values = self._read(numbers, tile)
+            except UserError:
+                damage.note(tile)
+                continue
+            inside, own = next(within([tile], box)), next(within([box], tile))
+            pixels[:, *inside] = values[:, *own]
+        return pixels
+
+    def _read(self, numbers: list[int], box: Box) -> NDArray[Any]:
+        window = Window.from_slices(*box)
+        with reading(self.path), _forgotten_if_it_fails(self):
+            dataset = _handle(self)
             if not self.masked:
                 return np.asarray(dataset.read(numbers, window=window))
             values = dataset.read(numbers, window=window, out_dtype="float32")
@@ -120,6 +156,8 @@ class RasterArray(BackendArray):
         top, left = int(rows.min()), int(columns.min())
         box = slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1)
         data = np.concatenate(list(self._read_sources(bands, *box)))
+        if (damage := self.sources[0].damage) is not None:
+            damage.spread(data, box)
         if data.shape[1:] == (rows.size, columns.size) and rows[0] <= rows[-1]:
             return data
         return data[:, rows - top][:, :, columns - left]
@@ -141,10 +179,48 @@ class RasterArray(BackendArray):
 _local = threading.local()
 
 
+@contextmanager
+def _forgotten_if_it_fails(source: Source) -> Iterator[None]:
+    """Open a file over a network anew after a failure: GDAL may remember it."""
+    try:
+        yield
+    except RasterioError:
+        if is_remote(source.path) and (lost := _local.handles.pop(_key(source), None)):
+            lost.close()
+        raise
+
+
+def _key(source: Source) -> tuple[Any, ...]:
+    return source.path, source.version, source.grid, source.crs
+
+
+def _refuse_lost(path: str, dataset: rasterio.DatasetReader, why: UserError) -> None:
+    """Refuse to go on without what is not damaged but gone: a disk, a share, a permission."""
+    for file in {path, *dataset.files}:
+        try:
+            if Path(path).exists() or Path(file).exists():
+                with Path(file).open("rb") as opened:
+                    opened.read(1)
+        except OSError as error:
+            raise UserError(f"cannot read {file} any more ({error.strerror})") from why
+
+
+def _tiles_under(box: Box, tile: tuple[int, int], shape: tuple[int, int]) -> Iterator[Box]:
+    """The whole tiles of a raster under a box."""
+    spans = [
+        [
+            slice(start, min(start + size, length))
+            for start in range(span.start // size * size, span.stop, size)
+        ]
+        for span, size, length in zip(box, tile, shape, strict=True)
+    ]
+    yield from product(*spans)
+
+
 def _handle(source: Source) -> rasterio.DatasetReader:
     """The handle of the running thread: GDAL's handles must not be shared between threads."""
     cache: OrderedDict[Any, Any] = _local.__dict__.setdefault("handles", OrderedDict())
-    key = (source.path, source.version, source.grid, source.crs)
+    key = _key(source)
     if key not in cache:
         cache[key] = _open_handle(source)
         while len(cache) > HANDLES_PER_THREAD:
@@ -225,6 +301,7 @@ def open_raster(
     *,
     bands: Sequence[str | int] | None = None,
     assume_crs: str | None = None,
+    damage: Damage | None = None,
 ) -> xr.DataArray:
     """Open a raster file; nothing but its header is read until values are asked for.
 
@@ -238,6 +315,9 @@ def open_raster(
     assume_crs : str, optional
         Coordinate system of a file that has coordinates and does not say in which system: a code
         such as ``"EPSG:32633"``, or WKT.
+    damage : Damage, optional
+        Where tiles that cannot be read are noted; their pixels are NaN, and all are float32. By
+        default they are an error when they are read. Over a network they always are.
 
     Returns
     -------
@@ -257,12 +337,14 @@ def open_raster(
     """
     name, assumed = fspath(path), None if assume_crs is None else parse_crs(assume_crs)
     with open_dataset(name) as dataset:
-        refuse_unusable(dataset, name)
+        refuse_unusable(dataset, name, maybe_cut_short=damage is not None)
         numbers = band_numbers(dataset, bands, name)
         masked = _needs_masking(dataset, numbers)
-        source = Source(name, version_of(name), numbers, masked)
+        source = Source(name, version_of(name), numbers, masked, damage=damage)
         nodata = np.nan if masked else dataset.nodatavals[numbers[0] - 1]
-        dtype = np.dtype("float32") if masked else _common_dtype(dataset, numbers)
+        dtype = (
+            np.dtype("float32") if masked or damage is not None else _common_dtype(dataset, numbers)
+        )
         names = [band_name(dataset, n) for n in numbers]
         grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
         image = _as_dataarray((source,), grid, dtype, nodata, numbers, names)
@@ -276,6 +358,7 @@ def open_stack(
     *,
     bands: Sequence[Sequence[str | int]] | None = None,
     assume_crs: str | None = None,
+    damage: Damage | None = None,
 ) -> xr.DataArray:
     """Open bands of one scene that lie in separate files, aligned to the first file's grid.
 
@@ -287,6 +370,8 @@ def open_stack(
         Of each file, as for `open_raster`; by default each gives all its bands.
     assume_crs : str, optional
         Coordinate system of the files that have none, as for `open_raster`.
+    damage : Damage, optional
+        As for `open_raster`; in tiles of the first file's grid.
 
     Returns
     -------
@@ -301,7 +386,7 @@ def open_stack(
     """
     chosen = [None] * len(paths) if bands is None else bands
     images = [
-        open_raster(path, bands=own, assume_crs=assume_crs)
+        open_raster(path, bands=own, assume_crs=assume_crs, damage=damage)
         for path, own in zip(paths, chosen, strict=True)
     ]
     names = [fspath(path) for path in paths]
@@ -317,7 +402,7 @@ def open_stack(
             # An alpha band that was asked for as data masks nothing.
             masked = not any(is_alpha(dataset, n) for n in numbers)
             unsaid = assumed if warp is not None and dataset.crs is None else None
-        sources.append(Source(name, version_of(name), numbers, masked, warp, unsaid))
+        sources.append(Source(name, version_of(name), numbers, masked, warp, unsaid, damage))
         labels += _stack_names(image, name)
     count = range(1, len(labels) + 1)
     return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
