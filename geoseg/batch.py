@@ -14,7 +14,7 @@ from geoseg.ensembles import Ensemble
 from geoseg.errors import UserError
 from geoseg.job import Result, hired, predict_file
 from geoseg.progress import Emit
-from geoseg.raster.files import open_dataset
+from geoseg.raster.files import opened
 from geoseg.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _tried(job: SceneJob, model: Segmenter, options: Mapping[str, Any], emit: Em
 def _is_huge(job: SceneJob) -> bool:
     """Whether a scene is worth all workers; one that cannot be opened is not."""
     try:
-        with open_dataset(job.source) as dataset:
+        with opened(job.source) as dataset:
             return bool(dataset.width * dataset.height >= HUGE)
     except UserError:
         return False

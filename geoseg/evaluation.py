@@ -25,7 +25,7 @@ from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE, BinnedRoc, ConfusionMatrix
 from geoseg.page import class_scores, figure, number, numbers, page, section, table
-from geoseg.raster import class_table, open_dataset, open_raster
+from geoseg.raster import class_table, open_raster, opened
 from geoseg.windows import Box, tiles
 
 __all__ = ["Evaluation", "evaluate", "refuse_report"]
@@ -185,7 +185,7 @@ def evaluate(
 
 
 def _refuse_other_scores(path: str, predicted: str, classes: Sequence[ClassInfo]) -> None:
-    with open_dataset(path) as found, open_dataset(predicted) as labels:
+    with opened(path) as found, opened(predicted) as labels:
         bands, kind, alike = found.count, found.dtypes[0], _same_grid(labels, found)
     if (bands, len(classes)) != (2, 2):
         raise UserError(
@@ -235,8 +235,8 @@ def _pieces(
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Both rasters piece by piece, with `MISSING` where they have no data."""
     with ExitStack() as stack:
-        first = stack.enter_context(open_dataset(predicted))
-        second = stack.enter_context(open_dataset(truth))
+        first = stack.enter_context(opened(predicted))
+        second = stack.enter_context(opened(truth))
         other = second if _same_grid(first, second) else stack.enter_context(_warped(first, second))
         for box in tiles(first.shape, PIECE):
             yield (read or _read)(first, box), _read(other, box)
@@ -330,8 +330,8 @@ def _differences(evaluation: Evaluation) -> NDArray[np.uint8]:
     """A small map: 0 agrees, 1 differs, 2 is left out; nearest pixels."""
     index = _index_of([each.value for each in evaluation.classes])
     with ExitStack() as stack:
-        first = stack.enter_context(open_dataset(evaluation.predicted))
-        second = stack.enter_context(open_dataset(evaluation.truth))
+        first = stack.enter_context(opened(evaluation.predicted))
+        second = stack.enter_context(opened(evaluation.truth))
         other = second if _same_grid(first, second) else stack.enter_context(_warped(first, second))
         scale = max(1, max(first.shape) / SHOWN)
         shape = tuple(max(1, round(n / scale)) for n in first.shape)

@@ -11,7 +11,7 @@ from typing import Any
 from geoseg.classes import told_classes
 from geoseg.errors import UserError
 from geoseg.item import PREFIX, read_item
-from geoseg.raster import class_table, open_dataset
+from geoseg.raster import class_table, opened
 from geoseg.raster.grid import called
 
 __all__ = ["describe", "examine"]
@@ -42,7 +42,7 @@ def examine(path: str | PathLike[str]) -> Facts:
         When the file is no raster, or its tags cannot be read.
     """
     name = fspath(path)
-    with open_dataset(name) as dataset:
+    with opened(name) as dataset:
         tags = dataset.tags()
         facts: Facts = {
             "file": name,

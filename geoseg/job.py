@@ -49,7 +49,7 @@ from geoseg.progress import Emit, Progress, ignore
 from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
 from geoseg.raster.cog import TILE
 from geoseg.raster.damage import Damage, Unreadable, within
-from geoseg.raster.files import block_cache, is_remote, open_dataset
+from geoseg.raster.files import block_cache, is_remote, opened
 from geoseg.raster.gaps import find_gaps
 from geoseg.raster.place import WriteError, publish, refuse_existing, writing
 from geoseg.raster.read import origin_in, tiles_of
@@ -433,7 +433,7 @@ def _unreadable(run: Run) -> Unreadable:
     if not found:
         return Unreadable()
     scene = run.task.scene
-    with open_dataset(run.sources[0]) as dataset:
+    with opened(run.sources[0]) as dataset:
         top, left = origin_in(dataset, scene.image)
     rows, columns = scene.image.shape[1:]
     frame = slice(top, top + rows), slice(left, left + columns)

@@ -25,7 +25,7 @@ from geoseg.raster import (
     class_layout,
     files_of,
     grid_of,
-    open_dataset,
+    opened,
     pixel_size,
 )
 from geoseg.remote import remote_facts
@@ -303,7 +303,7 @@ def _facts(path: str) -> dict[str, Any]:
 def _tags_of(path: Path) -> dict[str, str]:
     """Metadata of a raster; none when the file is no raster."""
     try:
-        with open_dataset(str(path)) as dataset:
+        with opened(str(path)) as dataset:
             return dict(dataset.tags())
     except UserError:
         return {}

@@ -17,7 +17,13 @@ import rasterio.crs
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
+from pyogrio.errors import (
+    DataLayerError,
+    DataSourceError,
+    FeatureError,
+    FieldError,
+    GeometryError,
+)
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
@@ -38,6 +44,17 @@ __all__ = [
     "read_polygons_of",
     "refuse_invalid",
 ]
+
+UNREADABLE = (
+    DataSourceError,
+    DataLayerError,
+    FeatureError,
+    FieldError,
+    GeometryError,
+    shapely.errors.ShapelyError,
+    UnicodeDecodeError,
+)
+"""What is raised for files that are damaged in one way or another."""
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +111,13 @@ def _read(name: str, layer: str | None, columns: Sequence[str] | None) -> Any:
     if is_local and not Path(name).exists():
         raise UserError(f"there is no file {name}; check the name and the folder")
     try:
+        known = pyogrio.list_layers(name)
+        if not len(known):
+            raise _without_polygons(name)
         # Tables without shapes, of styles most often, are no choice.
-        layers = [str(each) for each, kind in pyogrio.list_layers(name) if kind is not None]
+        layers = [str(each) for each, kind in known if kind is not None]
         frame = pyogrio.read_dataframe(name, layer=_chosen(name, layers, layer), columns=columns)
-    except DataSourceError as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{name} is no vector file that GDAL can open ({reason}); try ogrinfo on it"

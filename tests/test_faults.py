@@ -23,10 +23,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
+from affine import Affine
 from numpy.typing import NDArray
 from pointwise import map_of, pointwise, random_pixels, read, refused, write
 from safetensors import safe_open
@@ -41,6 +44,7 @@ from geoseg.errors import UserError
 from geoseg.job import predict_file
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
+from geoseg.shapes import read_mask
 
 ROOT = Path(__file__).parents[1]
 SMALL = 60_000  # bytes: several blocks
@@ -729,7 +733,6 @@ def test_a_full_disk_is_told_by_polygonize_as_well(
 
 
 def _fail_like_sqlite(*_: object) -> None:
-    import sqlite3
 
     raise sqlite3.OperationalError("database or disk is full")
 
@@ -911,3 +914,50 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(0.0, 0.0, 5e5, 0.0, 0.0, 5.6e6),
+        Affine(10.0, 0.0, float("nan"), 0.0, -10.0, 5.6e6),
+        Affine(10.0, 0.0, 5e5, 0.0, float("inf"), 5.6e6),
+    ],
+)
+def test_a_transform_that_puts_pixels_nowhere_is_refused(tmp_path: Path, transform: Affine) -> None:
+    source = write(tmp_path / "scene.tif", np.ones((3, 20, 20), np.uint8), transform=transform)
+    with pytest.raises(UserError, match="has a transform that puts its pixels nowhere"):
+        geoseg.open_raster(source)
+
+
+def test_a_header_with_any_tag_lost_or_doubled_gives_a_map_or_one_line(tmp_path: Path) -> None:
+    pixels = random_pixels((3, 40, 40)).astype(np.uint8)
+    source = write(tmp_path / "scene.tif", pixels, tiled=True, blockxsize=16, blockysize=16)
+    whole, model = source.read_bytes(), pointwise()
+    start = struct.unpack_from("<I", whole, 4)[0]
+    (count,) = struct.unpack_from("<H", whole, start)
+    places = [start + 2 + 12 * entry for entry in range(count)]
+    first = whole[places[0] : places[0] + 2]
+    refusals = 0
+    for place in places:
+        for tag in (b"\0\0", b"\x1c\0", first):
+            source.write_bytes(whole[:place] + tag + whole[place + 2 :])
+            try:
+                geoseg.predict_file(
+                    source, tmp_path / "map.tif", model, gsd="native", overwrite=True
+                )
+            except UserError as error:
+                assert "\n" not in str(error)
+                refusals += 1
+    assert 0 < refusals < 3 * count
+
+
+def test_a_mask_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mask.fgb"
+    square = gpd.GeoDataFrame({"name": ["a"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
+    square.to_file(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 16):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"mask\.fgb (holds no polygon|is no vector file)"):
+            read_mask(path)

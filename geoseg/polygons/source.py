@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.polygons.points import MAX_SIDE
-from geoseg.raster import Grid, class_table, open_dataset
+from geoseg.raster import Grid, class_table, opened
 from geoseg.raster.files import band_numbers, grid_of_file, reading, refuse_unusable
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
         band and none was chosen.
     """
     name = fspath(path)
-    with open_dataset(name) as dataset:
+    with opened(name) as dataset:
         refuse_unusable(dataset, name)
         numbers = band_numbers(dataset, None if band is None else [band], name)
         if len(numbers) > 1:

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from geoseg.raster.cog import CogDraft, Layout, class_layout, creation_options, to_cog
-from geoseg.raster.files import files_of, open_dataset
+from geoseg.raster.files import files_of, open_dataset, opened
 from geoseg.raster.grid import Grid, parse_crs, pixel_size, stated_size
 from geoseg.raster.sidecar import class_table
 
@@ -33,6 +33,7 @@ __all__ = [
     "open_dataset",
     "open_raster",
     "open_stack",
+    "opened",
     "parse_crs",
     "pixel_size",
     "stated_size",

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from os import stat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ __all__ = [
     "is_alpha",
     "is_remote",
     "open_dataset",
+    "opened",
     "patiently",
     "reading",
     "refuse_unusable",
@@ -150,6 +152,19 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
         raise UserError(_why_not(path, error)) from error
 
 
+@contextmanager
+def opened(path: str) -> Iterator[rasterio.DatasetReader]:
+    """A file that is open for the calling thread alone; a header that is damaged is told of.
+
+    Raises
+    ------
+    UserError
+        When it is not there, or GDAL cannot open it or read what is asked of its header.
+    """
+    with open_dataset(path) as dataset, reading(path):
+        yield dataset
+
+
 def files_of(path: str) -> list[str]:
     """A raster, its sidecars, and the files that a virtual raster reads.
 
@@ -158,7 +173,7 @@ def files_of(path: str) -> list[str]:
     UserError
         When it is not there or GDAL cannot open it.
     """
-    with open_dataset(path) as dataset:
+    with opened(path) as dataset:
         return [path, *dataset.files]
 
 
@@ -213,6 +228,11 @@ def refuse_unusable(
     if any("complex" in dtype for dtype in dataset.dtypes):
         raise UserError(
             f"{name} has complex pixels ({dataset.dtypes[0]}); take amplitude or intensity first"
+        )
+    if not all(map(isfinite, dataset.transform)) or dataset.transform.is_degenerate:
+        raise UserError(
+            f"{name} has a transform that puts its pixels nowhere ({dataset.transform[:6]}); give "
+            "it corners: gdal_edit.py -a_ullr WEST NORTH EAST SOUTH"
         )
     unlocated = dataset.transform.is_identity
     if unlocated and dataset.gcps[0]:

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 
-from geoseg.raster.files import is_alpha, open_dataset, reading
+from geoseg.raster.files import is_alpha, opened, reading
 from geoseg.raster.read import origin_in
 from geoseg.windows import Box
 
@@ -60,7 +60,7 @@ def find_gaps(path: str, image: xr.DataArray) -> Gaps | None:
     Gaps or None
         None when there are none, or unwritten pixels are not missing but zero.
     """
-    with open_dataset(path) as dataset:
+    with opened(path) as dataset:
         numbers = _telling(dataset, [int(each) for each in image.coords["band"].values])
         tile = dataset.block_shapes[0]
         shape = -(-dataset.height // tile[0]), -(-dataset.width // tile[1])

@@ -34,6 +34,7 @@ from geoseg.raster.files import (
     is_alpha,
     is_remote,
     open_dataset,
+    opened,
     patiently,
     reading,
     refuse_unusable,
@@ -279,7 +280,7 @@ def tiles_of(path: str, image: xr.DataArray) -> Tiles:
     image : DataArray, dims (band, y, x)
         What was read of it: all of it, or a part by `clip`.
     """
-    with open_dataset(path) as dataset:
+    with opened(path) as dataset:
         rows, columns = dataset.block_shapes[0]
         pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
         top, _ = origin_in(dataset, image)
@@ -336,7 +337,7 @@ def open_raster(
         system than `assume_crs` or no coordinates.
     """
     name, assumed = fspath(path), None if assume_crs is None else parse_crs(assume_crs)
-    with open_dataset(name) as dataset:
+    with opened(name) as dataset:
         refuse_unusable(dataset, name, maybe_cut_short=damage is not None)
         numbers = band_numbers(dataset, bands, name)
         masked = _needs_masking(dataset, numbers)
@@ -391,11 +392,11 @@ def open_stack(
     ]
     names = [fspath(path) for path in paths]
     assumed = None if assume_crs is None else parse_crs(assume_crs)
-    with open_dataset(names[0]) as first:
+    with opened(names[0]) as first:
         grid = with_assumed_crs(grid_of_file(first), assumed, names[0])
     sources, labels = [], []
     for name, image in zip(names, images, strict=True):
-        with open_dataset(name) as dataset:
+        with opened(name) as dataset:
             own_grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
             warp = None if own_grid == grid else _target(grid, own_grid, dataset, name)
             numbers = tuple(int(n) for n in image["band"].values)

@@ -18,7 +18,7 @@ import numpy as np
 
 from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
-from geoseg.raster.files import open_dataset
+from geoseg.raster.files import opened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -111,7 +111,7 @@ def class_table(source: str | PathLike[str] | xr.DataArray) -> tuple[ClassInfo, 
     if not isinstance(source, str | PathLike):
         return _from_attrs(source)
     path = fspath(source)
-    with open_dataset(path) as dataset:
+    with opened(path) as dataset:
         tag = dataset.tags().get(CLASSES_TAG)
     try:
         if tag is not None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
-from geoseg.raster import open_dataset, open_raster, open_stack
+from geoseg.raster import open_raster, open_stack, opened
 from geoseg.train.data.dataset import Dataset
 from geoseg.train.data.decode import Codes, Palette
 from geoseg.train.data.readers.files import LabelFiles, common_gsd
@@ -107,7 +107,7 @@ def _pixels(images: Sequence[Path], numbers: Sequence[Any]) -> xr.DataArray:
 
 
 def _bands(path: Path) -> int:
-    with open_dataset(fspath(path)) as dataset:
+    with opened(fspath(path)) as dataset:
         return int(dataset.count)
 
 

@@ -24,8 +24,8 @@ from rasterio.windows import Window
 
 from geoseg.errors import UserError
 from geoseg.loader import Scene
-from geoseg.raster import Grid, grid_of, open_dataset, open_raster
-from geoseg.raster.files import grid_of_file, reading
+from geoseg.raster import Grid, grid_of, open_raster, opened
+from geoseg.raster.files import grid_of_file
 from geoseg.raster.grid import SLACK, pixel_size
 from geoseg.train.data.decode import Decode, Palette, told
 from geoseg.train.data.lazy import lazy_labels
@@ -45,7 +45,7 @@ def read_window(path: str, bands: Sequence[int], rows: slice, columns: slice) ->
     UserError
         When the file is missing, damaged, or has too few bands, rows or columns.
     """
-    with open_dataset(path) as dataset, reading(path):
+    with opened(path) as dataset:
         has = dataset.count, dataset.height, dataset.width
         if any(n < end for n, end in zip(has, (max(bands), rows.stop, columns.stop), strict=True)):
             raise UserError(
@@ -175,7 +175,7 @@ class LabelFiles:
         UserError
             When the labels have another size, lie elsewhere, or have too few bands.
         """
-        with open_dataset(fspath(path)) as dataset:
+        with opened(fspath(path)) as dataset:
             colors = _color_table(dataset) if isinstance(self.decode, Palette) else None
             bands = (1, 2, 3) if isinstance(self.decode, Palette) and colors is None else (1,)
             if dataset.shape != image.shape[1:] or dataset.count < len(bands):
