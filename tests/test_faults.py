@@ -31,6 +31,7 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
+from items import contents
 from numpy.typing import NDArray
 from pointwise import map_of, pointwise, random_pixels, read, refused, write
 from safetensors import safe_open
@@ -647,10 +648,6 @@ def undisturbed(scene: Path, tmp_path: Path) -> dict[str, bytes]:
     (tmp_path / "whole").mkdir()
     run(scene, folder=tmp_path / "whole", polygons=tmp_path / "whole" / "map.gpkg")
     return contents(tmp_path / "whole")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 @pytest.mark.parametrize(

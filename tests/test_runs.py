@@ -1083,4 +1083,4 @@ def test_a_name_with_brackets_is_a_file_and_an_address_with_a_question_mark_no_p
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "map.tif").is_file()
     done = call("predict", "/vsicurl/http://127.0.0.1:9/a.tif?s=1", tmp_path / "b.tif", "-m", saved)
-    assert "is not a raster that GDAL can open" in done.stderr
+    assert "a.tif cannot be opened" in done.stderr
