@@ -920,6 +920,7 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
         Affine(0.0, 0.0, 5e5, 0.0, 0.0, 5.6e6),
         Affine(10.0, 0.0, float("nan"), 0.0, -10.0, 5.6e6),
         Affine(10.0, 0.0, 5e5, 0.0, float("inf"), 5.6e6),
+        Affine(10.0, 0.0, 5e5, 0.0, -1e-310, 5.6e6),
     ],
 )
 def test_a_transform_that_puts_pixels_nowhere_is_refused(tmp_path: Path, transform: Affine) -> None:

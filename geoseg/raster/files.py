@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
+from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -229,7 +230,7 @@ def refuse_unusable(
         raise UserError(
             f"{name} has complex pixels ({dataset.dtypes[0]}); take amplitude or intensity first"
         )
-    if not all(map(isfinite, dataset.transform)) or dataset.transform.is_degenerate:
+    if _leads_nowhere(dataset.transform):
         raise UserError(
             f"{name} has a transform that puts its pixels nowhere ({dataset.transform[:6]}); give "
             "it corners: gdal_edit.py -a_ullr WEST NORTH EAST SOUTH"
@@ -247,6 +248,13 @@ def refuse_unusable(
         )
     if not maybe_cut_short:
         _refuse_truncated(dataset, name)
+
+
+def _leads_nowhere(transform: Affine) -> bool:
+    """Whether pixels have no place, or places no pixel, that can be told in numbers."""
+    if not all(map(isfinite, transform)) or transform.is_degenerate:
+        return True
+    return not all(map(isfinite, ~transform))
 
 
 def _refuse_bomb(dataset: rasterio.DatasetReader, name: str) -> None:
