@@ -376,6 +376,10 @@ def test_a_drawn_rectangle_is_the_extent_and_the_map_gets_its_tool_back(
     settle(dock, qtbot)
     assert QgsRectangle(dock.parameters()["EXTENT"]) == box
     assert dock.area.told.text() == "About 200 pixels"
+    # The outline stays where it was drawn when the map is shown in another CRS (as pyproj says).
+    window.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    outline = dock.area._band.asGeometry().boundingBox().center()
+    assert (outline.x(), outline.y()) == pytest.approx((15.00204, 48.75121), abs=1e-4)
     dock.area.choose(WHOLE)
     assert "EXTENT" not in dock.parameters()
 
