@@ -465,6 +465,7 @@ def _listed(outputs: Mapping[str, Path]) -> str:
     type=click.Path(path_type=Path),
     help="Raster on the same grid to average by polygon.",
 )
+@click.option("--assume-crs", metavar="CRS", help="Coordinate system of a map that says none.")
 @click.option("--summary", is_flag=True, help="Tell the area of each class; DST may be left out.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @progress_option
@@ -496,6 +497,7 @@ def polygonize(
                 band=options["band"],
                 min_area=options["min_area"],
                 connectivity=joined,
+                assume_crs=options["assume_crs"],
             )
             done |= _told_areas(areas, geoseg.class_table(classmap))
             console.result(_table_of(done["classes"], areas.attrs["unit"]))
@@ -508,7 +510,7 @@ def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, A
             f"only {classmap} is given; name the file to write, e.g. map.gpkg, or add --summary"
         )
     for name, value in options.items():
-        if value and name not in ("band", "min_area"):
+        if value and name not in ("band", "min_area", "assume_crs"):
             option = name.replace("_", "-")
             raise UserError(f"--{option} is about polygons; name the file to write, e.g. map.gpkg")
 

@@ -14,6 +14,7 @@ from qgis.core import (
     QgsMapLayerProxyModel,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
     QgsReferencedRectangle,
     QgsVectorLayer,
 )
@@ -89,6 +90,7 @@ class GeosegDock(QgsDockWidget):
         self._iface, self._open_settings = iface, open_settings
         self._background = Background()
         self._values: dict[str, Mapping[int, Range]] = {}
+        self._suggested = 0.0
         self._run: Run | None = None
         self._pace, self._unit, self._title = Pace(), "", TITLE
         self.catalogue = Catalogue(self)
@@ -138,6 +140,11 @@ class GeosegDock(QgsDockWidget):
             return has_no_pixels(layer)
         return self.area.kind() != WHOLE
 
+    def _part(self, layer: QgsRasterLayer) -> QgsRectangle:
+        """What of the layer is read, in its CRS."""
+        part = self.area.within(layer) if self._needs_extent(layer) else QgsRectangle()
+        return layer.extent() if part.isEmpty() else part
+
     def look(self) -> None:
         """Compare the layer with the model, and say what does not fit."""
         layer, card = self.layer(), self.models.card()
@@ -173,10 +180,10 @@ class GeosegDock(QgsDockWidget):
 
     def _facts(self, layer: QgsRasterLayer) -> LayerFacts:
         web = has_no_pixels(layer)
-        facts = facts_of(layer, self.pixel_size.value() if web else None)
+        facts = facts_of(layer, self._part(layer), self.pixel_size.value() if web else None)
         self.pixel_size_label.setVisible(web)
         self.pixel_size.setVisible(web)
-        if web:
+        if web or facts.values:
             return facts
         if layer.id() not in self._values:
             self._values[layer.id()] = {}
@@ -416,7 +423,6 @@ class GeosegDock(QgsDockWidget):
         self.models = ModelChooser(self.catalogue)
         self.area = ExtentChooser(self._iface.mapCanvas())
         self.pixel_size = QgsDoubleSpinBox()
-        self.pixel_size.setDecimals(6)
         self.pixel_size.setRange(0, 1e6)
         self.pixel_size.setToolTip(
             _tr("Side of a pixel, in units of the layer's CRS, with which it is exported")
@@ -511,8 +517,9 @@ class GeosegDock(QgsDockWidget):
     def _connect(self) -> None:
         soon = self._look_later.start
         self.layers.layerChanged.connect(lambda _layer: self._change_layer())
-        for part in (self.area, self.bands, self.outputs):
+        for part in (self.bands, self.outputs):
             part.changed.connect(lambda: soon())
+        self.area.changed.connect(self._change_area)
         self.models.changed.connect(self._change_layer)
         self.pixel_size.valueChanged.connect(lambda _value: soon())
         self.tuning.changed.connect(self._want)
@@ -525,14 +532,23 @@ class GeosegDock(QgsDockWidget):
         self._suggest_pixel_size()
         self._look_later.start()
 
+    def _change_area(self) -> None:
+        if self.pixel_size.value() == self._suggested:  # nobody chose another one
+            self._suggest_pixel_size()
+        self._look_later.start()
+
     def _suggest_pixel_size(self) -> None:
         """Offer the pixels that the model knows for what has none of its own."""
         layer, card = self.layer(), self.models.card()
-        if layer is None or card is None or card.gsd is None or not has_no_pixels(layer):
+        if layer is None or not has_no_pixels(layer):
             return
-        unit = ground_size(layer.crs(), self.area.within(layer), (1.0, 1.0))
-        if unit is not None and unit[0] > 0:
-            self.pixel_size.setValue(card.gsd / unit[0])
+        self.pixel_size.setDecimals(9 if layer.crs().isGeographic() else 3)
+        if card is None or card.gsd is None:
+            return
+        unit = ground_size(layer.crs(), self._part(layer), (1.0, 1.0))
+        if unit is not None:
+            self.pixel_size.setValue(float(f"{card.gsd / unit[0]:.3g}"))
+            self._suggested = self.pixel_size.value()
 
     def _want(self) -> None:
         self.outputs.want(self.tuning.polygons.isChecked(), self.tuning.confidence.isChecked())

@@ -91,6 +91,7 @@ class ExtentChooser(QWidget):
         column.addWidget(self.told)
         self._show_controls()
         canvas.extentsChanged.connect(self._canvas_moved)
+        canvas.destinationCrsChanged.connect(self._outline)
 
     def kind(self) -> str:
         """Which of the four ways is chosen."""
@@ -153,6 +154,7 @@ class ExtentChooser(QWidget):
     def close_tool(self) -> None:
         """Leave the map as it was."""
         self._canvas.extentsChanged.disconnect(self._canvas_moved)
+        self._canvas.destinationCrsChanged.disconnect(self._outline)
         self._end_drawing()
         self._erase()
 
@@ -208,16 +210,20 @@ class ExtentChooser(QWidget):
         crs = self._canvas.mapSettings().destinationCrs()
         self._drawn = QgsReferencedRectangle(box, crs)
         self._end_drawing()
-        self._outline(box)
+        self._outline()
         self.changed.emit()
 
-    def _outline(self, box: QgsRectangle) -> None:
+    def _outline(self) -> None:
+        """Show the rectangle where it lies in the CRS of the map, which may be a new one."""
         self._erase()
+        if self._drawn is None:
+            return
         self._band = QgsRubberBand(self._canvas, QgsWkbTypes.GeometryType.PolygonGeometry)
         self._band.setStrokeColor(QColor(200, 40, 40))
         self._band.setFillColor(QColor(0, 0, 0, 0))
         self._band.setWidth(2)
-        self._band.setToGeometry(QgsGeometry.fromRect(box), None)
+        self._band.setToGeometry(QgsGeometry.fromRect(self._drawn), self._drawn.crs())
+        self._band.setVisible(self.kind() == DRAWN)
 
     def _erase(self) -> None:
         if self._band is not None:

@@ -17,9 +17,11 @@ from qgis.core import (
 )
 
 from .fitting import Band, LayerFacts, Range, percentiles
+from .sources import PICTURE_BANDS, is_picture
 
 PROBES = 4  # a side: small windows spread over the image tell its values without reading it all
 PROBE = 24  # pixels a side
+BYTE = (0.0, 255.0)
 
 _COLOURS = {
     QgsRaster.ColorInterpretation.RedBand: "red",
@@ -28,25 +30,33 @@ _COLOURS = {
 }
 
 
-def facts_of(layer: QgsRasterLayer, asked_size: float | None = None) -> LayerFacts:
+def facts_of(
+    layer: QgsRasterLayer, extent: QgsRectangle, asked_size: float | None = None
+) -> LayerFacts:
     """What can be said without reading pixels.
 
     Parameters
     ----------
     layer : QgsRasterLayer
+    extent : QgsRectangle
+        The part of it that is meant, in its CRS.
     asked_size : float, optional
         Side of the pixels, in units of the layer's CRS, with which it will be exported.
     """
+    if not layer.isValid():
+        return LayerFacts(())
     exported = has_no_pixels(layer)
     if exported:
-        # QGIS exports what it draws: red, green, blue and transparency.
-        bands = tuple(Band(n, name, name) for n, name in enumerate(("red", "green", "blue"), 1))
         size = (asked_size, asked_size) if asked_size else None
     else:
-        bands = _bands(layer)
         size = (layer.rasterUnitsPerPixelX(), layer.rasterUnitsPerPixelY())
-    ground = None if size is None else ground_size(layer.crs(), layer.extent(), size)
-    return LayerFacts(bands=bands, pixel_size=ground, exported=exported)
+    ground = None if size is None else ground_size(layer.crs(), extent, size)
+    if not is_picture(layer.dataProvider()):
+        return LayerFacts(_bands(layer), ground, exported=exported)
+    # QGIS exports what it draws: red, green, blue and transparency, of 8 bits whatever is shown.
+    bands = tuple(Band(n, name, name) for n, name in enumerate(PICTURE_BANDS, 1))
+    values = {band.number: BYTE for band in bands}
+    return LayerFacts(bands, ground, values, exported)
 
 
 def has_no_pixels(layer: QgsRasterLayer) -> bool:
@@ -82,24 +92,26 @@ def ground_size(
     Returns
     -------
     tuple of float, or None
-        Along the ellipsoid for longitude and latitude; None without a CRS.
+        On the ellipsoid, for map units may be stretched: at 50 degrees those of web maps are
+        0.64 m. In map units where the CRS, or the place in it, is nowhere on Earth; None without a
+        CRS.
     """
     if not crs.isValid():
         return None
     width, height = size
-    if not crs.isGeographic():
-        unit = QgsUnitTypes.fromUnitToUnitFactor(
-            crs.mapUnits(), QgsUnitTypes.DistanceUnit.DistanceMeters
-        )
+    unit = QgsUnitTypes.fromUnitToUnitFactor(
+        crs.mapUnits(), QgsUnitTypes.DistanceUnit.DistanceMeters
+    )
+    ellipsoid = crs.ellipsoidAcronym() or ("EPSG:7030" if crs.isGeographic() else "")
+    if not ellipsoid:
         return width * unit, height * unit
     ruler = QgsDistanceArea()
     ruler.setSourceCrs(crs, QgsCoordinateTransformContext())
-    ruler.setEllipsoid(crs.ellipsoidAcronym() or "EPSG:7030")
+    ruler.setEllipsoid(ellipsoid)
     here = extent.center()
-    return (
-        ruler.measureLine(here, QgsPointXY(here.x() + width, here.y())),
-        ruler.measureLine(here, QgsPointXY(here.x(), here.y() + height)),
-    )
+    wide = ruler.measureLine(here, QgsPointXY(here.x() + width, here.y()))
+    high = ruler.measureLine(here, QgsPointXY(here.x(), here.y() + height))
+    return (wide, high) if wide > 0 and high > 0 else (width * unit, height * unit)
 
 
 def sampler(layer: QgsRasterLayer) -> Callable[[], dict[int, Range]]:

@@ -41,6 +41,7 @@ __all__ = [
     "Taken",
     "crs_text",
     "export",
+    "is_picture",
     "prepare",
     "take",
     "write",
@@ -142,7 +143,7 @@ def take(layer: QgsRasterLayer) -> Taken:
 
 
 def _bands(provider: QgsRasterDataProvider) -> tuple[str, ...]:
-    if _is_picture(provider):
+    if is_picture(provider):
         return PICTURE_BANDS
     numbers = range(1, provider.bandCount() + 1)
     alpha = QgsRaster.ColorInterpretation.AlphaBand
@@ -154,7 +155,8 @@ def _bands(provider: QgsRasterDataProvider) -> tuple[str, ...]:
     )
 
 
-def _is_picture(provider: QgsRasterDataProvider) -> bool:
+def is_picture(provider: QgsRasterDataProvider) -> bool:
+    """Whether pixels are colours of 8 bits, as those of most web maps."""
     kinds = (Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied)
     return provider.bandCount() == 1 and provider.dataType(1) in kinds
 
@@ -343,7 +345,7 @@ def export(
                 taken.name, reason
             )
         )
-    if _is_picture(taken.provider) and _is_empty(path):
+    if is_picture(taken.provider) and _is_empty(path):
         raise QgsProcessingException(
             _tr(
                 "layer “{}” showed nothing in the extent; check the connection, and whether the "

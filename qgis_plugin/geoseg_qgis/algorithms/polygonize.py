@@ -146,13 +146,6 @@ class Polygonize(EngineAlgorithm):
         output = self.destination(parameters, "OUTPUT", context)
         with workspace() as folder:
             source = self.file_of(self._taken, folder, context, feedback)
-            if source.assume_crs:
-                feedback.pushWarning(
-                    self.tr(
-                        "The file of “{}” does not say its coordinate system, so the polygons have "
-                        "none; write it into the file with Assign projection, then run this again"
-                    ).format(self._taken.name)
-                )
             confidence = ""
             if self._confidence is not None:
                 confidence = self.file_of(self._confidence, folder, context, feedback).path
@@ -160,6 +153,7 @@ class Polygonize(EngineAlgorithm):
                 source=source.path,
                 output=output,
                 confidence=confidence,
+                assume_crs=source.assume_crs,
                 **self._choices(parameters, context),
             )
             done = self.run_engine(command.arguments(), feedback, {})

@@ -120,6 +120,8 @@ class Polygonize:
         Number or name of the band, of several.
     confidence : str
         A raster on the same grid to average by polygon.
+    assume_crs : str
+        EPSG code or WKT of the coordinate system of a map that has none.
     overwrite : bool
         Whether an output that exists is replaced.
     """
@@ -135,6 +137,7 @@ class Polygonize:
     crs: str = ""
     band: str = ""
     confidence: str = ""
+    assume_crs: str = ""
     overwrite: bool = False
 
     def arguments(self) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from pretence import CLASSES, STEPS, engine_that, ids, image, is_alive, with_ids
+from pretence import CLASSES, STEPS, TRUE_COLOUR, engine_that, ids, image, is_alive, with_ids
 from qgis.core import (
     QgsApplication,
     QgsCategorizedSymbolRenderer,
@@ -265,6 +265,12 @@ def test_another_model_is_compared_anew(dock: GeosegDock, tmp_path: Path, qtbot:
             "warning",
             "Pixels of 11.2 × 22.3 m are coarser",
         ),
+        # At 50 degrees north 10 units of web maps are 10 cos(50°) · 1.002 m.
+        (
+            {"crs": "EPSG:3857", "corner": (1e6, 6_446_276.0)},
+            "warning",
+            "Pixels of 6.44 m are finer than the 10 m",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_before_the_run(
@@ -370,6 +376,10 @@ def test_a_drawn_rectangle_is_the_extent_and_the_map_gets_its_tool_back(
     settle(dock, qtbot)
     assert QgsRectangle(dock.parameters()["EXTENT"]) == box
     assert dock.area.told.text() == "About 200 pixels"
+    # The outline stays where it was drawn when the map is shown in another CRS (as pyproj says).
+    window.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    outline = dock.area._band.asGeometry().boundingBox().center()
+    assert (outline.x(), outline.y()) == pytest.approx((15.00204, 48.75121), abs=1e-4)
     dock.area.choose(WHOLE)
     assert "EXTENT" not in dock.parameters()
 
@@ -425,13 +435,17 @@ def test_polygons_elsewhere_are_refused(dock: GeosegDock, tmp_path: Path, qtbot:
     assert "holds nothing of the layer" in text_of(dock)
 
 
+def web_map() -> QgsRasterLayer:
+    source = "type=xyz&url=http://localhost:1/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=0&zmax=18"
+    layer = QgsRasterLayer(source, "web", "wms")
+    assert layer.isValid()
+    return layer
+
+
 def test_a_web_map_is_asked_for_an_area_and_a_pixel_size(
     dock: GeosegDock, window: Window, qtbot: Any
 ) -> None:
-    source = "type=xyz&url=http://localhost:1/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=0&zmax=18"
-    web = QgsRasterLayer(source, "web", "wms")
-    assert web.isValid()
-    add(web)
+    web = add(web_map())
     settle(dock, qtbot)
     assert "Choose an area of it" in text_of(dock)
     assert dock.pixel_size.isVisible()
@@ -453,11 +467,42 @@ def test_a_web_map_is_asked_for_an_area_and_a_pixel_size(
 def test_the_pixel_size_of_the_model_is_offered_for_a_web_map(
     dock: GeosegDock, window: Window, qtbot: Any
 ) -> None:
-    source = "type=xyz&url=http://localhost:1/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=0&zmax=18"
-    add(QgsRasterLayer(source, "web", "wms"))
+    add(web_map())
     # Web Mercator's units are metres at the equator, which is the middle of the whole layer.
     settle(dock, qtbot)
-    assert dock.pixel_size.value() == pytest.approx(10, rel=0.01)
+    assert dock.pixel_size.value() == 10
+    window.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
+    window.canvas.setExtent(QgsRectangle(1e6, 6_446_000, 1_001_000, 6_446_500))
+    dock.area.choose(CANVAS)
+    settle(dock, qtbot)
+    # At 50 degrees north they are cos(50°) · 1.002 = 0.644 m.
+    assert dock.pixel_size.value() == 15.5
+    assert "9.98\u00a0m" in dock.about_layer.text()
+    assert severities(dock.warnings) == []
+    dock.pixel_size.setValue(10)
+    settle(dock, qtbot)
+    assert "Pixels of 6.44 m are finer than the 10 m" in text_of(dock)
+    window.canvas.setExtent(QgsRectangle(1e6, 8_399_000, 1_001_000, 8_400_000))
+    settle(dock, qtbot)
+    assert dock.pixel_size.value() == 10  # the user's own
+
+
+@pytest.mark.parametrize(("usual", "severity"), [(10_000.0, "stop"), (2000.0, "warning")])
+def test_pictures_for_a_model_of_reflectance_are_told_of_before_anything_is_loaded(
+    dock_on: Make, window: Window, tmp_path: Path, qtbot: Any, usual: float, severity: str
+) -> None:
+    reflectance = {**TRUE_COLOUR, "value_range": [[0.0, usual]] * 3}
+    dock = dock_on(engine_that("sys.exit(1)\n", tmp_path, [reflectance]))
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    window.canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
+    window.canvas.setExtent(QgsRectangle(0, 0, 5_000, 4_000))
+    dock.area.choose(CANVAS)
+    add(web_map())
+    settle(dock, qtbot)
+    assert severities(dock.warnings) == [severity]
+    told = f"Pixel values go up to 255, but the model was trained on values up to {usual:.4g}"
+    assert told in text_of(dock)
+    assert dock.run_button.isEnabled() == (severity != "stop")
 
 
 # Outputs

@@ -314,6 +314,7 @@ class QgsRubberBand:
 
 class QgsMapCanvas(QtWidgets.QWidget):
     extentsChanged = pyqtSignal()
+    destinationCrsChanged = pyqtSignal()
     _tool: Any = None
 
     def mapTool(self) -> Any:
