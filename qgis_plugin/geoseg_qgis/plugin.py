@@ -9,10 +9,14 @@ from typing import Any
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, Qt, QTranslator
 from qgis.PyQt.QtGui import QIcon
-from qgis.PyQt.QtWidgets import QAction
 
 from .provider import GeosegProvider
 from .words import translated as _tr
+
+try:
+    from qgis.PyQt.QtGui import QAction
+except ImportError:  # Qt 5 has it elsewhere
+    from qgis.PyQt.QtWidgets import QAction
 
 MENU = "geoseg"
 FOLDER = Path(__file__).parent
