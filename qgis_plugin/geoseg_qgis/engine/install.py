@@ -394,9 +394,9 @@ class _Watch:
     """Tells progress from what has arrived in uv's cache, for uv itself tells only names."""
 
     def __init__(self, plan: Plan, on_progress: OnProgress) -> None:
-        # Wheels from a folder are unpacked like those from a server.
+        # Wheels from a folder are waited for as well; only what is downloaded is measured.
         self._missing = [each for each in plan.packages if not _is_cached(each)]
-        self._total = sum(each.size for each in self._missing)
+        self._total = plan.download
         self._on_progress = on_progress
         self._done = 0
         self._looked = 0.0
@@ -409,7 +409,7 @@ class _Watch:
         arrived = [each for each in self._missing if _is_cached(each)]
         for each in arrived:
             self._missing.remove(each)
-        coming = sum(each.size for each in self._missing)
+        coming = sum(each.size for each in self._missing if not each.is_here)
         whole = self._total - coming
         # What is on its way is unpacked as it comes; how much that was packed is not known exactly.
         part = min(coming, _unfinished_bytes() // GROWTH)

@@ -120,6 +120,30 @@ def test_what_is_in_a_folder_or_in_the_cache_is_not_downloaded(uv: FakeUv, tmp_p
     assert plan.packages[0].size == local.stat().st_size
 
 
+def test_the_bar_goes_to_what_the_plan_says_is_downloaded(uv: FakeUv, tmp_path: Path) -> None:
+    local = wheel(tmp_path / "elsewhere", "geoseg-0.1.0", {"a": "b" * 5000})
+    torch = "https://i.example/torch-2.13.0-cp312-cp312-linux_x86_64.whl"
+    uv.behave(lock=lock_of(("geoseg", local.as_uri(), 0), ("torch", torch, 2_000_000)), seconds=1)
+    installation, plan = planned(uv)
+    told: list[Progress] = []
+    installation.run(plan, told.append, never)
+    assert {each.total for each in told if each.stage == "download"} == {plan.download}
+    assert plan.download == 2_000_000
+
+
+def test_wheels_that_are_all_in_a_folder_are_unpacked_without_a_size_to_download(
+    uv: FakeUv, tmp_path: Path
+) -> None:
+    local = wheel(tmp_path / "elsewhere", "geoseg-0.1.0", {"a": "b" * 5000})
+    uv.behave(lock=lock_of(("geoseg", local.as_uri(), 0)), seconds=1)
+    installation, plan = planned(uv)
+    told: list[Progress] = []
+    installation.run(plan, told.append, never)
+    assert plan.download == 0
+    unpacked = [each for each in told if each.stage == "download"]
+    assert {(each.text, each.total) for each in unpacked} == {("Unpacking geoseg (0 MB)", 0)}
+
+
 def test_a_size_that_nobody_tells_is_an_estimate(uv: FakeUv) -> None:
     uv.behave(
         lock=lock_of(
