@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,12 @@ from geoseg_qgis.engine import install
 from geoseg_qgis.engine.environment import (
     EngineMissing,
     chosen_python,
-    data_folder,
-    exclusive,
     read_pointer,
 )
 from geoseg_qgis.engine.failures import InstallationFailed
+from geoseg_qgis.engine.home import Busy, data_folder, exclusive, in_use, unused
 from geoseg_qgis.engine.install import Installation, Order, Plan, Progress, rollback, uninstall
-from geoseg_qgis.engine.process import Cancelled
+from geoseg_qgis.engine.process import Cancelled, EngineError, ask, run
 
 REAL_UV = os.environ.get("GEOSEG_UV") or shutil.which("uv")
 
@@ -288,9 +289,89 @@ def test_an_earlier_engine_that_is_broken_is_not_gone_back_to(uv: FakeUv) -> Non
 def test_remains_of_a_killed_installation_are_removed_by_the_next(uv: FakeUv) -> None:
     half = data_folder() / "engines" / "0.1.0-1"
     half.mkdir(parents=True)
+    (half / "rest").touch()
     (data_folder() / "cache" / ".tmp1").mkdir(parents=True)
     installed(uv)
-    assert engines() == {"0.1.0-2"}
+    assert [each.name for each in half.iterdir() if each.name == "rest"] == []
+    assert engines() == {"0.1.0-1"}
+
+
+_QGIS = """
+import sys
+from geoseg_qgis.engine.install import Installation, Order
+installation = Installation(Order(wheels=sys.argv[1]))
+plan = installation.plan(lambda progress: None, lambda: False)
+installation.run(plan, lambda progress: None, lambda: False)
+"""
+
+
+def test_nothing_of_an_installation_outlives_a_killed_qgis_and_the_next_one_removes_its_remains(
+    uv: FakeUv,
+) -> None:
+    uv.behave(is_slow=True)
+    pids = uv.folder / "pids.txt"
+    plugin = Path(install.__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", _QGIS, str(uv.wheels)], cwd=plugin) as qgis:
+        while not (pids.exists() and len(pids.read_text().split()) == 2):
+            assert qgis.poll() is None
+            time.sleep(0.01)
+        with pytest.raises(InstallationFailed, match=rf"another QGIS \(process {qgis.pid}\) is"):
+            planned(uv)
+        qgis.kill()
+    numbers = [int(pid) for pid in pids.read_text().split()]
+    patience = time.monotonic() + 20
+    while any(map(is_running, numbers)) and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert [is_running(number) for number in numbers] == [False, False]
+    assert list((data_folder() / "cache").glob(".tmp*"))
+    (data_folder() / "plan-abc").mkdir()  # of one that was killed while it looked
+    uv.behave(is_slow=False)
+    _, plan = planned(uv)
+    left = {each.name for each in data_folder().iterdir()}
+    assert left == {"cache", "engines", "install.lock", "tools", "use.lock"}
+    assert engines() == set()
+    assert list((data_folder() / "cache").iterdir()) == []
+    assert plan.download == 3_000_000
+
+
+def test_engines_that_nobody_can_tell_are_used_are_left_alone(uv: FakeUv) -> None:
+    installed(uv)
+    (data_folder() / "env.json").write_text("{")
+    planned(uv)
+    assert engines() == {"0.1.0-1"}
+
+
+def test_an_engine_at_work_is_neither_removed_nor_cleared_away(uv: FakeUv) -> None:
+    oldest = installed(uv)
+    with in_use(oldest):
+        with pytest.raises(Busy, match="an engine is at work"):
+            uninstall()
+        installed(uv)
+        installed(uv)
+        assert rollback().version == "0.1.0"
+        assert os.path.exists(oldest)
+    planned(uv)
+    assert engines() == {"0.1.0-2", "0.1.0-3"}
+    uninstall()
+    assert read_pointer() is None
+
+
+def test_a_run_keeps_its_engine(uv: FakeUv) -> None:
+    """As long as it takes, and no longer."""
+    python = installed(uv)
+    heard: list[str] = []
+
+    def remove(_event: object) -> None:
+        with pytest.raises(Busy, match="an engine is at work") as caught:
+            uninstall()
+        heard.append(str(caught.value))
+
+    with pytest.raises(EngineError):
+        run(python, ["predict"], on_event=remove, is_cancelled=never)
+    assert heard
+    with unused(), pytest.raises(EngineError, match="are being removed at this moment"):
+        ask(python, ["doctor", "--json"])
+    uninstall()
 
 
 def test_a_second_qgis_has_to_wait(uv: FakeUv) -> None:
@@ -383,11 +464,11 @@ def test_passwords_of_the_index_are_in_no_log(uv: FakeUv, monkeypatch: pytest.Mo
     assert "hunter2" not in str(caught.value)
 
 
-def test_uninstalling_leaves_nothing_but_the_lock(uv: FakeUv) -> None:
+def test_uninstalling_leaves_nothing_but_the_locks(uv: FakeUv) -> None:
     installed(uv)
     uninstall()
     assert read_pointer() is None
-    assert os.listdir(data_folder()) == ["install.lock"]
+    assert sorted(os.listdir(data_folder())) == ["install.lock", "use.lock"]
 
 
 _PROGRAM = f"import json, sys\nprint({json.dumps(HEALTHY)!r})\n"

@@ -12,8 +12,8 @@ import pytest
 from makers import script, uv_tag, wheel
 
 from geoseg_qgis.engine import uv as module
-from geoseg_qgis.engine.environment import data_folder
 from geoseg_qgis.engine.failures import InstallationFailed
+from geoseg_qgis.engine.home import data_folder
 from geoseg_qgis.engine.index import Index, Web
 from geoseg_qgis.engine.process import Cancelled
 from geoseg_qgis.engine.uv import Uv, obtain_uv
