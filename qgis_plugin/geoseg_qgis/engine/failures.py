@@ -20,8 +20,9 @@ class Failure:
     Attributes
     ----------
     kind : str
-        ``proxy``, ``certificate``, ``host``, ``disk``, ``python``, ``version``, ``file``,
-        ``permission``, ``antivirus``, ``runtime``, ``killed``, ``damaged``, ``busy`` or ``other``.
+        ``proxy``, ``certificate``, ``access``, ``host``, ``disk``, ``python``, ``version``,
+        ``file``, ``permission``, ``antivirus``, ``runtime``, ``killed``, ``damaged``, ``busy`` or
+        ``other``.
     message : str
         What was seen, in one line.
     remedy : str
@@ -133,6 +134,18 @@ def _symptoms() -> tuple[_Symptom, ...]:
                 "that has geoseg"
             ),
         ),
+        # uv says as well that there is no solution.
+        _Symptom(
+            "access",
+            r"\b401 unauthorized|http error 401|authentication credentials"
+            r"|returned a 403 forbidden",
+            _tr("the package index does not let this computer in"),
+            _tr(
+                "check address, user and password of the package index in the settings of pip, or "
+                "in the environment variable UV_DEFAULT_INDEX; where the network blocks it, choose "
+                "a folder of wheels or an existing Python that has geoseg"
+            ),
+        ),
         _Symptom(
             "version",
             r"no solution found|there is no version of|there are no versions of|not found in the"
@@ -150,7 +163,10 @@ def _symptoms() -> tuple[_Symptom, ...]:
             "file",
             r"sha256|hash mismatch|bad crc|not a zip file|failed to (?:extract|unzip)|corrupt",
             _tr("a downloaded file is damaged"),
-            _tr("install again; if it happens again, something on the way changes downloads"),
+            _tr(
+                "install again, with a new copy of it in a folder of wheels; if it happens again, "
+                "something on the way changes downloads"
+            ),
         ),
         _Symptom(
             "host",
@@ -185,7 +201,9 @@ def classify(log: str) -> Failure:
     text = without_secrets(log)
     for symptom in _symptoms():
         if re.search(symptom.pattern, text, re.IGNORECASE):
-            where = _server(text) if symptom.kind in ("host", "certificate", "proxy") else ""
+            where = (
+                _server(text) if symptom.kind in ("access", "host", "certificate", "proxy") else ""
+            )
             remedy = symptom.remedy
             if "download.pytorch.org" in where:
                 instead = _tr("take PyTorch from the package index instead, or {}")

@@ -465,18 +465,23 @@ def _explained(log: list[str]) -> Iterator[None]:
     try:
         yield
     except InstallationFailed as error:
-        told = replace(error.failure, log="\n".join(log))
-        raise InstallationFailed(told) from error
+        raise InstallationFailed(_with_log(error.failure, log)) from error
     except Busy as error:
-        told = Failure("busy", str(error), _tr("then install again"), "\n".join(log))
-        raise InstallationFailed(told) from error
+        told = Failure("busy", str(error), _tr("then install again"))
+        raise InstallationFailed(_with_log(told, log)) from error
     except EngineMissing as error:
-        log_of_all = "\n".join([*log, error.log])
-        told = Failure("python", str(error), _tr("then install again"), log_of_all)
-        raise InstallationFailed(told) from error
+        told = Failure("python", str(error), _tr("then install again"), error.log)
+        raise InstallationFailed(_with_log(told, log)) from error
     except OSError as error:
-        told = replace(classify(f"{type(error).__name__}: {error}"), log="\n".join(log))
-        raise InstallationFailed(told) from error
+        told = classify(f"{type(error).__name__}: {error}")
+        raise InstallationFailed(_with_log(told, log)) from error
+
+
+def _with_log(failure: Failure, log: list[str]) -> Failure:
+    """Tell what was done before the failure; its own words are in that, or come last."""
+    done = "\n".join(log)
+    own = [failure.log] if failure.log not in done else []
+    return replace(failure, log="\n".join([*log, *own]))
 
 
 def _failed_check(text: str) -> Failure:

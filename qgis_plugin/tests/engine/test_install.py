@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -464,6 +467,20 @@ def test_passwords_of_the_index_are_in_no_log(uv: FakeUv, monkeypatch: pytest.Mo
     assert "hunter2" not in str(caught.value)
 
 
+def test_the_log_of_a_failure_tells_what_failed_before_anything_was_done(
+    uv: FakeUv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next(uv.wheels.glob("uv-*")).write_bytes(b"no zip")
+    with pytest.raises(InstallationFailed) as caught:
+        planned(uv)
+    assert "File is not a zip file" in caught.value.failure.log
+    (data_folder().parent / "file").touch()
+    monkeypatch.setenv("GEOSEG_HOME", str(data_folder().parent / "file" / "home"))
+    with pytest.raises(InstallationFailed) as caught:
+        planned(uv)
+    assert "NotADirectoryError" in caught.value.failure.log
+
+
 def test_uninstalling_leaves_nothing_but_the_locks(uv: FakeUv) -> None:
     installed(uv)
     uninstall()
@@ -474,14 +491,107 @@ def test_uninstalling_leaves_nothing_but_the_locks(uv: FakeUv) -> None:
 _PROGRAM = f"import json, sys\nprint({json.dumps(HEALTHY)!r})\n"
 
 
-@pytest.mark.skipif(REAL_UV is None, reason="there is no uv in PATH, and none named in GEOSEG_UV")
-def test_the_real_uv_installs_from_a_folder_of_wheels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+real_uv = pytest.mark.skipif(
+    REAL_UV is None, reason="there is no uv in PATH, and none named in GEOSEG_UV"
+)
+
+
+@pytest.fixture
+def real_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH with uv and little else."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "uv").symlink_to(str(REAL_UV))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:/bin:/usr/bin")
+    if sys.version_info[:2] not in install.PYTHONS:
+        pytest.skip("no engine can be built on this Python")
+
+
+class Refusal(http.server.BaseHTTPRequestHandler):
+    """Answers everybody with the same status."""
+
+    status = 401
+
+    def do_GET(self) -> None:
+        self.send_error(self.status)
+
+    do_CONNECT = do_GET  # noqa: N815
+
+    def log_message(self, *_told: object) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of a server that answers with a status."""
+    kind = type("Refusing", (Refusal,), {"status": request.param})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def kind_of_failure(order: Order) -> str:
+    with pytest.raises(InstallationFailed) as caught:
+        Installation(order).plan(silent, never)
+    assert caught.value.failure.remedy
+    assert "$ uv pip compile" in caught.value.failure.log
+    return caught.value.failure.kind
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+@pytest.mark.parametrize(
+    ("refusing", "kind"),
+    [(401, "access"), (403, "access"), (404, "version")],
+    indirect=["refusing"],
+)
+def test_what_the_real_uv_says_of_an_index_that_refuses_is_understood(
+    refusing: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "uv").symlink_to(str(REAL_UV))
-    monkeypatch.setenv("PATH", f"{tools}:/bin:/usr/bin")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://{refusing}/simple")
+    assert kind_of_failure(Order(backend="index", python=sys.executable)) == kind
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+@pytest.mark.parametrize("refusing", [407], indirect=True)
+def test_what_the_real_uv_says_of_a_proxy_is_understood(
+    refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://i.example/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    for proxy in (refusing, "127.0.0.1:9"):
+        network = {"HTTPS_PROXY": f"http://{proxy}"}
+        order = Order(backend="index", python=sys.executable, environment=network)
+        assert kind_of_failure(order) == "proxy"
+
+
+def damaged(path: Path) -> None:
+    """Cut a wheel in the middle of a file."""
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+def test_what_the_real_uv_says_of_a_folder_of_wheels_is_understood(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    order = Order(wheels=str(wheels), is_offline=True, python=sys.executable)
+    assert kind_of_failure(order) == "version"
+    about = "Metadata-Version: 2.1\nName: geoseg\nVersion: 0.1.1\nRequires-Dist: torch\n"
+    wheel(wheels, "geoseg-0.1.1", {"geoseg-0.1.1.dist-info/METADATA": about})
+    wheel(wheels, "torch-2.0", {"torch.py": ""}, "py3-none-win_ia64")
+    assert kind_of_failure(order) == "python"
+    damaged(wheel(wheels, "geoseg-0.1.2", {"geoseg/large.txt": "x" * 99_999}))
+    assert kind_of_failure(order) == "file"
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+def test_the_real_uv_installs_from_a_folder_of_wheels(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     needs = "Metadata-Version: 2.1\nName: geoseg\nVersion: {}\nRequires-Dist: companion>=2\n"
     for version in ("0.0.9", "0.1.0", "0.1.3", "0.2.0"):
@@ -490,8 +600,6 @@ def test_the_real_uv_installs_from_a_folder_of_wheels(
         wheel(wheels, f"geoseg-{version}", members)
     wheel(wheels, "companion-2.0", {"companion.py": ""})
     order = Order(wheels=str(wheels), is_offline=True, python=sys.executable)
-    if sys.version_info[:2] not in install.PYTHONS:
-        pytest.skip("no engine can be built on this Python")
     installation = Installation(order)
     plan = installation.plan(silent, never)
     assert [(each.name, each.version) for each in plan.packages] == [
