@@ -91,10 +91,6 @@ class Background:
         self._calls.append(call)
         QgsApplication.taskManager().addTask(call)
 
-    def is_busy(self) -> bool:
-        """Whether something is under way."""
-        return bool(self._calls)
-
     def forget_all(self) -> None:
         """Hand no more results over."""
         for call in self._calls:

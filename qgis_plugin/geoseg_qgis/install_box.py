@@ -319,10 +319,12 @@ def bytes_words(size: int) -> str:
 
 def download_words(plan: Plan) -> str:
     """What is downloaded, in words."""
-    about = "about " if plan.is_estimate else ""
+    size = bytes_words(plan.download)
+    told = _tr("about {}").format(size) if plan.is_estimate else size
     here = sum(each.is_here for each in plan.packages)
-    known = f"; {here} of {len(plan.packages)} packages are here already" if here else ""
-    return f"{about}{bytes_words(plan.download)}{known}"
+    if not here:
+        return told
+    return _tr("{}; {} of {} packages are here already").format(told, here, len(plan.packages))
 
 
 def packages_words(plan: Plan) -> str:
@@ -331,5 +333,8 @@ def packages_words(plan: Plan) -> str:
     named = sorted(others, key=lambda each: -each.size)[:LARGEST]
     listed = ", ".join(f"{each.name} {each.version}" for each in named)
     more = len(others) - len(named)
-    rest = f" and {more} more" if more else ""
-    return f"geoseg {plan.version} with {listed}{rest}" if named else f"geoseg {plan.version}"
+    if more:
+        return _tr("geoseg {} with {} and {} more").format(plan.version, listed, more)
+    if named:
+        return _tr("geoseg {} with {}").format(plan.version, listed)
+    return f"geoseg {plan.version}"

@@ -13,8 +13,9 @@ from qgis.core import Qgis, QgsApplication, QgsTask
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from . import settings
-from .engine.environment import Busy, EngineMissing, Report, check, chosen_python
+from .engine.environment import EngineMissing, Report, check, chosen_python
 from .engine.failures import InstallationFailed, classify
+from .engine.home import Busy
 from .engine.install import Installation, Order, Plan, Progress, rollback, uninstall
 from .engine.process import Cancelled
 from .fitting import NOTE, STOP

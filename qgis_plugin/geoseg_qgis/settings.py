@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from qgis.core import QgsApplication, QgsAuthMethodConfig, QgsSettings
 
-from .engine.environment import chosen_python, data_folder
+from .engine.environment import chosen_python
+from .engine.home import data_folder
 
 __all__ = ["engine_python", "network_environment", "python_setting", "set_python_setting"]
 

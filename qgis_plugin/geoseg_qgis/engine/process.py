@@ -19,11 +19,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-__all__ = ["Cancelled", "EngineError", "Event", "ProcessGroup", "ask", "clean_environment", "run"]
+from .home import Busy, in_use
+from .job import Job
+from .words import translated as _tr
+
+__all__ = [
+    "Cancelled",
+    "EngineError",
+    "Event",
+    "ProcessGroup",
+    "ask",
+    "attached",
+    "clean_environment",
+    "run",
+]
 
 Event = dict[str, Any]
 
@@ -48,7 +61,6 @@ MISLEADING_BEGINNINGS = ("DYLD_", "PYTHON", "QGIS_")
 SYSTEM_FOLDERS = {Path("/usr"), Path("/usr/local")}
 
 COMPLAINT = "geoseg: "
-REMEDY = "choose another in the settings of geoseg, or let them install one"
 
 APART: dict[str, Any]
 if sys.platform == "win32":
@@ -56,6 +68,15 @@ if sys.platform == "win32":
     APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
 else:
     APART = {"start_new_session": True}
+
+
+# Beside the program that takes the place of the shell, a second process waits for standard input to
+# end. Nobody writes there, so it ends with QGIS; then the whole group ends, that process included.
+ATTACHED = """exec 3<&0 </dev/null
+{ read -r _; kill -KILL 0; } <&3 >/dev/null 2>&1 &
+exec 3<&-
+exec "$@"
+"""
 
 
 class Cancelled(Exception):  # noqa: N818  (the user's wish is no error)
@@ -172,7 +193,7 @@ def ask(
     printed, size = list[str](), 0
     heard = _Heard()
     give_up_at = time.monotonic() + timeout
-    with _started(python, arguments, environment) as engine:
+    with _started(python, ["--attached", *arguments], environment) as engine:
         for line in engine.lines():
             if is_cancelled():
                 raise Cancelled
@@ -182,11 +203,12 @@ def ask(
                 printed.append(line.text)
                 size += len(line.text)
             if time.monotonic() > give_up_at:
-                told = f"{python} did not answer within {timeout:g} s; try again, or {REMEDY}"
+                told = _tr("{} did not answer within {:g} s; try again, or {}")
+                told = told.format(python, timeout, _remedy())
                 raise EngineError(told, "missing", heard.log)
             if size > LONGEST["stdout"]:
-                told = f"{python} says more than geoseg would, so it is none; {REMEDY}"
-                raise EngineError(told, "missing", heard.log)
+                told = _tr("{} says more than geoseg would, so it is none; {}")
+                raise EngineError(told.format(python, _remedy()), "missing", heard.log)
     with suppress(ValueError):
         return _document(printed)
     raise _failure(python, engine.status, heard)
@@ -242,6 +264,16 @@ def _within(value: str, folders: set[Path]) -> bool:
     return not folders.isdisjoint((path, *path.parents))
 
 
+def attached(command: Sequence[str]) -> list[str]:
+    """Let a command, run in a `ProcessGroup`, end with QGIS though it knows nothing of it.
+
+    On Windows it does anyway, see `Job`.
+    """
+    if sys.platform == "win32":
+        return list(command)
+    return ["/bin/sh", "-c", ATTACHED, "geoseg", *command]
+
+
 class ProcessGroup:
     """A process and all that it starts, which end together.
 
@@ -273,6 +305,7 @@ class ProcessGroup:
             )
         except (OSError, ValueError) as error:
             _refuse(command[0], error)
+        self._job = Job(int(self._process._handle)) if sys.platform == "win32" else None
 
     @property
     def streams(self) -> dict[str, Any]:
@@ -295,6 +328,8 @@ class ProcessGroup:
                 self._wait()
             self._signal(signal.SIGKILL)
         self._wait()
+        if self._job is not None:
+            self._job.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
 
@@ -397,13 +432,16 @@ def _started(
     """Start the engine; whatever happens, nothing of it runs afterwards."""
     # -I: no variable, no user's packages and no file in the working folder changes what is loaded.
     command = [python, "-I", "-u", "-X", "utf8", "-m", "geoseg", *arguments]
-    group = ProcessGroup(command, clean_environment(os.environ, additions or {}))
-    listener = _Listener(group)
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(in_use(python))
+        except Busy as busy:
+            raise EngineError(str(busy), "missing") from busy
+        group = ProcessGroup(command, clean_environment(os.environ, additions or {}))
+        listener = _Listener(group)
+        held.callback(listener.close)
+        held.callback(group.end)
         yield listener
-    finally:
-        group.end()
-        listener.close()
 
 
 def _existing_folder() -> str:
@@ -414,9 +452,12 @@ def _existing_folder() -> str:
 
 def _refuse(program: str, error: Exception) -> NoReturn:
     reason = getattr(error, "strerror", None) or str(error)
-    raise EngineError(
-        f"{program} cannot be started as a Python ({reason}); {REMEDY}", "missing"
-    ) from error
+    told = _tr("{} cannot be started as a Python ({}); {}").format(program, reason, _remedy())
+    raise EngineError(told, "missing") from error
+
+
+def _remedy() -> str:
+    return _tr("choose another in the settings of geoseg, or let them install one")
 
 
 class _Heard:
@@ -500,17 +541,16 @@ def _reason(python: str, status: int | None, heard: _Heard) -> tuple[str, str]:
     if heard.complaint:
         return heard.complaint, "internal" if status == 1 else "user"
     if heard.last.endswith("No module named geoseg"):
-        return f"the Python {python} has no geoseg; {REMEDY}", "missing"
-    told = f"status {status}" + (f" ({heard.last})" if heard.last else "")
+        return _tr("the Python {} has no geoseg; {}").format(python, _remedy()), "missing"
+    ended = _tr("status {}").format(status) + (f" ({heard.last})" if heard.last else "")
     if not heard.spoke:
-        return (
-            f"{python} is no Python with a working geoseg: it ended with {told}; {REMEDY}",
-            "missing",
-        )
-    return (
-        f"the engine ended with {told} before it was done; run it again, and report the "
-        "diagnostics if that does not help"
-    ), "internal"
+        told = _tr("{} is no Python with a working geoseg: it ended with {}; {}")
+        return told.format(python, ended, _remedy()), "missing"
+    told = _tr(
+        "the engine ended with {} before it was done; run it again, and report the diagnostics if "
+        "that does not help"
+    )
+    return told.format(ended), "internal"
 
 
 def _was_killed(status: int) -> bool:
@@ -520,14 +560,14 @@ def _was_killed(status: int) -> bool:
 
 def _why_killed(status: int) -> str:
     if status == -9:
-        return (
+        return _tr(
             "the engine was killed (SIGKILL), most likely because memory ran out; close other "
             "programs, or give it less memory or a smaller extent, and run it again"
         )
     if status == -15:
-        return "the engine was ended by somebody else (SIGTERM); run it again to go on"
-    name = signal.strsignal(-status) if status < 0 else f"error {status:#x}"
-    return (
-        f"the engine crashed ({name}); run it again, and if that does not help install it anew in "
-        "the settings of geoseg"
-    )
+        return _tr("the engine was ended by somebody else (SIGTERM); run it again to go on")
+    name = signal.strsignal(-status) if status < 0 else _tr("error {:#x}").format(status)
+    return _tr(
+        "the engine crashed ({}); run it again, and if that does not help install it anew in the "
+        "settings of geoseg"
+    ).format(name)

@@ -18,10 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .environment import data_folder
 from .failures import Failure, InstallationFailed, classify, without_secrets
+from .home import data_folder
 from .index import File, Index, Web
-from .process import Cancelled, EngineError, ProcessGroup, clean_environment
+from .process import Cancelled, EngineError, ProcessGroup, attached, clean_environment
+from .words import translated as _tr
 
 __all__ = ["Uv", "obtain_uv"]
 
@@ -109,7 +110,7 @@ class Uv:
         begin = len(self._log)
         variables = {name: text for name, text in self._variables.items() if name not in without}
         try:
-            group = ProcessGroup([self.program, *arguments], variables)
+            group = ProcessGroup(attached([self.program, *arguments]), variables)
         except EngineError as error:
             raise InstallationFailed(classify(f"uv: {error.__cause__}")) from error
         listener = _Listener(group.streams)
@@ -216,8 +217,8 @@ def _obtained(
         raise InstallationFailed(
             Failure(
                 "version",
-                "the folder of wheels has no wheel of uv for this system",
-                "put the wheel of uv into it (pip download --no-deps uv), or install uv",
+                _tr("the folder of wheels has no wheel of uv for this system"),
+                _tr("put the wheel of uv into it (pip download --no-deps uv), or install uv"),
             )
         )
     return _downloaded(index, web, tools, on_bytes, is_cancelled)

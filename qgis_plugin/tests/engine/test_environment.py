@@ -14,20 +14,19 @@ import pytest
 from makers import HEALTHY, python_text, script
 
 from geoseg_qgis.engine import environment
+from geoseg_qgis.engine import home as home_module
 from geoseg_qgis.engine.environment import (
-    Busy,
     Engine,
     EngineMissing,
     Pointer,
     check,
     chosen_python,
-    data_folder,
-    exclusive,
     interpreter_in,
     look_at,
     read_pointer,
     write_pointer,
 )
+from geoseg_qgis.engine.home import Busy, data_folder, exclusive, in_use, unused
 
 PLUGIN = Path(__file__).resolve().parents[2]
 
@@ -57,7 +56,7 @@ def test_the_folder_is_the_users_own_on_each_system(
     monkeypatch.setenv("HOME", "/home/user")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(environment.sys, "platform", system)
+    monkeypatch.setattr(home_module.sys, "platform", system)
     assert data_folder() == Path(expected)
 
 
@@ -193,7 +192,7 @@ _TOLD = os.environ.get("GEOSEG_PYTHON", "")  # before a fixture takes it away
 
 _HOLDER = """
 import sys
-from geoseg_qgis.engine.environment import exclusive
+from geoseg_qgis.engine.home import exclusive
 with exclusive():
     print("held", flush=True)
     sys.stdin.read()
@@ -235,6 +234,40 @@ def test_the_lock_of_a_killed_owner_is_free() -> None:
 
 def test_the_lock_is_held_against_this_process_too() -> None:
     with exclusive(), pytest.raises(Busy), exclusive():
+        pass
+
+
+def installed_python() -> str:
+    """Of an engine in the folder; it need not be there to be in use."""
+    folder = data_folder() / "engines" / "0.1.0-1"
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / "bin" / "python")
+
+
+def test_engines_at_work_are_told_to_who_wants_to_remove_them() -> None:
+    python = installed_python()
+    at_work = pytest.raises(Busy, match="an engine is at work, in this QGIS or another one; wait")
+    with in_use(python), in_use(python), at_work, unused():
+        pass
+    removed = pytest.raises(Busy, match="are being removed at this moment; try again")
+    with unused(), removed, in_use(python):
+        pass
+    with in_use(python):
+        pass
+
+
+def test_an_engine_of_the_user_keeps_nobody_from_removing_the_installed_ones() -> None:
+    installed_python()
+    with in_use("/usr/bin/python3"), unused(), in_use("/usr/bin/python3"):
+        pass
+
+
+def test_an_engine_works_where_no_lock_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_told: object) -> int:
+        raise PermissionError("a folder of the administrator")
+
+    monkeypatch.setattr(home_module, "_opened", refuse)
+    with in_use(installed_python()):
         pass
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from geoseg_qgis.engine import process
+from geoseg_qgis.engine import job, process
 from geoseg_qgis.engine.process import Cancelled, EngineError, ask, run
 
 pytestmark = pytest.mark.skipif(
@@ -126,10 +126,10 @@ def test_the_engine_is_started_apart_from_all_that_is_installed_beside_it(fake: 
     ]  # fmt: skip
 
 
-def test_a_question_is_asked_as_it_is(fake: Fake) -> None:
+def test_a_question_is_asked_as_it_is_and_ends_with_qgis(fake: Fake) -> None:
     python = fake("print(json.dumps(sys.argv))")
     assert ask(python, ["doctor", "--json"]) == [
-        python, "-I", "-u", "-X", "utf8", "-m", "geoseg", "doctor", "--json",
+        python, "-I", "-u", "-X", "utf8", "-m", "geoseg", "--attached", "doctor", "--json",
     ]  # fmt: skip
 
 
@@ -419,6 +419,50 @@ def test_on_windows_a_tool_of_the_system_ends_the_tree(
     assert group.status == -signal.SIGKILL
     for stream in group.streams.values():
         stream.close()
+
+
+def test_on_windows_a_job_that_ends_with_qgis_holds_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The calls, that is; the system is played here."""
+    calls: list[tuple[Any, ...]] = []
+
+    class System:
+        def __getattr__(self, name: str) -> Callable[..., int]:
+            return lambda *told: calls.append((name, *told)) or 70
+
+    monkeypatch.setattr(job, "_system", System)
+    held = job.Job(33)
+    held.close()
+    held.close()
+    (limits,) = [each for _, *rest in calls for each in rest if isinstance(each, bytes)]
+    assert calls == [
+        ("CreateJobObjectW", None, None),
+        ("SetInformationJobObject", 70, 9, limits, 144),
+        ("AssignProcessToJobObject", 70, 33),
+        ("CloseHandle", 70),
+    ]
+    # LimitFlags of JOBOBJECT_EXTENDED_LIMIT_INFORMATION is JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE.
+    assert limits == b"\0" * 16 + b"\0\x20\0\0" + b"\0" * 124
+
+
+def test_a_command_that_is_attached_has_its_own_streams_arguments_and_status(fake: Fake) -> None:
+    program = fake("""
+        print(json.dumps([sys.argv[1:], sys.stdin.read()]))
+        print("said", file=sys.stderr)
+        sys.exit(7)
+    """)
+    command = process.attached([program, "a b", "$HOME", "*"])
+    group = process.ProcessGroup(command, os.environ)
+    told = {name: stream.read() for name, stream in group.streams.items()}
+    for stream in group.streams.values():
+        stream.close()
+    while group.status is None:
+        time.sleep(0.01)
+    group.end()
+    assert json.loads(told["stdout"]) == [["a b", "$HOME", "*"], ""]
+    assert told["stderr"] == "said\n"
+    assert group.status == 7
 
 
 # Interpreters that are none

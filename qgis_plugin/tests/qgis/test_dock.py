@@ -95,7 +95,7 @@ def settle(dock: GeosegDock, qtbot: Any) -> None:
     """Wait until the layer was looked at, its values too."""
     dock.look()
     qtbot.waitUntil(
-        lambda: not dock._background.is_busy() and not dock._look_later.isActive(), timeout=SOON
+        lambda: not dock._background._calls and not dock._look_later.isActive(), timeout=SOON
     )
 
 

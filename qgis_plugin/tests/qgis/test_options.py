@@ -17,12 +17,13 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QLabel, QMessageBox
 
 from geoseg_qgis import options
-from geoseg_qgis.engine.environment import Engine, Pointer, exclusive, read_pointer, write_pointer
+from geoseg_qgis.engine.environment import Engine, Pointer, read_pointer, write_pointer
+from geoseg_qgis.engine.home import exclusive, in_use
 from geoseg_qgis.options import OptionsFactory, OptionsPage
 from geoseg_qgis.settings import python_setting, set_python_setting
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-from makers import HEALTHY, FakeUv, python_text, script
+from makers import HEALTHY, FakeUv, lock_of, python_text, script, wheel
 
 Until = Callable[[Callable[[], bool]], None]
 LACKING = {
@@ -446,6 +447,46 @@ def test_engines_are_removed_when_the_user_agrees(
     idle()
     assert (read_pointer() is None) == agreed
     assert page.engine.state.texts()[0].startswith("There is no engine yet.") == agreed
+
+
+def test_engines_are_not_removed_under_a_run(
+    page: OptionsPage, tmp_path: Path, idle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QMessageBox, "question", lambda *_told: QMessageBox.StandardButton.Yes)
+    python = engine_at(tmp_path / "home" / "engines" / "0.1.0-1" / "bin" / "python")
+    write_pointer(Pointer(Engine(python, "0.1.0", str(tmp_path / "home/engines/0.1.0-1"))))
+    shown(page)
+    idle()
+    with in_use(python):
+        page.install.remove_button.click()
+        idle()
+    assert page.install.outcomes.texts() == [
+        "An engine is at work, in this QGIS or another one; wait until it is done, or cancel it."
+    ]
+    assert os.path.exists(python)
+    assert read_pointer() is not None
+
+
+def test_the_plan_is_told_in_translated_words(
+    page: OptionsPage,
+    uv: FakeUv,
+    idle: Callable[[], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {
+        "about {}": "etwa {}",
+        "{}; {} of {} packages are here already": "{}; {} von {} Paketen sind schon hier",
+        "geoseg {} with {}": "geoseg {} mit {}",
+    }
+    monkeypatch.setattr("geoseg_qgis.install_box._tr", lambda text: known.get(text, text))
+    local = wheel(tmp_path / "elsewhere", "geoseg-0.1.0", {"a": "b"})
+    torch = "http://127.0.0.1:9/torch-2.13.0-cp312-cp312-linux_x86_64.whl"
+    uv.behave(lock=lock_of(("geoseg", local.as_uri(), 0), ("torch", torch, 0)))
+    shown(page)
+    planned(page, uv, idle)
+    assert page.install.download.text() == "etwa 900 MB; 1 von 2 Paketen sind schon hier"
+    assert page.install.packages.text() == "geoseg 0.1.0 mit torch 2.13.0"
 
 
 def test_another_qgis_that_installs_is_told_of(

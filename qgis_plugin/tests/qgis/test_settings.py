@@ -11,7 +11,8 @@ import pytest
 from qgis.core import QgsApplication, QgsAuthMethodConfig, QgsSettings
 
 from geoseg_qgis import settings
-from geoseg_qgis.engine.environment import EngineMissing, data_folder
+from geoseg_qgis.engine.environment import EngineMissing
+from geoseg_qgis.engine.home import data_folder
 
 PEM = "-----BEGIN CERTIFICATE-----\nof the company\n-----END CERTIFICATE-----\n"
 

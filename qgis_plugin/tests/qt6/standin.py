@@ -373,8 +373,8 @@ def install() -> None:
     _module("qgis.PyQt")
     _module("qgis.PyQt.QtCore", **vars(QtCore))
     _module("qgis.PyQt.QtGui", **vars(QtGui))
-    # QGIS keeps the place that QAction had in Qt 5.
-    _module("qgis.PyQt.QtWidgets", **{**vars(QtWidgets), "QAction": QtGui.QAction})
+    # QGIS adds QAction, which was here in Qt 5; nothing is to rely on that.
+    _module("qgis.PyQt.QtWidgets", **vars(QtWidgets))
     for name in ("processing", "processing.gui"):
         _module(name)
     _module("processing.gui.wrappers", WidgetWrapper=WidgetWrapper)
