@@ -204,6 +204,8 @@ class Train(EngineAlgorithm):
                 settings=self._settings(parameters, context),
                 device="" if device == "auto" else device,
                 resume=self.parameterAsBool(parameters, "RESUME", context),
+                # The dialogs of QGIS have asked whether a file that is there may go.
+                overwrite=True,
             )
             self.run_engine(command.arguments(), feedback, {})
         card = self.ask_engine(brief(str(output)), feedback)

@@ -163,13 +163,25 @@ def test_a_model_is_trained_on_polygons_of_a_field(train: Train, parcels: QgsVec
     assert found["MIOU"] is None
 
 
-def test_a_model_file_that_exists_is_kept(
+def test_a_model_file_that_exists_is_replaced_and_its_report(
+    train: Train, part_labels: QgsRasterLayer, tmp_path: Path
+) -> None:
+    model = tmp_path / "a model.safetensors"
+    train(LABELS=part_labels)
+    before = model.read_bytes()
+    found = train(LABELS=part_labels, STEPS=3)
+    assert model.read_bytes() != before
+    assert Path(found["REPORT"]).is_file()
+
+
+def test_a_finished_training_does_not_go_on(
     train: Train, part_labels: QgsRasterLayer, tmp_path: Path
 ) -> None:
     kept = tmp_path / "a model.safetensors"
     kept.write_text("mine")
-    with pytest.raises(QgsProcessingException, match=r"a model\.safetensors"):
-        train(LABELS=part_labels)
+    told = r"a model\.safetensors is finished, .* leave out “Go on .*” \(RESUME\) to train it anew$"
+    with pytest.raises(QgsProcessingException, match=told):
+        train(LABELS=part_labels, RESUME=True)
     assert kept.read_text() == "mine"
 
 
