@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from qgis.core import (
+    Qgis,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsDistanceArea,
     QgsPointXY,
     QgsRaster,
+    QgsRasterDataProvider,
     QgsRasterLayer,
     QgsRectangle,
     QgsUnitTypes,
@@ -39,13 +41,11 @@ def facts_of(layer: QgsRasterLayer, asked_size: float | None = None) -> LayerFac
     """
     exported = has_no_pixels(layer)
     if exported:
-        # QGIS exports what it draws: red, green, blue and transparency.
-        bands = tuple(Band(n, name, name) for n, name in enumerate(("red", "green", "blue"), 1))
         size = (asked_size, asked_size) if asked_size else None
     else:
-        bands = _bands(layer)
         size = (layer.rasterUnitsPerPixelX(), layer.rasterUnitsPerPixelY())
     ground = None if size is None else ground_size(layer.crs(), layer.extent(), size)
+    bands = bands_of(layer.dataProvider())
     return LayerFacts(bands=bands, pixel_size=ground, exported=exported)
 
 
@@ -54,16 +54,30 @@ def has_no_pixels(layer: QgsRasterLayer) -> bool:
     return layer.width() <= 0 or layer.height() <= 0
 
 
-def _bands(layer: QgsRasterLayer) -> tuple[Band, ...]:
-    provider = layer.dataProvider()
-    found = []
-    for number in range(1, layer.bandCount() + 1):
-        shown_as = provider.colorInterpretation(number)
-        if shown_as != QgsRaster.ColorInterpretation.AlphaBand:
-            # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
-            name = layer.bandName(number).partition(": ")[2]
-            found.append(Band(number, name.rpartition(" (")[0] or name, _COLOURS.get(shown_as, "")))
-    return tuple(found)
+def bands_of(provider: QgsRasterDataProvider) -> tuple[Band, ...]:
+    """The bands of a layer, or of the picture that it is exported as."""
+    if is_picture(provider):
+        return tuple(Band(n, name, name) for n, name in enumerate(_COLOURS.values(), 1))
+    return tuple(_band(provider, number) for number in range(1, provider.bandCount() + 1))
+
+
+def is_picture(provider: QgsRasterDataProvider) -> bool:
+    """Whether QGIS exports what it draws: red, green, blue and transparency."""
+    kinds = (Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied)
+    return provider.bandCount() == 1 and provider.dataType(1) in kinds
+
+
+def _band(provider: QgsRasterDataProvider, number: int) -> Band:
+    # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
+    name = provider.generateBandName(number).partition(": ")[2]
+    name = name.removesuffix(f" ({provider.colorInterpretationName(number)})")
+    shown_as = provider.colorInterpretation(number)
+    said = name.casefold() or "alpha"
+    # As the engine judges: what is described as something else is that.
+    is_alpha = shown_as == QgsRaster.ColorInterpretation.AlphaBand and (
+        "alpha" in said or "mask" in said
+    )
+    return Band(number, name, _COLOURS.get(shown_as, ""), is_alpha)
 
 
 def ground_size(
@@ -109,7 +123,7 @@ def sampler(layer: QgsRasterLayer) -> Callable[[], dict[int, Range]]:
     of the provider would write a file beside the user's image.
     """
     provider = layer.dataProvider().clone()
-    numbers = [band.number for band in _bands(layer)]
+    numbers = [band.number for band in bands_of(provider)]
 
     def sample() -> dict[int, Range]:
         found = {number: percentiles(_probe(provider, number)) for number in numbers}

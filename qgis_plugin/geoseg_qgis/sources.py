@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qgis.core import (
-    Qgis,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsFeature,
@@ -22,7 +21,6 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingUtils,
     QgsProviderRegistry,
-    QgsRaster,
     QgsRasterBlockFeedback,
     QgsRasterDataProvider,
     QgsRasterFileWriter,
@@ -32,6 +30,8 @@ from qgis.core import (
     QgsVectorFileWriter,
 )
 
+from .facts import bands_of, is_picture
+from .fitting import Band
 from .words import translated as _tr
 
 __all__ = [
@@ -50,8 +50,8 @@ __all__ = [
 LIMIT_PIXELS = 100_000_000
 """Of an export from a service: 400 MB of pictures, and thousands of requests to its server."""
 
-PICTURE_BANDS = ("red", "green", "blue")
-"""What an exported picture holds, before its transparency."""
+PICTURE_ALPHA = 4
+"""Band of an exported picture that tells where it is transparent."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class Source:
         Coordinate system to be used because the file has none; empty where it has one.
     is_temporary : bool
         Whether it was written for this run.
-    bands : tuple of str
-        A name for each band, or an empty text; transparency is not counted.
+    bands : tuple of Band
+        With the numbers that they have in the file.
     """
 
     path: str
     assume_crs: str
     is_temporary: bool
-    bands: tuple[str, ...]
+    bands: tuple[Band, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Taken:
         The layer's, which may have been set by hand.
     pipe : QgsRasterPipe
         Holds a copy of the layer's provider; of a copy no other one can be made in QGIS 3.22.
-    bands : tuple of str
+    bands : tuple of Band
         As for `Source`.
     """
 
@@ -97,7 +97,7 @@ class Taken:
     uri: str
     crs: QgsCoordinateReferenceSystem
     pipe: QgsRasterPipe
-    bands: tuple[str, ...]
+    bands: tuple[Band, ...]
 
     @property
     def provider(self) -> QgsRasterDataProvider:
@@ -138,25 +138,7 @@ def take(layer: QgsRasterLayer) -> Taken:
     provider = layer.dataProvider()
     pipe = QgsRasterPipe()
     pipe.set(provider.clone())
-    return Taken(layer.name(), layer.source(), layer.crs(), pipe, _bands(provider))
-
-
-def _bands(provider: QgsRasterDataProvider) -> tuple[str, ...]:
-    if _is_picture(provider):
-        return PICTURE_BANDS
-    numbers = range(1, provider.bandCount() + 1)
-    alpha = QgsRaster.ColorInterpretation.AlphaBand
-    return tuple(
-        # QGIS calls a band "Band 1", or "Band 1: red" where the file has a name for it.
-        provider.generateBandName(number).partition(": ")[2]
-        for number in numbers
-        if provider.colorInterpretation(number) != alpha
-    )
-
-
-def _is_picture(provider: QgsRasterDataProvider) -> bool:
-    kinds = (Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied)
-    return provider.bandCount() == 1 and provider.dataType(1) in kinds
+    return Taken(layer.name(), layer.source(), layer.crs(), pipe, bands_of(provider))
 
 
 def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
@@ -343,7 +325,7 @@ def export(
                 taken.name, reason
             )
         )
-    if _is_picture(taken.provider) and _is_empty(path):
+    if is_picture(taken.provider) and _is_empty(path):
         raise QgsProcessingException(
             _tr(
                 "layer “{}” showed nothing in the extent; check the connection, and whether the "
@@ -357,8 +339,8 @@ def _is_empty(picture: Path) -> bool:
     """Whether all of an exported picture is transparent."""
     layer = QgsRasterLayer(str(picture), "picture")  # which owns the provider
     provider = layer.dataProvider()
-    alpha = len(PICTURE_BANDS) + 1
-    return bool(provider.bandCount() == alpha and provider.bandStatistics(alpha).maximumValue == 0)
+    has_alpha = provider.bandCount() == PICTURE_ALPHA
+    return has_alpha and provider.bandStatistics(PICTURE_ALPHA).maximumValue == 0
 
 
 def write_features(

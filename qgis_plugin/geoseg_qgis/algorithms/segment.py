@@ -31,7 +31,6 @@ from qgis.core import (
 
 from .. import sources
 from ..engine import commands
-from ..fitting import Band, suggested_bands
 from .base import EngineAlgorithm, Loaded, advanced, workspace
 from .models import bands_for, brief, model_parameter
 
@@ -76,8 +75,9 @@ class Segment(EngineAlgorithm):
             "(.safetensors). <i>Model information</i> tells which bands and pixel sizes it was "
             "made for.<br>"
             "<b>Bands</b>: which bands of the image are the model's, in the model's order, by "
-            "number or name: <code>4,3,2</code>. Empty: matched by name, or taken in order where "
-            "the image has as many bands as the model and names none.<br>"
+            "the file's own number or by name: <code>4,3,2</code>. Empty: matched by name, or "
+            "taken in order where the image has as many bands as the model and names none; bands "
+            "that are marked as transparency are left out.<br>"
             "<b>Extent</b>, <b>Mask polygons</b>: only there; the rest is no data.<br>"
             "<b>Smallest area</b>: smaller regions go to their neighbours. <b>Simplify</b>: "
             "boundaries of polygons may move by so many pixels.</p>"
@@ -207,7 +207,7 @@ class Segment(EngineAlgorithm):
         with workspace() as folder:
             told = {
                 "model": model,
-                "bands": self._picture_bands(card, bands),
+                "bands": bands,
                 **self._place(parameters, context, feedback, folder),
                 **self._tuning(parameters, context),
                 **self._outputs(parameters, context),
@@ -221,14 +221,6 @@ class Segment(EngineAlgorithm):
         return self.tr(
             "cancelled; the same run with the same output file goes on from where it was"
         )
-
-    def _picture_bands(self, card: Mapping[str, Any], bands: str) -> str:
-        """Numbers for what is exported as a picture, for its file names no bands."""
-        names = self._taken.bands
-        if bands or self._taken.path is not None or not all(names):
-            return bands
-        bands_of = [Band(number, name) for number, name in enumerate(names, 1)]
-        return ",".join(map(str, suggested_bands(bands_of, card["bands"])))
 
     def _place(
         self,

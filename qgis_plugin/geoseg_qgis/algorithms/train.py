@@ -65,7 +65,8 @@ class Train(EngineAlgorithm):
             "<p>Trains a small U-Net that classifies images like the one it was shown. A part of "
             "the image is held out: the model never sees it, and is scored on it.</p>"
             "<h3>What it takes</h3>"
-            "<p><b>Image</b>: a raster layer; all its bands, or those under Bands.<br>"
+            "<p><b>Image</b>: a raster layer; all its bands but transparency, or those under "
+            "Bands.<br>"
             "<b>Labels</b>: a raster of class values on the image's grid, or polygons. Names and "
             "colours are those of the layer's style where it is paletted or categorised.<br>"
             "<b>Field</b>: the polygons' attribute that tells the class. Empty: every polygon is "
@@ -278,17 +279,19 @@ class Train(EngineAlgorithm):
 
     def _bands(self, stated: str) -> dict[str, int]:
         """Names of the bands to learn from, with their numbers."""
-        names = self._image.bands
+        bands = self._image.bands
         chosen = [each.strip() for each in stated.split(",") if each.strip()]
         for each in chosen:
-            if not each.isdecimal() or not 1 <= int(each) <= len(names):
+            if not each.isdecimal() or not 1 <= int(each) <= len(bands):
                 raise QgsProcessingException(
                     self.tr(
                         "Bands (BANDS) names {}, but layer “{}” has bands 1 to {}; give numbers"
-                    ).format(each, self._image.name, len(names))
+                    ).format(each, self._image.name, len(bands))
                 )
-        numbers = [int(each) for each in chosen] or range(1, len(names) + 1)
-        named = {number: names[number - 1] or f"band {number}" for number in numbers}
+        numbers = [int(each) for each in chosen] or [
+            band.number for band in bands if not band.is_alpha
+        ]
+        named = {number: bands[number - 1].name or f"band {number}" for number in numbers}
         is_told_apart = len({*named.values()}) == len(named)
         return {
             name if is_told_apart else f"band {number}": number for number, name in named.items()

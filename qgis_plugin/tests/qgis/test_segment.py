@@ -4,11 +4,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import processing
 import pytest
+from osgeo import gdal
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
@@ -24,10 +24,11 @@ from qgis.core import (
     QgsRasterPipe,
     QgsVectorLayer,
 )
-from voice import Heard
+from voice import Heard, forget
 
+from geoseg_qgis import sources
 from geoseg_qgis.algorithms.models import bands_for
-from geoseg_qgis.algorithms.segment import Segment
+from geoseg_qgis.fitting import Band
 from geoseg_qgis.provider import GeosegProvider
 
 pytestmark = pytest.mark.usefixtures("provider", "engine")
@@ -190,8 +191,9 @@ def test_a_mask_without_selection_is_refused(
         (
             "demo-landscape",
             "",
-            "demo-landscape takes 4 bands (blue, green, red, nir), but layer “chip” has 3 "
-            "(1, 2, 3); choose an image that has them, or another model",
+            "demo-landscape takes 4 bands (blue, green, red, nir), but layer “chip” has 4 "
+            "(1 red, 2 green, 3 blue, 4 transparency); say under Bands (BANDS) which they are, in "
+            "the model's order, as in 1,2,3,4",
         ),
         (
             "sentinel2-landcover",
@@ -201,7 +203,7 @@ def test_a_mask_without_selection_is_refused(
         (
             "sentinel2-landcover",
             "1,2,7",
-            "Bands (BANDS) names band 7, but layer “chip” has 3; give 1 to 3",
+            "Bands (BANDS) names band 7, but layer “chip” has 4; give 1 to 4",
         ),
     ],
 )
@@ -218,12 +220,24 @@ def test_wrong_bands_are_told_with_both_sides(
 def test_too_many_unnamed_bands_are_asked_for() -> None:
     card = {"name": "m", "bands": ["red", "nir"]}
     with pytest.raises(QgsProcessingException, match=r"has 3 \(1, 2, 3\); say .* as in 1,2"):
-        bands_for(card, "chip", ("", "", ""), "")
+        bands_for(card, "chip", [Band(1), Band(2), Band(3)], "")
 
 
-def test_bands_with_the_models_names_need_not_be_told() -> None:
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("", "3,1"),
+        ("2,1", "2,1"),
+        ("b04, B03", "3,2"),
+        ("1,transparency", "1,4"),
+        ("2019,4", "5,4"),
+    ],
+)
+def test_bands_are_told_by_the_files_own_numbers(stated: str, told: str) -> None:
     card = {"name": "m", "bands": ["red", "nir"]}
-    assert bands_for(card, "chip", ("B08", "B03", "B04"), "") == ""
+    names = ("B08", "B03", "B04", "", "2019")
+    bands = [Band(number, name, is_alpha=not name) for number, name in enumerate(names, 1)]
+    assert bands_for(card, "chip", bands, stated) == told
 
 
 @pytest.mark.parametrize(
@@ -296,8 +310,68 @@ def test_a_web_map_has_no_infrared(web_map: QgsRasterLayer, context: QgsProcessi
         processing.run("geoseg:segment", parameters, context=context)
 
 
-def test_bands_of_an_exported_picture_are_found_by_other_names_too() -> None:
-    algorithm = Segment()
-    algorithm._taken = SimpleNamespace(bands=("red", "green", "blue"), path=None)
-    assert algorithm._picture_bands({"bands": ["B02", "G", "B04"]}, "") == "3,2,1"
-    assert algorithm._picture_bands({"bands": ["B02", "G", "B04"]}, "1,1,1") == "1,1,1"
+def test_bands_of_an_exported_picture_are_found_by_other_names_too(
+    web_map: QgsRasterLayer,
+) -> None:
+    card = {"name": "m", "bands": ["B02", "G", "B04"]}
+    bands = sources.take(web_map).bands
+    assert bands_for(card, "tiles", bands, "") == "3,2,1"
+    assert bands_for(card, "tiles", bands, "1,1,1") == "1,1,1"
+
+
+RED, GREEN, BLUE, ALPHA = (
+    gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_BlueBand, gdal.GCI_AlphaBand,
+)  # fmt: skip
+
+
+def marked(path: Path, marks: list[int], names: list[str] | None = None) -> QgsRasterLayer:
+    """An image whose bands 1, 2, ... hold 50, 100, ..., marked as colours."""
+    made = gdal.GetDriverByName("GTiff").Create(str(path), 128, 128, len(marks), gdal.GDT_Byte)
+    made.SetGeoTransform((500_000, 10, 0, 5_400_000, 0, -10))
+    made.SetProjection(QgsCoordinateReferenceSystem("EPSG:32633").toWkt())
+    for number, mark in enumerate(marks, 1):
+        band = made.GetRasterBand(number)
+        band.SetColorInterpretation(mark)
+        band.Fill(50 * number)
+        if names:
+            band.SetDescription(names[number - 1])
+    del made, band
+    return QgsRasterLayer(str(path), path.stem)
+
+
+def bands_in(output: str) -> list[str]:
+    """What a class map says that it was made of."""
+    return list(json.loads(gdal.Open(output).GetMetadataItem("GEOSEG_OPTIONS"))["bands"])
+
+
+@pytest.mark.parametrize(
+    ("marks", "names", "stated", "used"),
+    [
+        ([RED, GREEN, BLUE, ALPHA], None, "3,2,1,4", ["3", "2", "1", "4"]),
+        ([RED, GREEN, BLUE, ALPHA], ["red", "green", "blue", "nir"], "", ["3", "2", "1", "4"]),
+        ([ALPHA, RED, GREEN, BLUE], None, "4,3,2,1", ["4", "3", "2", "1"]),
+    ],
+)
+def test_a_band_marked_as_transparency_can_be_used(
+    marks: list[int], names: list[str] | None, stated: str, used: list[str],
+    tmp_path: Path, context: QgsProcessingContext,
+) -> None:  # fmt: skip
+    layer = marked(tmp_path / "image.tif", marks, names)
+    output = str(tmp_path / "map.tif")
+    parameters = {
+        "INPUT": layer, "MODEL": "demo-landscape", "BANDS": stated, "OUTPUT": output,
+    }  # fmt: skip
+    processing.run("geoseg:segment", parameters, context=context)
+    assert bands_in(output) == used
+    forget(layer)
+
+
+def test_transparency_before_the_other_bands_does_not_shift_them(
+    tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    layer = marked(tmp_path / "image.tif", [ALPHA, RED, GREEN, BLUE])
+    output = str(tmp_path / "map.tif")
+    parameters = {"INPUT": layer, "MODEL": "sentinel2-landcover", "OUTPUT": output}
+    processing.run("geoseg:segment", parameters, context=context)
+    assert bands_in(output) == ["4", "3", "2"]
+    forget(layer)

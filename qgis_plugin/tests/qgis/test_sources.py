@@ -35,7 +35,8 @@ def test_a_file_is_handed_over_as_it_is(
     assert source.path == scene.source()
     assert source.assume_crs == ""
     assert not source.is_temporary
-    assert source.bands == ("", "", "")  # the fourth one is transparency
+    assert [band.number for band in source.bands] == [1, 2, 3, 4]
+    assert [band.is_alpha for band in source.bands] == [False, False, False, True]
 
 
 def test_a_relative_path_becomes_absolute(
@@ -132,7 +133,7 @@ def test_a_web_map_is_fetched_in_the_extent(
 ) -> None:
     extent = QgsRectangle(-2_000_000, 0, 2_000_000, 1_000_000)
     source = sources.prepare(web_map, context, heard, extent, 20_000)
-    assert source.bands == ("red", "green", "blue")
+    assert [band.name for band in source.bands] == ["red", "green", "blue"]
     made = QgsRasterLayer(source.path, "made")
     assert (made.width(), made.height(), made.bandCount()) == (200, 50, 4)
     assert made.crs().authid() == "EPSG:3857"

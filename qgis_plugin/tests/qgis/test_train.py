@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from voice import Heard, forget
 
 from geoseg_qgis import sources
 from geoseg_qgis.algorithms.labels import classes_of_raster, classes_of_vector, shown_in
+from geoseg_qgis.algorithms.train import Train
 
 SMALL = {"STEPS": 2, "WINDOW": 64, "BATCH": 2}
 NAMES = {10: "Gebäude", 30: "road", 50: "field", 70: "forest", 100: "other"}
@@ -122,14 +124,14 @@ def test_a_field_of_too_many_values_is_refused() -> None:
         classes_of_vector(range(201), {}, True)
 
 
-Train = Callable[..., dict[str, Any]]
+Training = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def train(
     provider: Any, engine: str, part: QgsRasterLayer, tmp_path: Path,
     context: QgsProcessingContext, heard: Heard,
-) -> Train:  # fmt: skip
+) -> Training:  # fmt: skip
     def run(**more: Any) -> dict[str, Any]:
         output = str(tmp_path / "a model.safetensors")
         parameters = {"INPUT": part, "OUTPUT": output, **SMALL, **more}
@@ -139,7 +141,7 @@ def train(
 
 
 def test_a_model_is_trained_on_a_raster_of_labels(
-    train: Train, part_labels: QgsRasterLayer, part: QgsRasterLayer, heard: Heard,
+    train: Training, part_labels: QgsRasterLayer, part: QgsRasterLayer, heard: Heard,
     context: QgsProcessingContext, tmp_path: Path,
 ) -> None:  # fmt: skip
     paletted(part_labels)
@@ -156,7 +158,9 @@ def test_a_model_is_trained_on_a_raster_of_labels(
     assert QgsRasterLayer(output, "map").isValid()
 
 
-def test_a_model_is_trained_on_polygons_of_a_field(train: Train, parcels: QgsVectorLayer) -> None:
+def test_a_model_is_trained_on_polygons_of_a_field(
+    train: Training, parcels: QgsVectorLayer
+) -> None:
     found = train(LABELS=parcels, FIELD="kind", BACKGROUND=True, BANDS="1,3", HELD_OUT=0)
     named = {each["value"]: each["name"] for each in json.loads(found["CLASSES"])}
     assert named == {0: "background", 1: "town", 2: "wood"}
@@ -164,7 +168,7 @@ def test_a_model_is_trained_on_polygons_of_a_field(train: Train, parcels: QgsVec
 
 
 def test_a_model_file_that_exists_is_replaced_and_its_report(
-    train: Train, part_labels: QgsRasterLayer, tmp_path: Path
+    train: Training, part_labels: QgsRasterLayer, tmp_path: Path
 ) -> None:
     model = tmp_path / "a model.safetensors"
     train(LABELS=part_labels)
@@ -175,7 +179,7 @@ def test_a_model_file_that_exists_is_replaced_and_its_report(
 
 
 def test_a_finished_training_does_not_go_on(
-    train: Train, part_labels: QgsRasterLayer, tmp_path: Path
+    train: Training, part_labels: QgsRasterLayer, tmp_path: Path
 ) -> None:
     kept = tmp_path / "a model.safetensors"
     kept.write_text("mine")
@@ -185,6 +189,23 @@ def test_a_finished_training_does_not_go_on(
     assert kept.read_text() == "mine"
 
 
-def test_bands_to_learn_from_must_be_there(train: Train, part_labels: QgsRasterLayer) -> None:
-    with pytest.raises(QgsProcessingException, match="names 9, but layer “chip” has bands 1 to 3"):
+def test_bands_to_learn_from_must_be_there(train: Training, part_labels: QgsRasterLayer) -> None:
+    with pytest.raises(QgsProcessingException, match="names 9, but layer “chip” has bands 1 to 4"):
         train(LABELS=part_labels, BANDS="1,9")
+
+
+def test_bands_to_learn_from_have_the_files_own_numbers(part: QgsRasterLayer) -> None:
+    algorithm = Train()
+    algorithm._image = sources.take(part)
+    *colours, alpha = algorithm._image.bands
+    assert alpha.is_alpha
+    assert algorithm._bands("") == {"band 1": 1, "band 2": 2, "band 3": 3}
+    assert algorithm._bands("4,1") == {"band 4": 4, "band 1": 1}
+    algorithm._image = replace(
+        algorithm._image,
+        bands=(
+            replace(alpha, number=1),
+            *(replace(each, number=each.number + 1) for each in colours),
+        ),
+    )
+    assert algorithm._bands("") == {"band 2": 2, "band 3": 3, "band 4": 4}
