@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ __all__ = [
     "crs_text",
     "export",
     "prepare",
+    "stop_if_cancelled",
     "take",
     "write",
     "write_features",
@@ -110,15 +113,30 @@ class Taken:
         return self.provider.xSize() == 0 or self.provider.ySize() == 0
 
     @property
+    def is_relocated(self) -> bool:
+        """Whether the layer was set to another coordinate system than its file states."""
+        own = self.provider.crs()
+        return own.isValid() and self.crs.isValid() and own != self.crs
+
+    @property
     def path(self) -> str | None:
-        """What GDAL opens outside of QGIS, too; None where nothing does."""
+        """What the engine opens as this one raster; None where it must be exported."""
         if self.provider.name() != "gdal" or "/vsimem/" in self.uri or self.uri.startswith("MEM"):
+            return None
+        if self.is_relocated or self._means_several:
             return None
         parts = QgsProviderRegistry.instance().decodeUri("gdal", self.uri)
         if parts.get("openOptions") or parts.get("credentialOptions"):
             return None
         # The engine runs in another folder.
         return str(Path(self.uri).absolute()) if Path(self.uri).exists() else self.uri
+
+    @property
+    def _means_several(self) -> bool:
+        """Whether the engine would look for files by this name: a folder, or a pattern."""
+        is_remote = "://" in self.uri or self.uri.startswith("/vsi")
+        is_pattern = any(sign in self.uri for sign in "*?[") and not is_remote
+        return Path(self.uri).is_dir() or (is_pattern and not Path(self.uri).exists())
 
 
 def take(layer: QgsRasterLayer) -> Taken:
@@ -208,17 +226,16 @@ def write(
     transforms : QgsCoordinateTransformContext
     feedback : QgsProcessingFeedback
     """
-    path = taken.path
-    if path is None:
-        path = export(taken, folder, region, transforms, feedback)
-        return Source(path, "", True, taken.bands)
-    own = taken.provider.crs()
-    if own.isValid() and taken.crs.isValid() and own != taken.crs:
+    path, own = taken.path, taken.provider.crs()
+    if taken.is_relocated:
         feedback.pushWarning(
-            _tr("layer “{}” is shown in {}, but its file says {}; the file's is used").format(
+            _tr("layer “{}” is set to {}, but its file says {}; the layer's is used").format(
                 taken.name, crs_text(taken.crs)[:60], crs_text(own)[:60]
             )
         )
+    if path is None:
+        path = export(taken, folder, region, transforms, feedback)
+        return Source(path, "", True, taken.bands)
     return Source(path, "" if own.isValid() else crs_text(taken.crs), False, taken.bands)
 
 
@@ -288,6 +305,18 @@ def _grid_of_service(taken: Taken, region: Region) -> _Grid:
     return _Grid(exact, columns, rows)
 
 
+def stop_if_cancelled(feedback: QgsProcessingFeedback) -> None:
+    """Let go of what is being written.
+
+    Raises
+    ------
+    QgsProcessingException
+        When the user wants no more of it.
+    """
+    if feedback.isCanceled():
+        raise QgsProcessingException(_tr("cancelled; nothing was written"))
+
+
 def export(
     taken: Taken,
     folder: Path,
@@ -308,6 +337,7 @@ def export(
     )
     path = Path(tempfile.mkdtemp(dir=folder)) / "layer.tif"
     writer = QgsRasterFileWriter(str(path))
+    writer.setCreateOptions(_creation_options(taken))
     told = QgsRasterBlockFeedback()
     feedback.canceled.connect(told.cancel)
     try:
@@ -316,8 +346,7 @@ def export(
         )
     finally:
         feedback.canceled.disconnect(told.cancel)
-    if feedback.isCanceled():
-        raise QgsProcessingException(_tr("cancelled; nothing was written"))
+    stop_if_cancelled(feedback)
     if status != QgsRasterFileWriter.WriterError.NoError or told.errors():
         reason = "; ".join(told.errors()[:1]) or _tr("error {}").format(int(status))
         raise QgsProcessingException(
@@ -332,7 +361,32 @@ def export(
                 "server has pictures there at this pixel size"
             ).format(taken.name)
         )
+    _date_by_content(path, feedback)
     return str(path)
+
+
+def _creation_options(taken: Taken) -> list[str]:
+    """GDAL takes any fourth band of bytes for transparency, and none of other numbers."""
+    alpha = [band.number for band in taken.bands if band.is_alpha]
+    if is_picture(taken.provider) or alpha == [PICTURE_ALPHA]:
+        return ["PHOTOMETRIC=RGB", "ALPHA=YES"]
+    return ["ALPHA=NO"]
+
+
+def _date_by_content(path: Path, feedback: QgsProcessingFeedback) -> None:
+    """Date a file by what it holds.
+
+    The engine knows its input by name, size and date. So a run that was stopped goes on with the
+    same pixels exported anew, and begins anew with others.
+    """
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**22):
+            sha.update(piece)
+            stop_if_cancelled(feedback)
+    # Nanoseconds: a day between 1985 and 2017, which every disk can tell.
+    date = 5 * 10**17 + int.from_bytes(sha.digest()[:8], "big") % 10**18
+    os.utime(path, ns=(date, date))
 
 
 def _is_empty(picture: Path) -> bool:
@@ -347,6 +401,7 @@ def write_features(
     source: QgsProcessingFeatureSource,
     path: Path,
     crs: QgsCoordinateReferenceSystem,
+    feedback: QgsProcessingFeedback,
     columns: Sequence[str] = (),
 ) -> int:
     """Write polygons to a GeoPackage, the selected ones where only those are meant.
@@ -358,6 +413,7 @@ def write_features(
         Where nothing is yet.
     crs : QgsCoordinateReferenceSystem
         To be taken where the source has none.
+    feedback : QgsProcessingFeedback
     columns : sequence of str
         Attributes to keep.
 
@@ -384,6 +440,8 @@ def write_features(
     # An invalid ring does less harm here than a run that stops for it.
     unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
     for feature in source.getFeatures(QgsFeatureRequest(), unchecked):
+        if feedback.isCanceled():
+            break
         copy = QgsFeature(fields)
         copy.setGeometry(feature.geometry())
         copy.setAttributes([feature.attribute(place) for place in places])
@@ -395,4 +453,5 @@ def write_features(
             )
         )
     del writer  # which closes the file
+    stop_if_cancelled(feedback)
     return count

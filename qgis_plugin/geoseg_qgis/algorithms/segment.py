@@ -31,7 +31,7 @@ from qgis.core import (
 
 from .. import sources
 from ..engine import commands
-from .base import EngineAlgorithm, Loaded, advanced, workspace
+from .base import EngineAlgorithm, Loaded, advanced, is_temporary, workspace
 from .models import bands_for, brief, model_parameter
 
 __all__ = ["Segment"]
@@ -86,7 +86,7 @@ class Segment(EngineAlgorithm):
             "class_name, area and perimeter. <b>Confidence</b>: the probability of the class that "
             "was chosen.</p>"
             "<p>A cancelled run goes on from where it was when it is started again with the same "
-            "settings and the same output file.</p>"
+            "image, settings and output files; one to a temporary class map starts anew.</p>"
         )
 
     def initAlgorithm(self, configuration: Mapping[str, Any] | None = None) -> None:
@@ -200,6 +200,8 @@ class Segment(EngineAlgorithm):
     ) -> dict[str, Any]:
         """Classify."""
         self.refuse_impossible(parameters)
+        outputs = self._outputs(parameters, context)
+        self._is_temporary = is_temporary(outputs["output"])
         model = self.parameterAsString(parameters, "MODEL", context).strip()
         card = self.ask_engine(brief(model), feedback)
         stated = self.parameterAsString(parameters, "BANDS", context)
@@ -210,7 +212,7 @@ class Segment(EngineAlgorithm):
                 "bands": bands,
                 **self._place(parameters, context, feedback, folder),
                 **self._tuning(parameters, context),
-                **self._outputs(parameters, context),
+                **outputs,
             }
             shares = {"block": (0.0, 90.0), "row": (90.0, 100.0)} if told["polygons"] else {}
             done = self.run_engine(commands.Segment(**told).arguments(), feedback, shares)
@@ -218,6 +220,11 @@ class Segment(EngineAlgorithm):
 
     def cancelled(self) -> str:
         """What to say when the user stopped it."""
+        if self._is_temporary:
+            return self.tr(
+                "cancelled; nothing is kept of a run to a temporary class map, choose a file to be "
+                "able to go on with one"
+            )
         return self.tr(
             "cancelled; the same run with the same output file goes on from where it was"
         )
@@ -241,7 +248,7 @@ class Segment(EngineAlgorithm):
             )  # fmt: skip
             place["bbox_crs"] = sources.crs_text(crs)
         if self._mask is not None:
-            place["mask"] = self._write_mask(folder)
+            place["mask"] = self._write_mask(folder, feedback)
         return place
 
     def _extent(
@@ -264,9 +271,9 @@ class Segment(EngineAlgorithm):
         transform = QgsCoordinateTransform(crs, self._taken.crs, context.transformContext())
         return transform.transformBoundingBox(extent)
 
-    def _write_mask(self, folder: Path) -> str:
+    def _write_mask(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
         path = folder / "mask.gpkg"
-        if not sources.write_features(self._mask, path, self._taken.crs):
+        if not sources.write_features(self._mask, path, self._taken.crs, feedback):
             raise QgsProcessingException(
                 self.tr(
                     "the mask layer “{}” has no polygons, or none is selected; select some, or "

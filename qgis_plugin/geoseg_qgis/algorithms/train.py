@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from qgis.core import (
 
 from .. import sources
 from ..engine import commands
-from .base import EngineAlgorithm, advanced, workspace
+from .base import EngineAlgorithm, advanced, is_temporary, workspace
 from .labels import classes_of_raster, classes_of_vector, shown_in
 from .models import brief
 
@@ -191,6 +191,7 @@ class Train(EngineAlgorithm):
         """Train."""
         self.refuse_impossible(parameters)
         output = Path(self.parameterAsFileOutput(parameters, "OUTPUT", context))
+        self._is_temporary = is_temporary(str(output))
         report = output.with_name(f"{output.stem}-report")
         with workspace() as folder:
             description = folder / "dataset.yaml"
@@ -219,6 +220,11 @@ class Train(EngineAlgorithm):
 
     def cancelled(self) -> str:
         """What to say when the user stopped it."""
+        if self._is_temporary:
+            return self.tr(
+                "cancelled; nothing is kept of a training to a temporary file, choose a model file "
+                "to be able to go on with one"
+            )
         return self.tr("cancelled; start it again with “Go on” and the same model file")
 
     def _description(
@@ -230,7 +236,7 @@ class Train(EngineAlgorithm):
     ) -> str:
         """What is learnt from, as the engine reads it."""
         has_rest = self.parameterAsBool(parameters, "BACKGROUND", context)
-        classes = self._classes(has_rest)
+        classes = self._classes(has_rest, feedback)
         listed = ", ".join(f"{each.value} {each.name}" for each in classes)
         feedback.pushInfo(self.tr("Classes: {}").format(listed))
         data = commands.TrainingData(
@@ -260,7 +266,9 @@ class Train(EngineAlgorithm):
         labels = exporter.folder / "labels.gpkg"
         labels.unlink(missing_ok=True)
         columns = [self._field] if self._field else []
-        if not sources.write_features(self._polygons, labels, self._image.crs, columns):
+        if not sources.write_features(
+            self._polygons, labels, self._image.crs, exporter.feedback, columns
+        ):
             raise QgsProcessingException(
                 self.tr("layer “{}” of labels has no polygons; draw some first").format(
                     self._polygons.sourceName()
@@ -268,14 +276,20 @@ class Train(EngineAlgorithm):
             )
         return replace(data, image=image, labels=str(labels))
 
-    def _classes(self, has_rest: bool) -> tuple[commands.TrainingClass, ...]:
+    def _classes(
+        self, has_rest: bool, feedback: QgsProcessingFeedback
+    ) -> tuple[commands.TrainingClass, ...]:
         if self._labels is not None:
-            return classes_of_raster(self._labels.provider, self._shown)
+            return classes_of_raster(self._labels.provider, self._shown, feedback)
         if not self._field:
             return classes_of_vector(None, self._shown, True)
+        return classes_of_vector(self._values(feedback), self._shown, has_rest)
+
+    def _values(self, feedback: QgsProcessingFeedback) -> Iterator[Any]:
         place = self._polygons.fields().lookupField(self._field)
-        values = (each.attribute(place) for each in self._polygons.getFeatures())
-        return classes_of_vector(values, self._shown, has_rest)
+        for each in self._polygons.getFeatures():
+            sources.stop_if_cancelled(feedback)
+            yield each.attribute(place)
 
     def _bands(self, stated: str) -> dict[str, int]:
         """Names of the bands to learn from, with their numbers."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from osgeo import gdal
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
+    QgsCoordinateTransform,
     QgsFeature,
     QgsGeometry,
     QgsPalettedRasterRenderer,
@@ -302,6 +304,103 @@ def test_a_web_map_is_classified_with_its_colours_in_the_models_order(
     assert made.crs().authid() == "EPSG:3857"
     assert '"bands": ["3", "2", "1"]' in made.htmlMetadata().replace("&quot;", '"')
     assert any(each.startswith("Exporting 200 x 100 pixels") for each in heard.infos)
+
+
+class Listening(Heard):
+    """Hears what the engine tells, and cancels after some blocks."""
+
+    def __init__(self, blocks: float = float("inf")) -> None:
+        super().__init__()
+        self._blocks, self.starts = blocks, []
+
+    def hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            self.starts.append((event["done"], event["total"]))
+        if event.get("done", -1) >= self._blocks:
+            self.cancel()
+
+
+@pytest.fixture
+def in_memory(scene: QgsRasterLayer) -> Iterator[QgsRasterLayer]:
+    """The chip in nine blocks, where only QGIS can read it."""
+    gdal.Translate("/vsimem/chip.tif", scene.source(), width=3 * SIDE, height=3 * SIDE)
+    layer = QgsRasterLayer("/vsimem/chip.tif", "in memory")
+    yield layer
+    forget(layer)
+    gdal.Unlink("/vsimem/chip.tif")
+
+
+def stopped_and_started(
+    parameters: dict[str, Any], context: QgsProcessingContext, between: Callable[[], Any]
+) -> tuple[int, int]:
+    """Cancel a run after a block and start it again: blocks that were there, and all."""
+    parameters |= {"WINDOW": 128, "HALO": 0, "VIEWS": "flips", "GSD": "native", "MEMORY": "100MB"}
+    with pytest.raises(QgsProcessingException, match="cancelled; the same run"):
+        processing.run("geoseg:segment", parameters, context=context, feedback=Listening(1))
+    between()
+    heard = Listening()
+    processing.run("geoseg:segment", parameters, context=context, feedback=heard)
+    return heard.starts[0]
+
+
+def test_a_cancelled_run_of_an_exported_layer_goes_on(
+    in_memory: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    parameters = asked(in_memory, OUTPUT=str(tmp_path / "map.tif"))
+    done, total = stopped_and_started(parameters, context, lambda: None)
+    assert 1 <= done < total
+
+
+def test_a_cancelled_run_of_a_layer_that_changed_begins_anew(
+    in_memory: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    def change() -> None:
+        made = gdal.Open("/vsimem/chip.tif", gdal.GA_Update)
+        made.GetRasterBand(2).WriteRaster(256, 256, 1, 1, b"\x01")
+
+    parameters = asked(in_memory, OUTPUT=str(tmp_path / "map.tif"))
+    done, _ = stopped_and_started(parameters, context, change)
+    assert done == 0
+
+
+def test_a_cancelled_run_of_a_web_map_goes_on(
+    web_map: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    extent = "-10000,10000,0,10000 [EPSG:3857]"
+    parameters = {**asked(web_map), "BANDS": "", "EXTENT": extent, "PIXEL_SIZE": 10}
+    parameters["OUTPUT"] = str(tmp_path / "map.tif")
+    done, total = stopped_and_started(parameters, context, lambda: None)
+    assert 1 <= done < total
+
+
+def test_of_a_cancelled_run_to_a_temporary_map_nothing_is_promised(
+    scene: QgsRasterLayer, context: QgsProcessingContext
+) -> None:
+    parameters = asked(scene, OUTPUT="TEMPORARY_OUTPUT")
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing is kept of a run to a t"):
+        processing.run("geoseg:segment", parameters, context=context, feedback=Listening(0))
+
+
+def test_a_layer_is_classified_where_it_was_set_to_lie(
+    scene: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    """The chip's coordinates are 9 zones of UTM further west as well."""
+    scene.setCrs(QgsCoordinateReferenceSystem("EPSG:32643"))
+    corner = QgsGeometry.fromWkt(f"POINT({LEFT + 2000} {TOP - 1000})")
+    away = QgsCoordinateTransform(
+        QgsCoordinateReferenceSystem("EPSG:32643"),
+        QgsCoordinateReferenceSystem("EPSG:4326"),
+        context.transformContext(),
+    )
+    corner.transform(away)
+    place = corner.asPoint()
+    wanted = f"{place.x()},{place.x() + 0.01},{place.y() - 0.01},{place.y()} [EPSG:4326]"
+    output = str(tmp_path / "map.tif")
+    processing.run("geoseg:segment", asked(scene, EXTENT=wanted, OUTPUT=output), context=context)
+    made = QgsRasterLayer(output, "map")
+    assert made.crs().authid() == "EPSG:32643"
+    assert made.extent().xMinimum() == pytest.approx(LEFT + 2000, abs=40)
+    assert made.extent().yMaximum() == pytest.approx(TOP - 1000, abs=40)
 
 
 def test_a_web_map_has_no_infrared(web_map: QgsRasterLayer, context: QgsProcessingContext) -> None:

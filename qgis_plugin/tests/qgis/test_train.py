@@ -18,6 +18,7 @@ from qgis.core import (
     QgsPalettedRasterRenderer,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsRasterLayer,
     QgsRectangle,
     QgsRendererCategory,
@@ -85,7 +86,7 @@ def paletted(layer: QgsRasterLayer) -> None:
 
 
 def test_classes_of_a_raster_are_its_values(labels: QgsRasterLayer) -> None:
-    classes = classes_of_raster(labels.dataProvider(), {})
+    classes = classes_of_raster(labels.dataProvider(), {}, Heard())
     assert [each.value for each in classes] == [10, 30, 50, 70, 100]
     assert [list(each.codes) for each in classes] == [[10], [30], [50], [70], [100]]
     assert classes[0].name == "class 10"
@@ -93,14 +94,14 @@ def test_classes_of_a_raster_are_its_values(labels: QgsRasterLayer) -> None:
 
 def test_a_raster_shown_by_class_names_its_classes(labels: QgsRasterLayer) -> None:
     paletted(labels)
-    classes = classes_of_raster(labels.dataProvider(), shown_in(labels, ""))
+    classes = classes_of_raster(labels.dataProvider(), shown_in(labels, ""), Heard())
     assert {each.value: each.name for each in classes} == NAMES
     assert {each.color for each in classes} == {"#0000ff"}
 
 
 def test_a_picture_holds_no_labels(radar: QgsRasterLayer) -> None:
     with pytest.raises(QgsProcessingException, match="more than 200 values, so they are a pict"):
-        classes_of_raster(radar.dataProvider(), {})
+        classes_of_raster(radar.dataProvider(), {}, Heard())
 
 
 def test_classes_of_polygons_are_the_values_of_a_field(parcels: QgsVectorLayer) -> None:
@@ -117,6 +118,24 @@ def test_polygons_shown_together_are_one_class(parcels: QgsVectorLayer) -> None:
     parcels.setRenderer(QgsCategorizedSymbolRenderer("kind", [category]))
     (only,) = classes_of_vector(["wood", "town"], shown_in(parcels, "kind"), False)
     assert (only.name, only.color, only.polygons) == ("both", "#123456", ["town", "wood"])
+
+
+def test_labels_are_read_no_further_when_it_is_cancelled(
+    labels: QgsRasterLayer, parcels: QgsVectorLayer, tmp_path: Path
+) -> None:
+    heard, path = Heard(), tmp_path / "labels.gpkg"
+    heard.cancel()
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        classes_of_raster(labels.dataProvider(), {}, heard)
+    algorithm = Train()
+    algorithm._labels, algorithm._field, algorithm._shown = None, "kind", {}
+    algorithm._polygons = parcels
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        algorithm._classes(False, heard)
+    source = QgsProcessingFeatureSource(parcels, QgsProcessingContext())
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        sources.write_features(source, path, parcels.crs(), heard)
+    assert QgsVectorLayer(str(path), "written").featureCount() == 0
 
 
 def test_a_field_of_too_many_values_is_refused() -> None:
