@@ -598,6 +598,9 @@ def recipes(name: str | None) -> None:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @click.option(
+    "--overwrite", is_flag=True, help="Replace a model that is there, once it is trained."
+)
+@click.option(
     "--report",
     type=click.Path(path_type=Path),
     help="Folder for a page of curves, scores and samples.  [default: OUT-report]",
@@ -610,6 +613,7 @@ def train(
     out: Path,
     settings: tuple[str, ...],
     resume: bool,
+    overwrite: bool,
     report: Path | None,
     device: str,
     progress: str,
@@ -630,6 +634,7 @@ def train(
             out,
             settings,
             resume=resume,
+            overwrite=overwrite,
             device=device,
             on_progress=console.event,
             report=folder,

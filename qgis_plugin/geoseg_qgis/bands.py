@@ -68,6 +68,8 @@ class BandTable(QWidget):
 
     def _words(self, band: Band) -> str:
         text = _tr("Band {}").format(band.number)
+        if band.is_alpha:
+            return _tr("{} (transparency)").format(text)
         if band.name:
             return f"{text}: {band.name}"
         return f"{text} ({band.colour})" if band.colour else text

@@ -267,7 +267,7 @@ class GeosegDock(QgsDockWidget):
         self._show_running()
 
     def cancel(self) -> None:
-        """Stop the run; what it has done so far is kept for the next one."""
+        """Stop the run; what it has done so far for a file is kept for the next one."""
         if self._run is not None:
             self.cancel_button.setEnabled(False)
             self.step.setText(_tr("Stopping…"))
@@ -326,7 +326,11 @@ class GeosegDock(QgsDockWidget):
             return
         if run.was_cancelled():
             kept = bool(self.outputs.paths())
-            text = _tr("Stopped. Run again to go on from there.") if kept else _tr("Stopped.")
+            text = (
+                _tr("Stopped. Run again to go on from there.")
+                if kept
+                else _tr("Stopped. Nothing is kept of a run to temporary files.")
+            )
             self.messages.add(Notice(NOTE, text))
         elif successful:
             self._add_results(told)

@@ -6,18 +6,19 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from qgis.core import (
+    Qgis,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsDistanceArea,
     QgsPointXY,
     QgsRaster,
+    QgsRasterDataProvider,
     QgsRasterLayer,
     QgsRectangle,
     QgsUnitTypes,
 )
 
 from .fitting import Band, LayerFacts, Range, percentiles
-from .sources import PICTURE_BANDS, is_picture
 
 PROBES = 4  # a side: small windows spread over the image tell its values without reading it all
 PROBE = 24  # pixels a side
@@ -51,11 +52,9 @@ def facts_of(
     else:
         size = (layer.rasterUnitsPerPixelX(), layer.rasterUnitsPerPixelY())
     ground = None if size is None else ground_size(layer.crs(), extent, size)
-    if not is_picture(layer.dataProvider()):
-        return LayerFacts(_bands(layer), ground, exported=exported)
-    # QGIS exports what it draws: red, green, blue and transparency, of 8 bits whatever is shown.
-    bands = tuple(Band(n, name, name) for n, name in enumerate(PICTURE_BANDS, 1))
-    values = {band.number: BYTE for band in bands}
+    bands = bands_of(layer.dataProvider())
+    # Pictures have 8 bits a colour, whatever is shown.
+    values = {band.number: BYTE for band in bands} if is_picture(layer.dataProvider()) else {}
     return LayerFacts(bands, ground, values, exported)
 
 
@@ -64,16 +63,30 @@ def has_no_pixels(layer: QgsRasterLayer) -> bool:
     return layer.width() <= 0 or layer.height() <= 0
 
 
-def _bands(layer: QgsRasterLayer) -> tuple[Band, ...]:
-    provider = layer.dataProvider()
-    found = []
-    for number in range(1, layer.bandCount() + 1):
-        shown_as = provider.colorInterpretation(number)
-        if shown_as != QgsRaster.ColorInterpretation.AlphaBand:
-            # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
-            name = layer.bandName(number).partition(": ")[2]
-            found.append(Band(number, name.rpartition(" (")[0] or name, _COLOURS.get(shown_as, "")))
-    return tuple(found)
+def bands_of(provider: QgsRasterDataProvider) -> tuple[Band, ...]:
+    """The bands of a layer, or of the picture that it is exported as."""
+    if is_picture(provider):
+        return tuple(Band(n, name, name) for n, name in enumerate(_COLOURS.values(), 1))
+    return tuple(_band(provider, number) for number in range(1, provider.bandCount() + 1))
+
+
+def is_picture(provider: QgsRasterDataProvider) -> bool:
+    """Whether QGIS exports what it draws: red, green, blue and transparency."""
+    kinds = (Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied)
+    return provider.bandCount() == 1 and provider.dataType(1) in kinds
+
+
+def _band(provider: QgsRasterDataProvider, number: int) -> Band:
+    # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
+    name = provider.generateBandName(number).partition(": ")[2]
+    name = name.removesuffix(f" ({provider.colorInterpretationName(number)})")
+    shown_as = provider.colorInterpretation(number)
+    said = name.casefold() or "alpha"
+    # As the engine judges: what is described as something else is that.
+    is_alpha = shown_as == QgsRaster.ColorInterpretation.AlphaBand and (
+        "alpha" in said or "mask" in said
+    )
+    return Band(number, name, _COLOURS.get(shown_as, ""), is_alpha)
 
 
 def ground_size(
@@ -121,7 +134,7 @@ def sampler(layer: QgsRasterLayer) -> Callable[[], dict[int, Range]]:
     of the provider would write a file beside the user's image.
     """
     provider = layer.dataProvider().clone()
-    numbers = [band.number for band in _bands(layer)]
+    numbers = [band.number for band in bands_of(provider)]
 
     def sample() -> dict[int, Range]:
         found = {number: percentiles(_probe(provider, number)) for number in numbers}

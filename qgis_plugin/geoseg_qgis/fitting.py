@@ -52,11 +52,16 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Band:
-    """A band of a layer: number from 1, name (may be empty), the colour it is shown as."""
+    """A band of a layer: the file's number for it, name (may be empty), the colour it is shown as.
+
+    One that is marked as transparency is taken only where it is chosen; many files mark another
+    fourth band so.
+    """
 
     number: int
     name: str = ""
     colour: str = ""
+    is_alpha: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,6 @@ class LayerFacts:
     Parameters
     ----------
     bands : tuple of Band
-        Without those of transparency.
     pixel_size : tuple of float, or None
         Width and height of a pixel on the ground in metres; None when nobody knows.
     values : mapping
@@ -127,6 +131,7 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     >>> suggested_bands([Band(1, "", "red"), Band(2, "", "green")], ["green", "red"])
     [2, 1]
     """
+    bands = [band for band in bands if not band.is_alpha]
     known: dict[str, int] = {}
     for band in bands:
         known.setdefault(_common_name(band.name or band.colour), band.number)

@@ -39,7 +39,7 @@ from ..engine.environment import EngineMissing
 from ..results import Classes, style_map, style_polygons
 from .progress import Progress, Shares
 
-__all__ = ["EngineAlgorithm", "Loaded", "advanced", "workspace"]
+__all__ = ["EngineAlgorithm", "Loaded", "advanced", "is_temporary", "workspace"]
 
 FOLDER = Path(__file__).resolve().parent.parent
 
@@ -55,6 +55,11 @@ def workspace() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_temporary(path: str) -> bool:
+    """Whether it is a file of this run alone, so that no later one can go on with it."""
+    return Path(QgsProcessingUtils.tempFolder()) in Path(path).parents
 
 
 def advanced(parameter: QgsProcessingParameterDefinition) -> QgsProcessingParameterDefinition:

@@ -31,8 +31,7 @@ from qgis.core import (
 
 from .. import sources
 from ..engine import commands
-from ..fitting import Band, suggested_bands
-from .base import EngineAlgorithm, Loaded, advanced, workspace
+from .base import EngineAlgorithm, Loaded, advanced, is_temporary, workspace
 from .models import bands_for, brief, model_parameter
 
 __all__ = ["Segment"]
@@ -76,8 +75,9 @@ class Segment(EngineAlgorithm):
             "(.safetensors). <i>Model information</i> tells which bands and pixel sizes it was "
             "made for.<br>"
             "<b>Bands</b>: which bands of the image are the model's, in the model's order, by "
-            "number or name: <code>4,3,2</code>. Empty: matched by name, or taken in order where "
-            "the image has as many bands as the model and names none.<br>"
+            "the file's own number or by name: <code>4,3,2</code>. Empty: matched by name, or "
+            "taken in order where the image has as many bands as the model and names none; bands "
+            "that are marked as transparency are left out.<br>"
             "<b>Extent</b>, <b>Mask polygons</b>: only there; the rest is no data.<br>"
             "<b>Smallest area</b>: smaller regions go to their neighbours. <b>Simplify</b>: "
             "boundaries of polygons may move by so many pixels.</p>"
@@ -86,7 +86,7 @@ class Segment(EngineAlgorithm):
             "class_name, area and perimeter. <b>Confidence</b>: the probability of the class that "
             "was chosen.</p>"
             "<p>A cancelled run goes on from where it was when it is started again with the same "
-            "settings and the same output file.</p>"
+            "image, settings and output files; one to a temporary class map starts anew.</p>"
         )
 
     def initAlgorithm(self, configuration: Mapping[str, Any] | None = None) -> None:
@@ -200,6 +200,8 @@ class Segment(EngineAlgorithm):
     ) -> dict[str, Any]:
         """Classify."""
         self.refuse_impossible(parameters)
+        outputs = self._outputs(parameters, context)
+        self._is_temporary = is_temporary(outputs["output"])
         model = self.parameterAsString(parameters, "MODEL", context).strip()
         card = self.ask_engine(brief(model), feedback)
         stated = self.parameterAsString(parameters, "BANDS", context)
@@ -207,10 +209,10 @@ class Segment(EngineAlgorithm):
         with workspace() as folder:
             told = {
                 "model": model,
-                "bands": self._picture_bands(card, bands),
+                "bands": bands,
                 **self._place(parameters, context, feedback, folder),
                 **self._tuning(parameters, context),
-                **self._outputs(parameters, context),
+                **outputs,
             }
             shares = {"block": (0.0, 90.0), "row": (90.0, 100.0)} if told["polygons"] else {}
             done = self.run_engine(commands.Segment(**told).arguments(), feedback, shares)
@@ -218,17 +220,14 @@ class Segment(EngineAlgorithm):
 
     def cancelled(self) -> str:
         """What to say when the user stopped it."""
+        if self._is_temporary:
+            return self.tr(
+                "cancelled; nothing is kept of a run to a temporary class map, choose a file to be "
+                "able to go on with one"
+            )
         return self.tr(
             "cancelled; the same run with the same output file goes on from where it was"
         )
-
-    def _picture_bands(self, card: Mapping[str, Any], bands: str) -> str:
-        """Numbers for what is exported as a picture, for its file names no bands."""
-        names = self._taken.bands
-        if bands or self._taken.path is not None or not all(names):
-            return bands
-        bands_of = [Band(number, name) for number, name in enumerate(names, 1)]
-        return ",".join(map(str, suggested_bands(bands_of, card["bands"])))
 
     def _place(
         self,
@@ -249,7 +248,7 @@ class Segment(EngineAlgorithm):
             )  # fmt: skip
             place["bbox_crs"] = sources.crs_text(crs)
         if self._mask is not None:
-            place["mask"] = self._write_mask(folder)
+            place["mask"] = self._write_mask(folder, feedback)
         return place
 
     def _extent(
@@ -272,9 +271,9 @@ class Segment(EngineAlgorithm):
         transform = QgsCoordinateTransform(crs, self._taken.crs, context.transformContext())
         return transform.transformBoundingBox(extent)
 
-    def _write_mask(self, folder: Path) -> str:
+    def _write_mask(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
         path = folder / "mask.gpkg"
-        if not sources.write_features(self._mask, path, self._taken.crs):
+        if not sources.write_features(self._mask, path, self._taken.crs, feedback):
             raise QgsProcessingException(
                 self.tr(
                     "the mask layer “{}” has no polygons, or none is selected; select some, or "

@@ -198,6 +198,8 @@ class Train:
         A folder for curves and samples; empty for one beside the model.
     device : str
         As in "cuda:0".
+    overwrite : bool
+        Whether a model that exists is replaced.
     """
 
     recipe: str
@@ -207,6 +209,7 @@ class Train:
     resume: bool = False
     report: str = ""
     device: str = ""
+    overwrite: bool = False
 
     def arguments(self) -> list[str]:
         """Words of the command line."""

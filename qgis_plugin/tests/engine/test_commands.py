@@ -179,12 +179,12 @@ def test_the_engine_knows_all_options_of_the_other_commands() -> None:
     found = understood(
         Train(
             "unet", "-d", "-o", settings={"steps": "5", "lr": "-1"}, resume=True, report="-r",
-            device="cpu",
+            device="cpu", overwrite=True,
         ).arguments()
     )  # fmt: skip
     assert found == {
         "recipe": "unet", "data": "-d", "out": "-o", "settings": ["steps=5", "lr=-1"],
-        "resume": True, "report": "-r", "device": "cpu", "progress": "auto",
+        "resume": True, "report": "-r", "device": "cpu", "overwrite": True, "progress": "auto",
     }  # fmt: skip
     found = understood(ModelInfo("-m").arguments())
     assert (found["model"], found["as_json"]) == ("-m", True)

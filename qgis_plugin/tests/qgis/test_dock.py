@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from osgeo import gdal
 from pretence import CLASSES, STEPS, TRUE_COLOUR, engine_that, ids, image, is_alive, with_ids
 from qgis.core import (
     QgsApplication,
@@ -295,6 +296,39 @@ def test_bands_chosen_in_the_table_are_told(dock: GeosegDock, tmp_path: Path, qt
     dock.bands.choose([4, 4, 2])
     settle(dock, qtbot)
     assert "One band is used twice." in text_of(dock)
+
+
+def test_a_band_marked_as_transparency_is_taken_where_it_is_chosen(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    image(tmp_path / "four.tif", bands=4)
+    made = gdal.Open(str(tmp_path / "four.tif"), gdal.GA_Update)
+    made.GetRasterBand(1).SetColorInterpretation(gdal.GCI_AlphaBand)
+    del made
+    add(QgsRasterLayer(str(tmp_path / "four.tif"), "four"))
+    settle(dock, qtbot)
+    assert dock.parameters()["BANDS"] == "2,3,4"
+    dock.models.choose("infrared")
+    settle(dock, qtbot)
+    offered = dock.bands._choices[0]
+    assert [offered.itemText(each) for each in range(offered.count())] == [
+        "Choose…", "Band 1 (transparency)", "Band 2", "Band 3", "Band 4",
+    ]  # fmt: skip
+    assert not dock.run_button.isEnabled()
+    dock.bands.choose([1, 2, 3, 4])
+    qtbot.waitUntil(dock.run_button.isEnabled, timeout=SOON)
+    assert dock.parameters()["BANDS"] == "1,2,3,4"
+
+
+def test_what_is_said_of_a_run_to_temporary_files_that_was_stopped(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = ready(dock_on, STEPS, tmp_path, qtbot)
+    dock.run_button.click()
+    qtbot.waitUntil(lambda: dock.progress.value() > 0, timeout=SOON)
+    dock.cancel_button.click()
+    finish(dock, qtbot)
+    assert dock.messages.texts() == ["Stopped. Nothing is kept of a run to temporary files."]
 
 
 def test_options_reach_the_run_where_they_differ_from_the_usual(

@@ -35,7 +35,8 @@ def test_a_file_is_handed_over_as_it_is(
     assert source.path == scene.source()
     assert source.assume_crs == ""
     assert not source.is_temporary
-    assert source.bands == ("", "", "")  # the fourth one is transparency
+    assert [band.number for band in source.bands] == [1, 2, 3, 4]
+    assert [band.is_alpha for band in source.bands] == [False, False, False, True]
 
 
 def test_a_relative_path_becomes_absolute(
@@ -47,13 +48,89 @@ def test_a_relative_path_becomes_absolute(
     assert os.path.samefile(source.path, scene.source())
 
 
-def test_another_crs_of_the_layer_is_warned_of(
+def test_a_layer_set_to_another_crs_is_exported_with_it(
     scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
 ) -> None:
     scene.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
     source = sources.prepare(scene, context, heard)
-    assert source.assume_crs == ""
-    assert "shown in EPSG:32633, but its file says EPSG:32652" in heard.warnings[0]
+    assert "is set to EPSG:32633, but its file says EPSG:32652" in heard.warnings[0]
+    made = QgsRasterLayer(source.path, "made")
+    assert made.crs().authid() == "EPSG:32633"
+    assert made.extent() == scene.extent()
+    assert pixels_of(source.path, 4) == pixels_of(scene.source(), 4)
+
+
+def test_a_folder_that_is_a_raster_is_exported(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard, tmp_path: Path
+) -> None:
+    one = gdal.Translate("", scene.source(), format="MEM", bandList=[1])
+    one.GetRasterBand(1).SetColorInterpretation(gdal.GCI_Undefined)
+    gdal.GetDriverByName("Zarr").CreateCopy(str(tmp_path / "chip"), one)
+    layer = QgsRasterLayer(str(tmp_path / "chip"), "chip")
+    assert layer.isValid()
+    source = sources.prepare(layer, context, heard)
+    assert os.path.isfile(source.path)
+    assert pixels_of(source.path) == pixels_of(scene.source())
+    forget(layer)
+
+
+def test_a_name_that_looks_like_a_pattern_is_exported_unless_it_is_a_file(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard, tmp_path: Path
+) -> None:
+    table, file = f"GPKG:{tmp_path}/chips[1].gpkg:chip", str(tmp_path / "chip [1].tif")
+    original = gdal.Open(scene.source())
+    gdal.GetDriverByName("GPKG").CreateCopy(
+        f"{tmp_path}/chips[1].gpkg", original, options=["RASTER_TABLE=chip", "TILE_FORMAT=PNG"]
+    )
+    gdal.GetDriverByName("GTiff").CreateCopy(file, original)
+    for uri, is_exported in ((table, True), (file, False)):
+        layer = QgsRasterLayer(uri, "chip")
+        assert layer.isValid()
+        source = sources.prepare(layer, context, heard)
+        assert source.is_temporary == is_exported
+        assert pixels_of(source.path) == pixels_of(scene.source())
+        forget(layer)
+
+
+def test_exports_of_the_same_pixels_are_the_same_to_the_engine(
+    scene: QgsRasterLayer, context: QgsProcessingContext, heard: Heard
+) -> None:
+    scene.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+    first, second = (Path(sources.prepare(scene, context, heard).path) for _ in range(2))
+    assert first != second
+    assert first.name == second.name
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_mtime_ns == second.stat().st_mtime_ns
+    made = gdal.Open(scene.source(), gdal.GA_Update)
+    made.GetRasterBand(2).WriteRaster(256, 256, 1, 1, b"\x01")
+    del made
+    again = QgsRasterLayer(scene.source(), "chip")
+    again.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+    other = Path(sources.prepare(again, context, heard).path)
+    assert other.stat().st_mtime_ns != first.stat().st_mtime_ns
+    forget(again)
+
+
+@pytest.mark.parametrize("kind", [gdal.GDT_Byte, gdal.GDT_UInt16])
+@pytest.mark.parametrize(
+    "last", [gdal.GCI_AlphaBand, gdal.GCI_Undefined], ids=["transparency", "infrared"]
+)
+def test_an_export_has_transparency_where_the_layer_has(
+    kind: int, last: int, context: QgsProcessingContext, heard: Heard
+) -> None:
+    made = gdal.GetDriverByName("GTiff").Create(
+        "/vsimem/four.tif", 8, 8, 4, kind, ["PHOTOMETRIC=RGB", "ALPHA=NO"]
+    )
+    made.GetRasterBand(4).SetColorInterpretation(last)
+    del made
+    layer = QgsRasterLayer("/vsimem/four.tif", "four")
+    source = sources.prepare(layer, context, heard)
+    exported = gdal.Open(source.path)
+    assert (exported.GetRasterBand(4).GetColorInterpretation() == gdal.GCI_AlphaBand) == (
+        last == gdal.GCI_AlphaBand
+    )
+    forget(layer)
+    gdal.Unlink("/vsimem/four.tif")
 
 
 def test_a_raster_that_qgis_computes_is_exported_whole(
@@ -132,7 +209,7 @@ def test_a_web_map_is_fetched_in_the_extent(
 ) -> None:
     extent = QgsRectangle(-2_000_000, 0, 2_000_000, 1_000_000)
     source = sources.prepare(web_map, context, heard, extent, 20_000)
-    assert source.bands == ("red", "green", "blue")
+    assert [band.name for band in source.bands] == ["red", "green", "blue"]
     made = QgsRasterLayer(source.path, "made")
     assert (made.width(), made.height(), made.bandCount()) == (200, 50, 4)
     assert made.crs().authid() == "EPSG:3857"

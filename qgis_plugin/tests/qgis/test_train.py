@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from qgis.core import (
     QgsPalettedRasterRenderer,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsRasterLayer,
     QgsRectangle,
     QgsRendererCategory,
@@ -27,6 +29,7 @@ from voice import Heard, forget
 
 from geoseg_qgis import sources
 from geoseg_qgis.algorithms.labels import classes_of_raster, classes_of_vector, shown_in
+from geoseg_qgis.algorithms.train import Train
 
 SMALL = {"STEPS": 2, "WINDOW": 64, "BATCH": 2}
 NAMES = {10: "Gebäude", 30: "road", 50: "field", 70: "forest", 100: "other"}
@@ -83,7 +86,7 @@ def paletted(layer: QgsRasterLayer) -> None:
 
 
 def test_classes_of_a_raster_are_its_values(labels: QgsRasterLayer) -> None:
-    classes = classes_of_raster(labels.dataProvider(), {})
+    classes = classes_of_raster(labels.dataProvider(), {}, Heard())
     assert [each.value for each in classes] == [10, 30, 50, 70, 100]
     assert [list(each.codes) for each in classes] == [[10], [30], [50], [70], [100]]
     assert classes[0].name == "class 10"
@@ -91,14 +94,14 @@ def test_classes_of_a_raster_are_its_values(labels: QgsRasterLayer) -> None:
 
 def test_a_raster_shown_by_class_names_its_classes(labels: QgsRasterLayer) -> None:
     paletted(labels)
-    classes = classes_of_raster(labels.dataProvider(), shown_in(labels, ""))
+    classes = classes_of_raster(labels.dataProvider(), shown_in(labels, ""), Heard())
     assert {each.value: each.name for each in classes} == NAMES
     assert {each.color for each in classes} == {"#0000ff"}
 
 
 def test_a_picture_holds_no_labels(radar: QgsRasterLayer) -> None:
     with pytest.raises(QgsProcessingException, match="more than 200 values, so they are a pict"):
-        classes_of_raster(radar.dataProvider(), {})
+        classes_of_raster(radar.dataProvider(), {}, Heard())
 
 
 def test_classes_of_polygons_are_the_values_of_a_field(parcels: QgsVectorLayer) -> None:
@@ -117,19 +120,37 @@ def test_polygons_shown_together_are_one_class(parcels: QgsVectorLayer) -> None:
     assert (only.name, only.color, only.polygons) == ("both", "#123456", ["town", "wood"])
 
 
+def test_labels_are_read_no_further_when_it_is_cancelled(
+    labels: QgsRasterLayer, parcels: QgsVectorLayer, tmp_path: Path
+) -> None:
+    heard, path = Heard(), tmp_path / "labels.gpkg"
+    heard.cancel()
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        classes_of_raster(labels.dataProvider(), {}, heard)
+    algorithm = Train()
+    algorithm._labels, algorithm._field, algorithm._shown = None, "kind", {}
+    algorithm._polygons = parcels
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        algorithm._classes(False, heard)
+    source = QgsProcessingFeatureSource(parcels, QgsProcessingContext())
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        sources.write_features(source, path, parcels.crs(), heard)
+    assert QgsVectorLayer(str(path), "written").featureCount() == 0
+
+
 def test_a_field_of_too_many_values_is_refused() -> None:
     with pytest.raises(QgsProcessingException, match="has 201 values; choose one with a name"):
         classes_of_vector(range(201), {}, True)
 
 
-Train = Callable[..., dict[str, Any]]
+Training = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def train(
     provider: Any, engine: str, part: QgsRasterLayer, tmp_path: Path,
     context: QgsProcessingContext, heard: Heard,
-) -> Train:  # fmt: skip
+) -> Training:  # fmt: skip
     def run(**more: Any) -> dict[str, Any]:
         output = str(tmp_path / "a model.safetensors")
         parameters = {"INPUT": part, "OUTPUT": output, **SMALL, **more}
@@ -139,7 +160,7 @@ def train(
 
 
 def test_a_model_is_trained_on_a_raster_of_labels(
-    train: Train, part_labels: QgsRasterLayer, part: QgsRasterLayer, heard: Heard,
+    train: Training, part_labels: QgsRasterLayer, part: QgsRasterLayer, heard: Heard,
     context: QgsProcessingContext, tmp_path: Path,
 ) -> None:  # fmt: skip
     paletted(part_labels)
@@ -156,23 +177,54 @@ def test_a_model_is_trained_on_a_raster_of_labels(
     assert QgsRasterLayer(output, "map").isValid()
 
 
-def test_a_model_is_trained_on_polygons_of_a_field(train: Train, parcels: QgsVectorLayer) -> None:
+def test_a_model_is_trained_on_polygons_of_a_field(
+    train: Training, parcels: QgsVectorLayer
+) -> None:
     found = train(LABELS=parcels, FIELD="kind", BACKGROUND=True, BANDS="1,3", HELD_OUT=0)
     named = {each["value"]: each["name"] for each in json.loads(found["CLASSES"])}
     assert named == {0: "background", 1: "town", 2: "wood"}
     assert found["MIOU"] is None
 
 
-def test_a_model_file_that_exists_is_kept(
-    train: Train, part_labels: QgsRasterLayer, tmp_path: Path
+def test_a_model_file_that_exists_is_replaced_and_its_report(
+    train: Training, part_labels: QgsRasterLayer, tmp_path: Path
+) -> None:
+    model = tmp_path / "a model.safetensors"
+    train(LABELS=part_labels)
+    before = model.read_bytes()
+    found = train(LABELS=part_labels, STEPS=3)
+    assert model.read_bytes() != before
+    assert Path(found["REPORT"]).is_file()
+
+
+def test_a_finished_training_does_not_go_on(
+    train: Training, part_labels: QgsRasterLayer, tmp_path: Path
 ) -> None:
     kept = tmp_path / "a model.safetensors"
     kept.write_text("mine")
-    with pytest.raises(QgsProcessingException, match=r"a model\.safetensors"):
-        train(LABELS=part_labels)
+    told = r"a model\.safetensors is finished, .* leave out “Go on .*” \(RESUME\) to train it anew$"
+    with pytest.raises(QgsProcessingException, match=told):
+        train(LABELS=part_labels, RESUME=True)
     assert kept.read_text() == "mine"
 
 
-def test_bands_to_learn_from_must_be_there(train: Train, part_labels: QgsRasterLayer) -> None:
-    with pytest.raises(QgsProcessingException, match="names 9, but layer “chip” has bands 1 to 3"):
+def test_bands_to_learn_from_must_be_there(train: Training, part_labels: QgsRasterLayer) -> None:
+    with pytest.raises(QgsProcessingException, match="names 9, but layer “chip” has bands 1 to 4"):
         train(LABELS=part_labels, BANDS="1,9")
+
+
+def test_bands_to_learn_from_have_the_files_own_numbers(part: QgsRasterLayer) -> None:
+    algorithm = Train()
+    algorithm._image = sources.take(part)
+    *colours, alpha = algorithm._image.bands
+    assert alpha.is_alpha
+    assert algorithm._bands("") == {"band 1": 1, "band 2": 2, "band 3": 3}
+    assert algorithm._bands("4,1") == {"band 4": 4, "band 1": 1}
+    algorithm._image = replace(
+        algorithm._image,
+        bands=(
+            replace(alpha, number=1),
+            *(replace(each, number=each.number + 1) for each in colours),
+        ),
+    )
+    assert algorithm._bands("") == {"band 2": 2, "band 3": 3, "band 4": 4}
