@@ -117,7 +117,8 @@ class GeosegDock(QgsDockWidget):
         """Parameters of the algorithm as chosen here."""
         layer = self.layer()
         told: dict[str, Any] = {
-            "INPUT": layer,
+            # Not the layer itself, which somebody may remove while it runs.
+            "INPUT": "" if layer is None else layer.id(),
             "MODEL": self.models.argument(),
             **self.tuning.parameters(),
             **self.outputs.parameters(),

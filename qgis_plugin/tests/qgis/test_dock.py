@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from pretence import CLASSES, STEPS, engine_that, ids, image, is_alive, with_ids
+from pretence import CLASSES, COPIES, STEPS, engine_that, ids, image, is_alive, with_ids
 from qgis.core import (
     QgsApplication,
     QgsCategorizedSymbolRenderer,
@@ -216,7 +216,7 @@ def test_an_image_that_fits_can_be_run_without_further_ado(
     shown = dock.about_layer.text().replace("\u00a0", " ").replace("\u2060", "")
     assert shown == "64 × 64 px · 3 bands · 10 m · EPSG:32633"
     assert dock.parameters() == {
-        "INPUT": layer,
+        "INPUT": layer.id(),
         "MODEL": "true-colour",
         "OUTPUT": "TEMPORARY_OUTPUT",
         "POLYGONS": "TEMPORARY_OUTPUT",
@@ -655,6 +655,87 @@ def test_an_engine_that_does_not_answer_can_be_tried_again(
     button(dock.engine, "Try again").click()
     qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
     assert dock.engine.texts() == []
+
+
+# What goes away during a run
+
+
+def remove_image(dock: GeosegDock) -> None:
+    QgsProject.instance().removeMapLayer(dock.layer().id())
+
+
+def close_project(_dock: GeosegDock) -> None:
+    QgsProject.instance().clear()
+
+
+def run_held_at(phase: str, dock: GeosegDock, folder: Path, qtbot: Any) -> None:
+    """Begin a run of which only the map is wanted, and wait until it is in a phase."""
+    dock.tuning.polygons.setChecked(False)
+    settle(dock, qtbot)
+    (folder / phase).touch()
+    dock.run_button.click()
+    qtbot.waitUntil((folder / f"{phase}-reached").exists, timeout=SOON)
+
+
+@pytest.mark.parametrize("go_away", [remove_image, close_project])
+@pytest.mark.parametrize("phase", ["info", "predict"])
+def test_a_run_outlives_its_image_layer(
+    dock_on: Make, tmp_path: Path, qtbot: Any, phase: str, go_away: Callable[[GeosegDock], None]
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    run_held_at(phase, dock, tmp_path, qtbot)
+    go_away(dock)
+    (tmp_path / phase).unlink()
+    finish(dock, qtbot)
+    assert dock.messages.texts()[0].startswith("fits is classified.")
+
+
+@pytest.mark.parametrize("go_away", [remove_image, close_project])
+def test_a_run_outlives_its_image_layer_as_soon_as_it_is_in_the_queue(
+    dock_on: Make, tmp_path: Path, qtbot: Any, go_away: Callable[[GeosegDock], None]
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    dock.tuning.polygons.setChecked(False)
+    dock.run_button.click()
+    go_away(dock)
+    finish(dock, qtbot)
+    assert dock.messages.texts()[0].startswith("fits is classified.")
+
+
+@pytest.mark.parametrize("go_away", [remove_image, close_project])
+def test_a_run_outlives_its_web_map_while_it_is_exported(
+    dock_on: Make, web_map: QgsRasterLayer, window: Window, tmp_path: Path, qtbot: Any,
+    go_away: Callable[[GeosegDock], None],
+) -> None:  # fmt: skip
+    dock = dock_on(engine_that(COPIES, tmp_path))
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    add(web_map.clone()).setName("tiles")
+    window.canvas.setDestinationCrs(web_map.crs())
+    window.canvas.setExtent(QgsRectangle(-4_000, -4_000, 4_000, 4_000))
+    dock.area.choose(CANVAS)
+    dock.pixel_size.setValue(10)
+    dock.tuning.polygons.setChecked(False)
+    settle(dock, qtbot)
+    dock.run_button.click()
+    qtbot.waitUntil(lambda: "Exporting" in dock.log.toPlainText(), timeout=SOON)
+    go_away(dock)
+    finish(dock, qtbot)
+    assert dock.messages.texts()[0].startswith("tiles is classified.")
+
+
+@pytest.mark.parametrize("phase", ["info", "predict"])
+def test_a_run_outlives_the_layer_of_polygons_it_stays_inside_of(
+    dock_on: Make, tmp_path: Path, qtbot: Any, phase: str
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    mask = add(polygons(QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900)))
+    dock.area.choose(POLYGONS)
+    dock.area.polygons.setLayer(mask)
+    run_held_at(phase, dock, tmp_path, qtbot)
+    QgsProject.instance().removeMapLayer(mask.id())
+    (tmp_path / phase).unlink()
+    finish(dock, qtbot)
+    assert dock.messages.texts() == ["fits is classified."]
 
 
 # The real engine
