@@ -172,6 +172,35 @@ def test_a_model_file_is_read_and_chosen(
     assert dock.models.argument() == path  # nothing was chosen, so nothing changes
 
 
+def choose_file(dock: GeosegDock, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "qgis.PyQt.QtWidgets.QFileDialog.getOpenFileName", lambda *_arguments: (path, "")
+    )
+    dock.models.choice.setCurrentIndex(dock.models.choice.count() - 1)
+    dock.models.choice.activated.emit(dock.models.choice.currentIndex())
+
+
+def test_of_two_model_files_of_one_name_the_one_chosen_runs(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [str(tmp_path / folder / "model.safetensors") for folder in "ab"]
+    for path in files:
+        choose_file(dock, path, monkeypatch)
+        qtbot.waitUntil(lambda path=path: dock.models.argument() == path, timeout=SOON)
+    listed = [dock.models.choice.itemText(each) for each in range(dock.models.choice.count())]
+    assert listed[2:4] == [f"model.safetensors ({tmp_path / folder})" for folder in "ab"]
+    assert dock.models.choice.currentText() == listed[3]
+    dock.catalogue.changed.emit()
+    assert dock.models.argument() == files[1]
+    # Both were told to be called as a shipped model is.
+    dock.models.choose("true-colour")
+    assert dock.models.argument() == "true-colour"
+    dock.models.choice.setCurrentIndex(2)
+    dock.models.choice.activated.emit(2)
+    dock.catalogue.changed.emit()
+    assert dock.models.argument() == files[0]
+
+
 def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
     dock_on: Make, tmp_path: Path, qtbot: Any
 ) -> None:
