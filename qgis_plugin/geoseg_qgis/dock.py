@@ -91,6 +91,7 @@ class GeosegDock(QgsDockWidget):
         self._values: dict[str, Mapping[int, Range]] = {}
         self._run: Run | None = None
         self._pace, self._unit, self._title = Pace(), "", TITLE
+        self._is_elsewhere = False
         self.catalogue = Catalogue(self)
         self._make_controls()
         self._lay_out()
@@ -257,7 +258,7 @@ class GeosegDock(QgsDockWidget):
         if refused:
             self._fail(refused, [])
             return
-        self._run = run
+        self._run, self._is_elsewhere = run, False
         self._show_running()
 
     def cancel(self) -> None:
@@ -322,6 +323,8 @@ class GeosegDock(QgsDockWidget):
             kept = bool(self.outputs.paths())
             text = _tr("Stopped. Run again to go on from there.") if kept else _tr("Stopped.")
             self.messages.add(Notice(NOTE, text))
+        elif successful and self._is_elsewhere:
+            self._offer_results(told)
         elif successful:
             self._add_results(told)
         else:
@@ -337,6 +340,21 @@ class GeosegDock(QgsDockWidget):
         bar, level = self._iface.messageBar(), Qgis.MessageLevel.Critical
         self._outcome = lambda: bar.pushMessage(TITLE, short, level, 0)
         self._tell_later.start()
+
+    def _leave_project(self) -> None:
+        """Results belong to the project that was open when the run began."""
+        self._is_elsewhere = True
+
+    def _offer_results(self, told: Mapping[str, Any]) -> None:
+        text = _tr("{} is classified. Another project is open now, so nothing was added to it.")
+        notice = self.messages.add(Notice(DONE, text.format(self._title)))
+        folder = Path(str(told[MAP])).parent
+        notice.add_button(_tr("Open folder"), lambda: _open(folder))
+        notice.add_button(_tr("Add to this project"), lambda: self._add_offered(told))
+
+    def _add_offered(self, told: Mapping[str, Any]) -> None:
+        self.messages.clear()
+        self._add_results(told)
 
     def _add_results(self, told: Mapping[str, Any]) -> None:
         classes = json.loads(told.get("CLASSES") or "[]")
@@ -401,6 +419,7 @@ class GeosegDock(QgsDockWidget):
         """Let go of everything before the plugin is unloaded."""
         if self._run is not None:
             self._run.stop()
+        QgsProject.instance().cleared.disconnect(self._leave_project)
         self._look_later.stop()
         self._tell_later.stop()
         self.catalogue.close()
@@ -519,6 +538,7 @@ class GeosegDock(QgsDockWidget):
         self.tuning.changed.connect(self._want)
         self.run_button.clicked.connect(lambda _checked=False: self.start())
         self.cancel_button.clicked.connect(lambda _checked=False: self.cancel())
+        QgsProject.instance().cleared.connect(self._leave_project)
         self.catalogue.failed.connect(self.show_engine)
         self.catalogue.file_refused.connect(self._refuse_file)
 

@@ -767,6 +767,25 @@ def test_a_run_outlives_the_layer_of_polygons_it_stays_inside_of(
     assert dock.messages.texts() == ["fits is classified."]
 
 
+def test_results_are_offered_to_another_project_that_was_opened_meanwhile(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    run_held_at("predict", dock, tmp_path, qtbot)
+    QgsProject.instance().clear()
+    (tmp_path / "predict").unlink()
+    finish(dock, qtbot)
+    told = "fits is classified. Another project is open now, so nothing was added to it."
+    assert dock.messages.texts() == [told]
+    assert QgsProject.instance().mapLayers() == {}
+    assert QgsProject.instance().layerTreeRoot().children() == []
+    button(dock.messages, "Add to this project").click()
+    assert dock.messages.texts() == ["fits is classified."]
+    (group,) = QgsProject.instance().layerTreeRoot().children()
+    assert [each.name() for each in group.children()] == ["Class map"]
+    assert group.children()[0].layer().isValid()
+
+
 # The real engine
 
 
