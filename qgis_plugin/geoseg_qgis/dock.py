@@ -165,7 +165,8 @@ class GeosegDock(QgsDockWidget):
         found = findings(facts, card, chosen)
         if None in chosen and len(facts.bands) >= len(card.bands):
             self.bands_box.setCollapsed(False)
-        problem = self.area.problem(layer) or self.outputs.problem()
+        needed = [layer, self.area.mask()]
+        problem = self.area.problem(layer) or self.outputs.problem(needed)
         if problem:
             # It is translated already, and may hold braces of a path.
             found.insert(0, Finding(STOP, "{problem}", {"problem": problem}))
@@ -242,7 +243,8 @@ class GeosegDock(QgsDockWidget):
     def start(self) -> None:
         """Run it, unless something stands against it."""
         existing = self.outputs.existing()
-        if existing and not self._may_replace(existing):
+        replaced = results.layers_in(existing, QgsProject.instance().mapLayers().values())
+        if existing and not self._may_replace(existing, bool(replaced)):
             return
         self.messages.clear()
         self.log.clear()
@@ -259,6 +261,8 @@ class GeosegDock(QgsDockWidget):
             self._fail(refused, [])
             return
         self._run, self._is_elsewhere = run, False
+        # Their legends would lie about the new files, which Windows could not even put there.
+        results.take_out(QgsProject.instance(), replaced)
         self._show_running()
 
     def cancel(self) -> None:
@@ -272,13 +276,15 @@ class GeosegDock(QgsDockWidget):
         """Whether a run is under way."""
         return self._run is not None
 
-    def _may_replace(self, files: list[Path]) -> bool:
+    def _may_replace(self, files: list[Path], are_shown: bool) -> bool:
+        listed = "\n".join(map(str, files))
+        text = _tr("These files exist already and will be replaced:\n\n{}").format(listed)
+        if are_shown:
+            text += "\n\n" + _tr("Their layers will be taken out of the project.")
         answer = QMessageBox.question(
             self,
             _tr("Replace files?"),
-            _tr("These files exist already and will be replaced:\n\n{}").format(
-                "\n".join(map(str, files))
-            ),
+            text,
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qgis.core import QgsProcessing
+from qgis.core import QgsMapLayer, QgsProcessing
 from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from .notices import quiet
+from .results import layers_in
 from .words import translated as _tr
 
 MAP, POLYGONS, CONFIDENCE = "OUTPUT", "POLYGONS", "CONFIDENCE"
@@ -56,8 +57,14 @@ class Outputs(QWidget):
         paths = self.paths()
         return {name: str(paths.get(name, QgsProcessing.TEMPORARY_OUTPUT)) for name in self._wanted}
 
-    def problem(self) -> str:
-        """Why nothing can be written there; empty where it can."""
+    def problem(self, needed: Sequence[QgsMapLayer | None]) -> str:
+        """Why nothing can be written there; empty where it can.
+
+        Parameters
+        ----------
+        needed : sequence of QgsMapLayer or None
+            Layers that the run reads, whose files must stay.
+        """
         paths = self.paths()
         if not paths:
             return ""
@@ -66,6 +73,11 @@ class Outputs(QWidget):
             return _tr("Give the whole path of the class map, or press … to choose it.")
         if not folder.is_dir():
             return _tr("The folder {} does not exist. Choose another one.").format(folder)
+        for path in paths.values():
+            for layer in layers_in([path], needed):
+                return _tr(
+                    "The layer {} is read from {}, which would be replaced. Choose another name."
+                ).format(layer.name(), path)
         return ""
 
     def existing(self) -> list[Path]:

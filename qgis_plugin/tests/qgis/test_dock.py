@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from osgeo import gdal
 from pretence import CLASSES, COPIES, STEPS, engine_that, ids, image, is_alive, with_ids
 from qgis.core import (
     QgsApplication,
@@ -21,6 +22,7 @@ from qgis.core import (
     QgsRasterLayer,
     QgsRectangle,
     QgsSettings,
+    QgsVectorFileWriter,
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, QTimer
@@ -37,6 +39,7 @@ SLOW = 120_000  # milliseconds; the real engine on a busy machine
 SOON = 30_000
 Opened = list[str]
 Make = Callable[[str], GeosegDock]
+SaveOptions = QgsVectorFileWriter.SaveVectorOptions  # of a GeoPackage
 
 
 @pytest.fixture(autouse=True)
@@ -543,6 +546,73 @@ def test_files_that_exist_are_asked_about_and_kept_if_the_user_says_so(
     dock.run_button.click()
     assert dock.is_running()
     finish(dock, qtbot)
+
+
+def test_layers_of_files_that_are_replaced_leave_the_project(
+    dock_on: Make, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    dock.tuning.polygons.setChecked(False)
+    dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    asked = answers(monkeypatch, QMessageBox.StandardButton.Yes)
+    for _ in range(2):
+        settle(dock, qtbot)
+        dock.run_button.click()
+        finish(dock, qtbot)
+        assert dock.messages.texts() == ["fits is classified."]
+        names = [each.name() for each in QgsProject.instance().layerTreeRoot().children()]
+        assert names == ["fits", "fits"]  # the new group, above the image
+        sources = [each.source() for each in QgsProject.instance().mapLayers().values()]
+        assert sorted(sources) == [str(tmp_path / "fits.tif"), str(tmp_path / "map.tif")]
+    (text,) = asked
+    assert text.endswith("Their layers will be taken out of the project.")
+
+
+def test_the_file_of_the_image_is_not_written_to(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    (tmp_path / "link").symlink_to(tmp_path)
+    for folder in (tmp_path, tmp_path / "link"):
+        dock.outputs.file.setFilePath(str(folder / "other.tif"))
+        settle(dock, qtbot)
+        assert dock.run_button.isEnabled()
+        dock.outputs.file.setFilePath(str(folder / "fits.tif"))
+        settle(dock, qtbot)
+        assert f"The layer fits is read from {folder / 'fits.tif'}, which" in text_of(dock)
+        assert not dock.run_button.isEnabled()
+
+
+def test_the_file_of_the_polygons_to_stay_inside_of_is_not_written_to(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    made = polygons(QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900))
+    path = tmp_path / "area.gpkg"
+    transforms, options = QgsProject.instance().transformContext(), SaveOptions()
+    QgsVectorFileWriter.writeAsVectorFormatV3(made, str(path), transforms, options)
+    dock.area.choose(POLYGONS)
+    dock.area.polygons.setLayer(add(QgsVectorLayer(f"{path}|layername=area", "area", "ogr")))
+    dock.outputs.file.setFilePath(str(tmp_path / "area.tif"))
+    settle(dock, qtbot)
+    assert f"The layer area is read from {path}, which would be replaced." in text_of(dock)
+    assert not dock.run_button.isEnabled()
+    dock.tuning.polygons.setChecked(False)  # which alone would be written there
+    settle(dock, qtbot)
+    assert dock.run_button.isEnabled()
+
+
+def test_the_file_that_holds_an_image_beside_others_is_not_written_to(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    path = tmp_path / "all.gpkg"
+    gdal.Translate(str(path), image(tmp_path / "fits.tif").source(), format="GPKG",
+                   outputType=gdal.GDT_Byte, creationOptions=["RASTER_TABLE=scene"])  # fmt: skip
+    add(QgsRasterLayer(f"GPKG:{path}:scene", "scene"))
+    dock.outputs.file.setFilePath(str(tmp_path / "all.tif"))
+    settle(dock, qtbot)
+    assert f"The layer scene is read from {path}" in text_of(dock)
+    assert not dock.run_button.isEnabled()
 
 
 def test_new_files_are_not_asked_about(

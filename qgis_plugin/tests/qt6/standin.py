@@ -224,6 +224,9 @@ class QgsProject(QObject):
         cls._opened = cls._opened or cls()
         return cls._opened
 
+    def mapLayers(self) -> dict[str, Any]:
+        return {}
+
 
 class QgsDockWidget(QtWidgets.QDockWidget):
     def setUserVisible(self, is_visible: bool) -> None:
