@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -49,8 +50,11 @@ class Outputs(QWidget):
 
     def paths(self) -> dict[str, Path]:
         """Files to be written, by parameter; empty where results are temporary."""
-        text = self.file.filePath().strip()
-        return {} if not text else _beside(Path(text), self._wanted)
+        path = Path(self._text())
+        return _beside(path, self._wanted) if path.name else {}
+
+    def _text(self) -> str:
+        return str(self.file.filePath()).strip()
 
     def parameters(self) -> dict[str, str]:
         """Destinations as the algorithm takes them."""
@@ -67,11 +71,11 @@ class Outputs(QWidget):
         """
         paths = self.paths()
         if not paths:
-            return ""
+            return _tr("Add the name of a file to the folder.") if self._text() else ""
         folder = paths[MAP].parent
         if not paths[MAP].is_absolute():
             return _tr("Give the whole path of the class map, or press … to choose it.")
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # unlike pathlib's it takes what no system would
             return _tr("The folder {} does not exist. Choose another one.").format(folder)
         for path in paths.values():
             for layer in layers_in([path], needed):
@@ -82,14 +86,14 @@ class Outputs(QWidget):
 
     def existing(self) -> list[Path]:
         """Files that a run would replace."""
-        return [path for path in self.paths().values() if path.exists()]
+        return [path for path in self.paths().values() if os.path.exists(path)]
 
     def _change(self, _path: str = "") -> None:
         self.told.setText(self._words(self.paths()))
         self.changed.emit()
 
     def _words(self, paths: Mapping[str, Path]) -> str:
-        if not paths:
+        if not self._text():
             return _tr("Temporary results are gone when QGIS closes.")
         others = [path.name for name, path in paths.items() if name != MAP]
         if not others:

@@ -506,7 +506,13 @@ def test_results_lie_beside_each_other(dock: GeosegDock, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("map.tif", "Give the whole path"), ("/no/such/folder/map.tif", "folder /no/such/folder doe")],
+    [
+        ("map.tif", "Give the whole path"),
+        ("/no/such/folder/map.tif", "folder /no/such/folder doe"),
+        ("/", "Add the name of a file"),
+        (".", "Add the name of a file"),
+        (f"/{'long' * 100}/map.tif", "does not exist"),
+    ],
 )
 def test_a_place_that_cannot_be_written_to_is_refused(
     dock: GeosegDock, tmp_path: Path, qtbot: Any, path: str, text: str
