@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any, Callable
 
@@ -342,7 +343,7 @@ class GeosegDock(QgsDockWidget):
         details = "\n".join([text, "", *log])
         notice.add_button(_tr("Copy diagnostics"), lambda: _copy(details))
         # All of it would be cut off there.
-        short = _tr("{} is not classified; the dock says why.").format(self._title)
+        short = _tr("{} is not classified; the dock says why.").format(escape(self._title))
         bar, level = self._iface.messageBar(), Qgis.MessageLevel.Critical
         self._outcome = lambda: bar.pushMessage(TITLE, short, level, 0)
         self._tell_later.start()
@@ -385,7 +386,7 @@ class GeosegDock(QgsDockWidget):
 
     def _tell_on_the_map(self, text: str, folder: Path) -> None:
         bar = self._iface.messageBar()
-        item = bar.createMessage(TITLE, text)
+        item = bar.createMessage(TITLE, escape(text))
         button = QPushButton(_tr("Open folder"))
         button.clicked.connect(lambda _checked=False: _open(folder))
         item.layout().addWidget(button)

@@ -139,7 +139,8 @@ class ModelChooser(QWidget):
     def _show(self) -> None:
         card = self.card()
         self._chosen = card or self._chosen
-        self.choice.setToolTip("" if card is None else card.description)
+        # Marked as rich, for else Qt may take it for that by what it says.
+        self.choice.setToolTip("" if card is None else f"<p>{escape(card.description)}</p>")
         self.told.setText("" if card is None else self._words(card))
         self.told.setVisible(card is not None)
         self.changed.emit()

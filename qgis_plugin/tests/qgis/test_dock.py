@@ -9,7 +9,17 @@ from typing import Any, Callable
 
 import pytest
 from osgeo import gdal
-from pretence import CLASSES, COPIES, STEPS, engine_that, ids, image, is_alive, with_ids
+from pretence import (
+    CLASSES,
+    COPIES,
+    STEPS,
+    TRUE_COLOUR,
+    engine_that,
+    ids,
+    image,
+    is_alive,
+    with_ids,
+)
 from qgis.core import (
     QgsApplication,
     QgsCategorizedSymbolRenderer,
@@ -25,8 +35,8 @@ from qgis.core import (
     QgsVectorFileWriter,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication, QEvent, QTimer
-from qgis.PyQt.QtWidgets import QMessageBox, QPushButton
+from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt, QTimer
+from qgis.PyQt.QtWidgets import QLabel, QMessageBox, QPushButton
 from window import Window
 
 from geoseg_qgis.dock import GeosegDock
@@ -691,6 +701,50 @@ def test_cancel_leaves_no_process(dock_on: Make, tmp_path: Path, qtbot: Any) -> 
     assert not any(is_alive(each) for each in ids(tmp_path))
     assert dock.messages.texts() == ["Stopped. Run again to go on from there."]
     assert severities(dock.messages) == ["note"]
+
+
+IMAGE = "<img src='file:///nowhere.png'>"
+
+
+def is_read_as_it_stands(label: QLabel) -> bool:
+    rich = Qt.mightBeRichText(label.text())
+    return label.textFormat() == Qt.TextFormat.PlainText or not rich
+
+
+def test_what_cards_and_layers_are_called_is_text_and_no_page(
+    dock_on: Make, tmp_path: Path, qtbot: Any, window: Window
+) -> None:
+    card = {**TRUE_COLOUR, "description": IMAGE, "bands": [IMAGE, "green", "red"]}
+    python = engine_that("sys.exit(1)", tmp_path, [card])
+    dock = dock_on(python)
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    layer = add(image(tmp_path / "fits.tif"))
+    layer.setName(IMAGE)
+    dock.outputs.file.setFilePath(str(tmp_path / "<b>map.tif"))
+    settle(dock, qtbot)
+    labels = dock.findChildren(QLabel)
+    assert IMAGE in [each.text() for each in labels]
+    # One is made as a page, of escaped texts, and some are QGIS' own.
+    for other in (dock.models.told, *dock.outputs.file.findChildren(QLabel)):
+        labels.remove(other)
+    assert [each.text() for each in labels if not is_read_as_it_stands(each)] == []
+    assert "&lt;img" in dock.models.told.text()
+    assert "<img" not in dock.models.told.text()
+    assert dock.models.choice.toolTip().startswith("<p>&lt;img src=")
+
+
+@pytest.mark.parametrize("does", ["sys.exit(1)\n", COPIES])
+def test_the_map_is_told_the_name_of_a_layer_as_it_stands(
+    dock_on: Make, tmp_path: Path, qtbot: Any, window: Window, does: str
+) -> None:
+    dock = ready(dock_on, does, tmp_path, qtbot)
+    dock.layer().setName(IMAGE)
+    dock.tuning.polygons.setChecked(False)
+    settle(dock, qtbot)
+    dock.run_button.click()
+    finish(dock, qtbot)
+    qtbot.waitUntil(lambda: bool(window.messageBar().items()), timeout=SOON)
+    assert window.messageBar().currentItem().text().startswith("&lt;img src=")
 
 
 def test_a_crash_is_told_and_its_log_can_be_copied(
