@@ -35,11 +35,13 @@ class Catalogue(QObject):
         super().__init__(parent)
         self._background = Background()
         self.models: list[ModelCard] = []
+        self._asked = ""
 
     def refresh(self) -> None:
         """Show what was known last, and ask the engine whether it still holds."""
+        self._asked = ""
         try:
-            python = settings.engine_python()
+            python = self._asked = settings.engine_python()
         except Exception as error:  # each kind has a message of its own, made for the user
             self._show([])
             self._fail(error)
@@ -48,6 +50,8 @@ class Catalogue(QObject):
         network = settings.network_environment()
 
         def done(told: Any, error: Exception | None) -> None:
+            if python != self._asked:
+                return  # it is late: another one was chosen, and asked
             if error is not None:
                 self._fail(error)
             else:

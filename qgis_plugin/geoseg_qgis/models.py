@@ -30,6 +30,7 @@ class ModelChooser(QWidget):
         self._files: list[ModelCard] = []
         self._chosen: ModelCard | None = None
         self._whole = False
+        self._awaited = ""
         self.choice = QComboBox()
         self.choice.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -112,6 +113,7 @@ class ModelChooser(QWidget):
             self._fill()
             self._ask_file()
             return
+        self._awaited = ""
         card = self.card()
         if card is not None and card not in self._files:
             QgsSettings().setValue(_LAST_MODEL, card.name)
@@ -128,13 +130,15 @@ class ModelChooser(QWidget):
         if path:
             QgsSettings().setValue(_LAST_FOLDER, str(Path(path).parent))
             self.told.setText(_tr("Reading {}…").format(escape(Path(path).name)))
+            self._awaited = path
             self._catalogue.read_file(path)
 
     def _take_file(self, card: ModelCard) -> None:
         self._files = [*(each for each in self._files if each.path != card.path), card]
         self._fill()
-        self.choice.setCurrentIndex(self._place_of_path(card.path))
-        self._show()
+        if card.path == self._awaited:  # else somebody has chosen another one since
+            self.choice.setCurrentIndex(self._place_of_path(card.path))
+            self._show()
 
     def _show(self) -> None:
         card = self.card()

@@ -30,7 +30,13 @@ TRUE_COLOUR = {
     "classes": CLASSES,
     "metrics": {},
 }
-INFRARED = {**TRUE_COLOUR, "name": "infrared", "description": "Crops.", "bands": [*"abcd"]}
+INFRARED = {
+    **TRUE_COLOUR,
+    "name": "infrared",
+    "path": "/models/infrared.safetensors",
+    "description": "Crops.",
+    "bands": [*"abcd"],
+}
 
 PREAMBLE = """\
 import json, os, signal, subprocess, sys, time

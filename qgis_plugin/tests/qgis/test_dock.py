@@ -12,6 +12,7 @@ from osgeo import gdal
 from pretence import (
     CLASSES,
     COPIES,
+    INFRARED,
     STEPS,
     TRUE_COLOUR,
     engine_that,
@@ -212,6 +213,40 @@ def test_of_two_model_files_of_one_name_the_one_chosen_runs(
     dock.models.choice.activated.emit(2)
     dock.catalogue.changed.emit()
     assert dock.models.argument() == files[0]
+
+
+def test_the_answer_of_an_engine_that_is_no_longer_chosen_comes_too_late(
+    dock_on: Make, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = tmp_path / "slow", tmp_path / "other"
+    for folder in (slow, other):
+        folder.mkdir()
+    (slow / "list").touch()
+    dock = dock_on(engine_that("", slow, [INFRARED]))
+    qtbot.waitUntil((slow / "list-reached").exists, timeout=SOON)
+    chosen = engine_that("", other, [TRUE_COLOUR])
+    monkeypatch.setenv("GEOSEG_PYTHON", chosen)
+    dock.refresh_models()
+    qtbot.waitUntil(lambda: dock.models.argument() == "true-colour", timeout=SOON)
+    (slow / "list").unlink()
+    qtbot.waitUntil(lambda: not dock.catalogue._background.is_busy(), timeout=SOON)
+    assert [each.name for each in dock.catalogue.models] == ["true-colour"]
+    dock.refresh_models()  # what is remembered is shown at once
+    assert dock.models.argument() == "true-colour"
+
+
+def test_a_file_that_was_slow_to_read_does_not_take_the_place_of_what_was_chosen_since(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "info").touch()
+    choose_file(dock, str(tmp_path / "slow.safetensors"), monkeypatch)
+    qtbot.waitUntil((tmp_path / "info-reached").exists, timeout=SOON)
+    dock.models.choice.setCurrentIndex(1)
+    dock.models.choice.activated.emit(1)
+    (tmp_path / "info").unlink()
+    qtbot.waitUntil(lambda: dock.models.choice.count() == 5, timeout=SOON)
+    assert dock.models.choice.itemText(2) == "slow.safetensors"
+    assert dock.models.argument() == "infrared"
 
 
 def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
