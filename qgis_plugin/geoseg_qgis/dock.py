@@ -93,6 +93,7 @@ class GeosegDock(QgsDockWidget):
         self._run: Run | None = None
         self._pace, self._unit, self._title = Pace(), "", TITLE
         self._is_elsewhere = False
+        self._suggested_for: tuple[str, str] | None = None
         self.catalogue = Catalogue(self)
         self._make_controls()
         self._lay_out()
@@ -443,7 +444,7 @@ class GeosegDock(QgsDockWidget):
         self.models = ModelChooser(self.catalogue)
         self.area = ExtentChooser(self._iface.mapCanvas())
         self.pixel_size = QgsDoubleSpinBox()
-        self.pixel_size.setDecimals(6)
+        self.pixel_size.setDecimals(9)  # a tenth of a millimetre, in degrees
         self.pixel_size.setRange(0, 1e6)
         self.pixel_size.setToolTip(
             _tr("Side of a pixel, in units of the layer's CRS, with which it is exported")
@@ -558,8 +559,12 @@ class GeosegDock(QgsDockWidget):
         layer, card = self.layer(), self.models.card()
         if layer is None or card is None or card.gsd is None or not has_no_pixels(layer):
             return
+        asked = layer.id(), self.models.argument()
+        if asked == self._suggested_for:
+            return  # what the user has made of it since stays
         unit = ground_size(layer.crs(), self.area.within(layer), (1.0, 1.0))
         if unit is not None and unit[0] > 0:
+            self._suggested_for = asked
             self.pixel_size.setValue(card.gsd / unit[0])
 
     def _want(self) -> None:

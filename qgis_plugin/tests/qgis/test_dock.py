@@ -537,6 +537,25 @@ def test_the_pixel_size_of_the_model_is_offered_for_a_web_map(
     assert dock.pixel_size.value() == pytest.approx(10, rel=0.01)
 
 
+def test_the_users_pixel_size_stays_as_long_as_layer_and_model_do(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    source = "type=xyz&url=http://localhost:1/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=0&zmax=18"
+    add(QgsRasterLayer(source, "web", "wms"))
+    settle(dock, qtbot)
+    dock.pixel_size.setValue(0.0000027)  # 0.3 m, of a web map in degrees
+    for happens in (
+        lambda: dock.models.told.linkActivated.emit("#"),
+        lambda: dock.catalogue.file_refused.emit(ValueError("no model")),
+        dock.refresh_models,
+    ):
+        happens()
+        settle(dock, qtbot)
+        assert dock.pixel_size.value() == pytest.approx(0.0000027, rel=1e-6)
+    dock.models.choose("infrared")
+    assert dock.pixel_size.value() == pytest.approx(10, rel=0.01)
+
+
 # Outputs
 
 
