@@ -145,7 +145,7 @@ class GeosegDock(QgsDockWidget):
     def look(self) -> None:
         """Compare the layer with the model, and say what does not fit."""
         layer, card = self.layer(), self.models.card()
-        facts = None if layer is None else self._facts(layer)
+        facts = self._facts(layer) if layer is not None and layer.isValid() else None
         self._tell_layer(layer, facts)
         if facts is not None and card is not None:
             self.bands.show_bands(facts.bands, card.bands)
@@ -159,9 +159,12 @@ class GeosegDock(QgsDockWidget):
 
     def _findings(self, layer: QgsRasterLayer | None, facts: LayerFacts | None) -> list[Finding]:
         card = self.models.card()
-        if layer is None or facts is None:
+        if layer is None:
             return [Finding(NOTE, _tr("Add a raster layer to the project to begin."))]
-        if card is None:
+        if not layer.isValid():
+            text = _tr("The layer cannot be read. Repair its source, or choose another one.")
+            return [Finding(STOP, text)]
+        if card is None or facts is None:
             return []
         chosen = self.bands.numbers()
         found = findings(facts, card, chosen)
@@ -216,7 +219,8 @@ class GeosegDock(QgsDockWidget):
 
     def _tell_layer(self, layer: QgsRasterLayer | None, facts: LayerFacts | None) -> None:
         if layer is None or facts is None:
-            self.about_layer.hide()
+            for each in (self.about_layer, self.pixel_size_label, self.pixel_size):
+                each.hide()
             self.area.tell("")
             return
         parts = [_tr("{} bands").format(len(facts.bands))]
@@ -557,7 +561,9 @@ class GeosegDock(QgsDockWidget):
     def _suggest_pixel_size(self) -> None:
         """Offer the pixels that the model knows for what has none of its own."""
         layer, card = self.layer(), self.models.card()
-        if layer is None or card is None or card.gsd is None or not has_no_pixels(layer):
+        if layer is None or not layer.isValid() or not has_no_pixels(layer):
+            return
+        if card is None or card.gsd is None:
             return
         asked = layer.id(), self.models.argument()
         if asked == self._suggested_for:

@@ -311,6 +311,18 @@ def test_looking_at_an_image_writes_nothing_beside_it(
     assert [each.name for each in folder.iterdir()] == ["fits.tif"]
 
 
+def test_a_layer_whose_file_is_gone_is_told(dock: GeosegDock, qtbot: Any) -> None:
+    add(QgsRasterLayer("/nowhere/gone.tif", "gone"))
+    settle(dock, qtbot)
+    assert dock.layer().name() == "gone"
+    assert dock.warnings.texts() == [
+        "The layer cannot be read. Repair its source, or choose another one."
+    ]
+    assert not dock.run_button.isEnabled()
+    assert not dock.about_layer.isVisible()
+    assert not dock.pixel_size.isVisible()
+
+
 def test_too_few_bands_disable_the_run(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
     add(image(tmp_path / "two.tif", bands=2))
     settle(dock, qtbot)
