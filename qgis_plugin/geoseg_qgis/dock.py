@@ -248,6 +248,11 @@ class GeosegDock(QgsDockWidget):
 
     def start(self) -> None:
         """Run it, unless something stands against it."""
+        # What is shown may be older than the last choice.
+        self._look_later.stop()
+        self.look()
+        if not self.run_button.isEnabled():
+            return
         existing = self.outputs.existing()
         replaced = results.layers_in(existing, QgsProject.instance().mapLayers().values())
         if existing and not self._may_replace(existing, bool(replaced)):

@@ -734,6 +734,16 @@ def test_a_run_that_cannot_be_prepared_says_why_and_is_over(
     assert dock.messages.texts() == ["The layer is locked; unlock it"]
 
 
+def test_what_was_chosen_just_before_the_press_counts(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = ready(dock_on, STEPS, tmp_path, qtbot)
+    dock.area.choose(POLYGONS)
+    dock.run_button.click()
+    assert not dock.is_running()
+    assert "Choose the polygon layer" in text_of(dock)
+
+
 def test_a_run_shows_how_far_it_is_and_how_long_it_takes(
     dock_on: Make, tmp_path: Path, qtbot: Any
 ) -> None:
