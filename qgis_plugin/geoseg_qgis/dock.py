@@ -269,7 +269,7 @@ class GeosegDock(QgsDockWidget):
         self._title = layer.name() if layer is not None else TITLE
         refused = run.start()
         if refused:
-            self._fail(refused, [])
+            self._fail(refused, run.log)
             return
         self._run, self._is_elsewhere = run, False
         # Their legends would lie about the new files, which Windows could not even put there.

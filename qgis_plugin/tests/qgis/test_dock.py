@@ -732,6 +732,8 @@ def test_a_run_that_cannot_be_prepared_says_why_and_is_over(
     assert not dock.is_running()
     assert dock.run_button.isVisible()
     assert dock.messages.texts() == ["The layer is locked; unlock it"]
+    button(dock.messages, "Copy diagnostics").click()
+    assert "error: the layer is locked" in QgsApplication.clipboard().text()
 
 
 def test_what_was_chosen_just_before_the_press_counts(
