@@ -63,8 +63,9 @@ class Segment(EngineAlgorithm):
 
     def tags(self) -> list[str]:
         """Words that find it."""
-        words = "classify,segmentation,land cover,deep learning,predict,polygons,satellite,aerial"
-        return self.tr(words).split(",")
+        return self.tr(
+            "classify,segmentation,land cover,deep learning,predict,polygons,satellite,aerial"
+        ).split(",")
 
     def shortHelpString(self) -> str:
         """What the dialog shows beside the parameters."""
