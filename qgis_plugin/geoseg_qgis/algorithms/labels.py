@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from qgis.core import (
     Qgis,
     QgsCategorizedSymbolRenderer,
     QgsPalettedRasterRenderer,
     QgsProcessingException,
+    QgsProcessingFeedback,
     QgsRasterDataProvider,
     QgsRasterIterator,
     QgsRasterLayer,
@@ -21,7 +22,7 @@ from qgis.core import (
 from ..engine.commands import TrainingClass
 from ..words import translated as _tr
 
-__all__ = ["classes_of_raster", "classes_of_vector", "shown_in"]
+__all__ = ["classes_of_raster", "classes_of_vector", "shown_in", "until_cancelled"]
 
 MOST = 200
 """Classes that a map of bytes can hold, with room for no data; more are a picture, not labels."""
@@ -58,15 +59,17 @@ def shown_in(layer: QgsRasterLayer | QgsVectorLayer, field: str) -> Shown:
     return shown
 
 
-def classes_of_raster(provider: QgsRasterDataProvider, shown: Shown) -> tuple[TrainingClass, ...]:
+def classes_of_raster(
+    provider: QgsRasterDataProvider, shown: Shown, feedback: QgsProcessingFeedback
+) -> tuple[TrainingClass, ...]:
     """Classes of the values that a raster of labels holds.
 
     Raises
     ------
     QgsProcessingException
-        When they are no labels.
+        When they are no labels, or somebody has stopped it.
     """
-    codes = sorted(_codes(provider))
+    codes = sorted(_codes(provider, feedback))
     small = all(0 <= code <= LARGEST for code in codes)
     return tuple(
         TrainingClass(name, color, marks[0] if small else index, codes=marks)
@@ -97,7 +100,7 @@ _FORMATS = {
 }
 
 
-def _codes(provider: QgsRasterDataProvider) -> set[int]:
+def _codes(provider: QgsRasterDataProvider, feedback: QgsProcessingFeedback) -> set[int]:
     """The values of the first band, without no data."""
     kind = _FORMATS.get(provider.dataType(1))
     if kind is None:
@@ -105,7 +108,7 @@ def _codes(provider: QgsRasterDataProvider) -> set[int]:
             _tr("the labels are a picture, not class values; choose a raster of whole numbers")
         )
     found: set[float] = set()
-    for data in _blocks(provider):
+    for data in until_cancelled(_blocks(provider), feedback):
         found.update(array(kind, data))
         if len(found) > MOST:
             raise QgsProcessingException(
@@ -128,6 +131,23 @@ def _codes(provider: QgsRasterDataProvider) -> set[int]:
             )
         )
     return whole
+
+
+Item = TypeVar("Item")
+
+
+def until_cancelled(items: Iterable[Item], feedback: QgsProcessingFeedback) -> Iterator[Item]:
+    """The same items, as long as nobody stops it.
+
+    Raises
+    ------
+    QgsProcessingException
+        When somebody has.
+    """
+    for each in items:
+        if feedback.isCanceled():
+            raise QgsProcessingException(_tr("cancelled; nothing was written"))
+        yield each
 
 
 def _blocks(provider: QgsRasterDataProvider) -> Iterable[bytes]:

@@ -13,9 +13,11 @@ from typing import Any
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
@@ -34,7 +36,7 @@ from qgis.core import (
 from .. import sources
 from ..engine import commands
 from .base import EngineAlgorithm, advanced, workspace
-from .labels import classes_of_raster, classes_of_vector, shown_in
+from .labels import classes_of_raster, classes_of_vector, shown_in, until_cancelled
 from .models import brief
 
 __all__ = ["Train"]
@@ -227,7 +229,7 @@ class Train(EngineAlgorithm):
     ) -> str:
         """What is learnt from, as the engine reads it."""
         has_rest = self.parameterAsBool(parameters, "BACKGROUND", context)
-        classes = self._classes(has_rest)
+        classes = self._classes(has_rest, feedback)
         listed = ", ".join(f"{each.value} {each.name}" for each in classes)
         feedback.pushInfo(self.tr("Classes: {}").format(listed))
         data = commands.TrainingData(
@@ -265,13 +267,19 @@ class Train(EngineAlgorithm):
             )
         return replace(data, image=image, labels=str(labels))
 
-    def _classes(self, has_rest: bool) -> tuple[commands.TrainingClass, ...]:
+    def _classes(
+        self, has_rest: bool, feedback: QgsProcessingFeedback
+    ) -> tuple[commands.TrainingClass, ...]:
         if self._labels is not None:
-            return classes_of_raster(self._labels.provider, self._shown)
+            return classes_of_raster(self._labels.provider, self._shown, feedback)
         if not self._field:
             return classes_of_vector(None, self._shown, True)
         place = self._polygons.fields().lookupField(self._field)
-        values = (each.attribute(place) for each in self._polygons.getFeatures())
+        request = QgsFeatureRequest().setFlags(QgsFeatureRequest.Flag.NoGeometry)
+        # An invalid ring does less harm here than a run that stops for it.
+        unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
+        features = self._polygons.getFeatures(request.setSubsetOfAttributes([place]), unchecked)
+        values = (each.attribute(place) for each in until_cancelled(features, feedback))
         return classes_of_vector(values, self._shown, has_rest)
 
     def _bands(self, stated: str) -> dict[str, int]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import processing
 import pytest
+from pretence import engine_that
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateTransformContext,
     QgsFeature,
+    QgsFeatureRequest,
     QgsFillSymbol,
     QgsGeometry,
     QgsPalettedRasterRenderer,
@@ -83,7 +85,7 @@ def paletted(layer: QgsRasterLayer) -> None:
 
 
 def test_classes_of_a_raster_are_its_values(labels: QgsRasterLayer) -> None:
-    classes = classes_of_raster(labels.dataProvider(), {})
+    classes = classes_of_raster(labels.dataProvider(), {}, Heard())
     assert [each.value for each in classes] == [10, 30, 50, 70, 100]
     assert [list(each.codes) for each in classes] == [[10], [30], [50], [70], [100]]
     assert classes[0].name == "class 10"
@@ -91,14 +93,14 @@ def test_classes_of_a_raster_are_its_values(labels: QgsRasterLayer) -> None:
 
 def test_a_raster_shown_by_class_names_its_classes(labels: QgsRasterLayer) -> None:
     paletted(labels)
-    classes = classes_of_raster(labels.dataProvider(), shown_in(labels, ""))
+    classes = classes_of_raster(labels.dataProvider(), shown_in(labels, ""), Heard())
     assert {each.value: each.name for each in classes} == NAMES
     assert {each.color for each in classes} == {"#0000ff"}
 
 
 def test_a_picture_holds_no_labels(radar: QgsRasterLayer) -> None:
     with pytest.raises(QgsProcessingException, match="more than 200 values, so they are a pict"):
-        classes_of_raster(radar.dataProvider(), {})
+        classes_of_raster(radar.dataProvider(), {}, Heard())
 
 
 def test_classes_of_polygons_are_the_values_of_a_field(parcels: QgsVectorLayer) -> None:
@@ -120,6 +122,39 @@ def test_polygons_shown_together_are_one_class(parcels: QgsVectorLayer) -> None:
 def test_a_field_of_too_many_values_is_refused() -> None:
     with pytest.raises(QgsProcessingException, match="has 201 values; choose one with a name"):
         classes_of_vector(range(201), {}, True)
+
+
+def test_counting_labels_can_be_stopped(labels: QgsRasterLayer, heard: Heard) -> None:
+    heard.cancel()
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        classes_of_raster(labels.dataProvider(), {}, heard)
+
+
+def test_a_polygon_that_crosses_itself_stops_no_training(
+    provider: Any, parcels: QgsVectorLayer, part: QgsRasterLayer, tmp_path: Path,
+    context: QgsProcessingContext, heard: Heard, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    feature = QgsFeature(parcels.fields())
+    feature.setAttributes(["bow tie", 9])
+    feature.setGeometry(QgsGeometry.fromWkt("POLYGON((0 0, 10 10, 10 0, 0 10, 0 0))"))
+    parcels.dataProvider().addFeature(feature)
+    context.setInvalidGeometryCheck(QgsFeatureRequest.InvalidGeometryCheck.GeometryAbortOnInvalid)
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("sys.exit(3)\n", tmp_path))
+    asked = {"INPUT": part, "LABELS": parcels, "FIELD": "kind", "OUTPUT": str(tmp_path / "a.pt")}
+    with pytest.raises(QgsProcessingException):  # the engine's end, after the polygons
+        processing.run("geoseg:train", asked, context=context, feedback=heard)
+    assert "Classes: 1 bow tie, 2 town, 3 wood" in heard.infos
+
+
+def test_counting_polygons_can_be_stopped(
+    provider: Any, parcels: QgsVectorLayer, part: QgsRasterLayer, tmp_path: Path,
+    context: QgsProcessingContext, heard: Heard, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("", tmp_path))
+    heard.cancel()
+    asked = {"INPUT": part, "LABELS": parcels, "FIELD": "kind", "OUTPUT": str(tmp_path / "a.pt")}
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        processing.run("geoseg:train", asked, context=context, feedback=heard)
 
 
 Train = Callable[..., dict[str, Any]]
