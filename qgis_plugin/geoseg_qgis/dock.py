@@ -186,16 +186,15 @@ class GeosegDock(QgsDockWidget):
         self.pixel_size.setVisible(web)
         if web:
             return facts
-        if layer.id() not in self._values:
-            self._values[layer.id()] = {}
-            self._sample(layer)
-        return LayerFacts(facts.bands, facts.pixel_size, self._values[layer.id()])
+        key = f"{layer.id()} {layer.source()}"
+        if key not in self._values:
+            self._values = {key: {}}  # of one layer: those of all would be kept for ever
+            self._sample(layer, key)
+        return LayerFacts(facts.bands, facts.pixel_size, self._values[key])
 
-    def _sample(self, layer: QgsRasterLayer) -> None:
-        key = layer.id()
-
+    def _sample(self, layer: QgsRasterLayer, key: str) -> None:
         def done(values: Any, error: Exception | None) -> None:
-            if error is None:
+            if error is None and key in self._values:
                 self._values[key] = values
                 self.look()
 

@@ -36,6 +36,7 @@ from qgis.core import (
     QgsVectorFileWriter,
     QgsVectorLayer,
 )
+from qgis.gui import QgsMapTool
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from qgis.PyQt.QtWidgets import QLabel, QMessageBox, QPushButton
 from window import Window
@@ -323,6 +324,19 @@ def test_a_layer_whose_file_is_gone_is_told(dock: GeosegDock, qtbot: Any) -> Non
     assert not dock.pixel_size.isVisible()
 
 
+def test_values_are_looked_at_anew_where_a_layer_gets_another_source(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    layer = add(image(tmp_path / "fits.tif"))
+    settle(dock, qtbot)
+    assert severities(dock.warnings) == []
+    other = image(tmp_path / "reflectance.tif", highest=10_000)
+    layer.setDataSource(other.source(), layer.name(), "gdal")
+    settle(dock, qtbot)
+    assert "the units differ" in text_of(dock)
+    assert len(dock._values) == 1
+
+
 def test_too_few_bands_disable_the_run(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
     add(image(tmp_path / "two.tif", bands=2))
     settle(dock, qtbot)
@@ -461,6 +475,15 @@ def test_a_drawn_rectangle_is_the_extent_and_the_map_gets_its_tool_back(
     assert dock.area.told.text() == "About 200 pixels"
     dock.area.choose(WHOLE)
     assert "EXTENT" not in dock.parameters()
+
+
+def test_a_dock_that_is_closed_down_leaves_no_tool_on_the_map(window: Window) -> None:
+    before = len(window.canvas.findChildren(QgsMapTool))
+    dock = GeosegDock(window, lambda: None, window.main)
+    assert len(window.canvas.findChildren(QgsMapTool)) == before + 1
+    dock.close_down()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert len(window.canvas.findChildren(QgsMapTool)) == before
 
 
 def polygons(*boxes: QgsRectangle) -> QgsVectorLayer:
