@@ -159,6 +159,17 @@ def test_models_are_known_at_once_the_next_time(
     another.close_down()
 
 
+def test_the_toolbox_offers_the_models_that_were_told_last(dock: GeosegDock, qtbot: Any) -> None:
+    from processing.gui.wrappers import WidgetWrapperFactory
+
+    segment = QgsApplication.processingRegistry().createAlgorithmById("geoseg:segment")
+    model = segment.parameterDefinition("MODEL")
+    wrapper = WidgetWrapperFactory.create_wrapper(model, type("AlgorithmDialog", (), {})())
+    qtbot.addWidget(wrapper.widget)
+    offered = [wrapper._names.itemText(each) for each in range(wrapper._names.count())]
+    assert offered == ["true-colour", "infrared"]
+
+
 def test_the_model_that_was_used_last_is_chosen_again(dock: GeosegDock, window: Window) -> None:
     dock.models.choose("infrared")
     dock.models.choice.activated.emit(dock.models.choice.currentIndex())
