@@ -859,6 +859,26 @@ def test_the_map_is_told_the_name_of_a_layer_as_it_stands(
     assert window.messageBar().currentItem().text().startswith("&lt;img src=")
 
 
+@pytest.mark.parametrize("stop", [GeosegDock.cancel, lambda dock: dock._run.stop()])
+@pytest.mark.parametrize("phase", ["queue", "info"])
+def test_a_run_is_stopped_before_the_engine_classifies(
+    dock_on: Make, tmp_path: Path, qtbot: Any, phase: str, stop: Callable[[GeosegDock], None]
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    if phase == "info":
+        run_held_at(phase, dock, tmp_path, qtbot)
+    else:
+        settle(dock, qtbot)
+        dock.run_button.click()
+    stop(dock)
+    finish(dock, qtbot)
+    assert dock.messages.texts() == ["Stopped. Run again to go on from there."]
+    assert severities(dock.messages) == ["note"]
+    assert QgsApplication.taskManager().countActiveTasks() == 0
+    assert not (tmp_path / "map.tif").exists()
+
+
 def test_a_crash_is_told_and_its_log_can_be_copied(
     dock_on: Make, tmp_path: Path, qtbot: Any
 ) -> None:
