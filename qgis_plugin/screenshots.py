@@ -122,16 +122,16 @@ def runs(iface: Any, dock: Any) -> Iterator[Wait]:
     from qgis.core import QgsRectangle
 
     window = iface.mainWindow()
-    dock.run_button.click()
-    yield lambda: dock.progress.value() > 5
+    dock.runs.run_button.click()
+    yield lambda: dock.runs.progress.value() > 5
     kill_engine()
     yield lambda: not dock.is_running()
     yield pause(1)
     picture(window, "error")
     iface.messageBar().clearWidgets()
 
-    dock.run_button.click()
-    yield lambda: dock.progress.value() >= 40 and dock.left.text()
+    dock.runs.run_button.click()
+    yield lambda: dock.runs.progress.value() >= 40 and dock.runs.left.text()
     picture(window, "running")
     yield lambda: not dock.is_running()
     yield pause(3)

@@ -278,8 +278,8 @@ def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
     before = dock.models.told.text()
     dock.models.told.setText("Reading x…")
     dock.catalogue.read_file(str(tmp_path / "x"))
-    qtbot.waitUntil(lambda: bool(dock.messages.texts()), timeout=SOON)
-    assert dock.messages.texts() == ["no model; give another"]
+    qtbot.waitUntil(lambda: bool(dock.runs.messages.texts()), timeout=SOON)
+    assert dock.runs.messages.texts() == ["no model; give another"]
     assert dock.engine.texts() == []
     assert dock.models.argument() == "true-colour"
     assert dock.models.told.text() == before
@@ -291,7 +291,7 @@ def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
 def test_without_a_layer_there_is_nothing_to_run(dock: GeosegDock, qtbot: Any) -> None:
     settle(dock, qtbot)
     assert text_of(dock) == "Add a raster layer to the project to begin."
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
 
 
 def test_an_image_that_fits_can_be_run_without_further_ado(
@@ -301,7 +301,7 @@ def test_an_image_that_fits_can_be_run_without_further_ado(
     settle(dock, qtbot)
     assert dock.layer() == layer
     assert dock.warnings.texts() == []
-    assert dock.run_button.isEnabled()
+    assert dock.runs.run_button.isEnabled()
     shown = dock.about_layer.text().replace("\u00a0", " ").replace("\u2060", "")
     assert shown == "64 × 64 px · 3 bands · 10 m · EPSG:32633"
     assert dock.parameters() == {
@@ -330,7 +330,7 @@ def test_a_layer_whose_file_is_gone_is_told(dock: GeosegDock, qtbot: Any) -> Non
     assert dock.warnings.texts() == [
         "The layer cannot be read. Repair its source, or choose another one."
     ]
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     assert not dock.about_layer.isVisible()
     assert not dock.pixel_size.isVisible()
 
@@ -353,15 +353,15 @@ def test_too_few_bands_disable_the_run(dock: GeosegDock, tmp_path: Path, qtbot: 
     settle(dock, qtbot)
     assert severities(dock.warnings) == ["stop"]
     assert "needs 3 bands (blue, green, red), the layer has 2" in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
 
 
 def test_another_model_is_compared_anew(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
     add(image(tmp_path / "three.tif"))
     settle(dock, qtbot)
-    assert dock.run_button.isEnabled()
+    assert dock.runs.run_button.isEnabled()
     dock.models.choose("infrared")
-    qtbot.waitUntil(lambda: not dock.run_button.isEnabled(), timeout=SOON)
+    qtbot.waitUntil(lambda: not dock.runs.run_button.isEnabled(), timeout=SOON)
     assert "needs 4 bands" in text_of(dock)
 
 
@@ -388,7 +388,7 @@ def test_what_does_not_fit_is_said_before_the_run(
     settle(dock, qtbot)
     assert severities(dock.warnings) == [severity]
     assert text in text_of(dock)
-    assert dock.run_button.isEnabled() == (severity != "stop")
+    assert dock.runs.run_button.isEnabled() == (severity != "stop")
 
 
 def test_bands_chosen_in_the_table_are_told(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
@@ -396,9 +396,9 @@ def test_bands_chosen_in_the_table_are_told(dock: GeosegDock, tmp_path: Path, qt
     settle(dock, qtbot)
     assert "which band of the layer is: blue, green, red." in text_of(dock)
     assert not dock.bands_box.isCollapsed()
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     dock.bands.choose([4, 3, 2])
-    qtbot.waitUntil(dock.run_button.isEnabled, timeout=SOON)
+    qtbot.waitUntil(dock.runs.run_button.isEnabled, timeout=SOON)
     assert dock.parameters()["BANDS"] == "4,3,2"
     dock.bands.choose([4, 4, 2])
     settle(dock, qtbot)
@@ -451,7 +451,7 @@ def test_what_the_map_shows_is_the_extent(
     window.canvas.setExtent(QgsRectangle(600_000, 5_399_700, 600_100, 5_399_800))
     settle(dock, qtbot)
     assert "holds nothing of the layer" in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
 
 
 def test_a_map_in_degrees_gives_an_extent_in_the_layers_metres(
@@ -475,7 +475,7 @@ def test_a_drawn_rectangle_is_the_extent_and_the_map_gets_its_tool_back(
     dock.area.choose(DRAWN)
     settle(dock, qtbot)
     assert "Drag a rectangle on the map" in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     drawing = window.canvas.mapTool()
     assert drawing is not tool
     box = QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900)
@@ -514,10 +514,10 @@ def test_polygons_to_stay_inside_of_are_the_mask(
     dock.area.choose(POLYGONS)
     settle(dock, qtbot)
     assert "Choose the polygon layer" in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     mask = add(polygons(QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900)))
     dock.area.polygons.setLayer(mask)
-    qtbot.waitUntil(dock.run_button.isEnabled, timeout=SOON)
+    qtbot.waitUntil(dock.runs.run_button.isEnabled, timeout=SOON)
     told = dock.parameters()
     assert told["MASK"].source.staticValue() == mask.id()
     assert not told["MASK"].selectedFeaturesOnly
@@ -533,9 +533,9 @@ def test_selected_polygons_alone_may_be_meant(dock: GeosegDock, tmp_path: Path, 
     dock.area.selected.setChecked(True)
     settle(dock, qtbot)
     assert "No polygon is selected." in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     mask.selectByIds([next(mask.getFeatures()).id()])
-    qtbot.waitUntil(dock.run_button.isEnabled, timeout=SOON)
+    qtbot.waitUntil(dock.runs.run_button.isEnabled, timeout=SOON)
     assert dock.parameters()["MASK"].selectedFeaturesOnly
     assert dock.area.told.text() == "About 200 pixels"
 
@@ -558,7 +558,7 @@ def test_a_web_map_is_asked_for_an_area_and_a_pixel_size(
     settle(dock, qtbot)
     assert "Choose an area of it" in text_of(dock)
     assert dock.pixel_size.isVisible()
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     window.canvas.setDestinationCrs(web.crs())
     window.canvas.setExtent(QgsRectangle(0, 0, 5_000, 4_000))
     dock.area.choose(CANVAS)
@@ -570,7 +570,7 @@ def test_a_web_map_is_asked_for_an_area_and_a_pixel_size(
     assert QgsRectangle(told["EXTENT"]) == window.canvas.extent()
     dock.pixel_size.setValue(0)
     settle(dock, qtbot)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
 
 
 def test_the_pixel_size_of_the_model_is_offered_for_a_web_map(
@@ -631,7 +631,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(
     dock.outputs.file.setFilePath(path)
     settle(dock, qtbot)
     assert text in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[str]:
@@ -653,13 +653,13 @@ def test_files_that_exist_are_asked_about_and_kept_if_the_user_says_so(
     dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
     settle(dock, qtbot)
     asked = answers(monkeypatch, QMessageBox.StandardButton.Cancel)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     assert not dock.is_running()
     assert len(asked) == 1
     assert str(tmp_path / "map.gpkg") in asked[0]
     assert str(tmp_path / "map.tif") not in asked[0]
     answers(monkeypatch, QMessageBox.StandardButton.Yes)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     assert dock.is_running()
     finish(dock, qtbot)
 
@@ -673,9 +673,9 @@ def test_layers_of_files_that_are_replaced_leave_the_project(
     asked = answers(monkeypatch, QMessageBox.StandardButton.Yes)
     for _ in range(2):
         settle(dock, qtbot)
-        dock.run_button.click()
+        dock.runs.run_button.click()
         finish(dock, qtbot)
-        assert dock.messages.texts() == ["fits is classified."]
+        assert dock.runs.messages.texts() == ["fits is classified."]
         names = [each.name() for each in QgsProject.instance().layerTreeRoot().children()]
         assert names == ["fits", "fits"]  # the new group, above the image
         sources = [each.source() for each in QgsProject.instance().mapLayers().values()]
@@ -692,11 +692,11 @@ def test_the_file_of_the_image_is_not_written_to(
     for folder in (tmp_path, tmp_path / "link"):
         dock.outputs.file.setFilePath(str(folder / "other.tif"))
         settle(dock, qtbot)
-        assert dock.run_button.isEnabled()
+        assert dock.runs.run_button.isEnabled()
         dock.outputs.file.setFilePath(str(folder / "fits.tif"))
         settle(dock, qtbot)
         assert f"The layer fits is read from {folder / 'fits.tif'}, which" in text_of(dock)
-        assert not dock.run_button.isEnabled()
+        assert not dock.runs.run_button.isEnabled()
 
 
 def test_the_file_of_the_polygons_to_stay_inside_of_is_not_written_to(
@@ -712,10 +712,10 @@ def test_the_file_of_the_polygons_to_stay_inside_of_is_not_written_to(
     dock.outputs.file.setFilePath(str(tmp_path / "area.tif"))
     settle(dock, qtbot)
     assert f"The layer area is read from {path}, which would be replaced." in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     dock.tuning.polygons.setChecked(False)  # which alone would be written there
     settle(dock, qtbot)
-    assert dock.run_button.isEnabled()
+    assert dock.runs.run_button.isEnabled()
 
 
 def test_the_file_that_holds_an_image_beside_others_is_not_written_to(
@@ -728,7 +728,7 @@ def test_the_file_that_holds_an_image_beside_others_is_not_written_to(
     dock.outputs.file.setFilePath(str(tmp_path / "all.tif"))
     settle(dock, qtbot)
     assert f"The layer scene is read from {path}" in text_of(dock)
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
 
 
 def test_new_files_are_not_asked_about(
@@ -738,7 +738,7 @@ def test_new_files_are_not_asked_about(
     dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
     settle(dock, qtbot)
     asked = answers(monkeypatch, QMessageBox.StandardButton.Cancel)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     finish(dock, qtbot)
     assert asked == []
 
@@ -762,11 +762,11 @@ def test_a_run_that_cannot_be_prepared_says_why_and_is_over(
 
     dock = ready(dock_on, STEPS, tmp_path, qtbot)
     monkeypatch.setattr("geoseg_qgis.sources.take", refuse)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     assert not dock.is_running()
-    assert dock.run_button.isVisible()
-    assert dock.messages.texts() == ["The layer is locked; unlock it"]
-    button(dock.messages, "Copy diagnostics").click()
+    assert dock.runs.run_button.isVisible()
+    assert dock.runs.messages.texts() == ["The layer is locked; unlock it"]
+    button(dock.runs.messages, "Copy diagnostics").click()
     assert "error: the layer is locked" in QgsApplication.clipboard().text()
 
 
@@ -775,7 +775,7 @@ def test_what_was_chosen_just_before_the_press_counts(
 ) -> None:
     dock = ready(dock_on, STEPS, tmp_path, qtbot)
     dock.area.choose(POLYGONS)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     assert not dock.is_running()
     assert "Choose the polygon layer" in text_of(dock)
 
@@ -784,35 +784,35 @@ def test_a_run_shows_how_far_it_is_and_how_long_it_takes(
     dock_on: Make, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = ready(dock_on, STEPS, tmp_path, qtbot)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     assert dock.is_running()
-    assert not dock.run_button.isVisible()
-    assert dock.cancel_button.isVisible()
+    assert not dock.runs.run_button.isVisible()
+    assert dock.runs.cancel_button.isVisible()
     assert not dock.asked.isEnabled()
-    qtbot.waitUntil(lambda: "left" in dock.left.text(), timeout=SOON)
+    qtbot.waitUntil(lambda: "left" in dock.runs.left.text(), timeout=SOON)
     # 7 of 10 blocks, and polygons take a tenth of the whole.
-    qtbot.waitUntil(lambda: dock.progress.value() == 63, timeout=SOON)
-    assert dock.step.text().startswith("Classifying")
-    dock.cancel_button.click()
+    qtbot.waitUntil(lambda: dock.runs.progress.value() == 63, timeout=SOON)
+    assert dock.runs.step.text().startswith("Classifying")
+    dock.runs.cancel_button.click()
     finish(dock, qtbot)
-    assert dock.run_button.isVisible()
-    assert dock.run_button.isEnabled()
-    assert not dock.cancel_button.isVisible()
+    assert dock.runs.run_button.isVisible()
+    assert dock.runs.run_button.isEnabled()
+    assert not dock.runs.cancel_button.isVisible()
     assert dock.asked.isEnabled()
 
 
 def test_cancel_leaves_no_process(dock_on: Make, tmp_path: Path, qtbot: Any) -> None:
     dock = ready(dock_on, with_ids(tmp_path), tmp_path, qtbot)
     dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
-    dock.run_button.click()
-    qtbot.waitUntil(lambda: dock.progress.value() > 0, timeout=SOON)
+    dock.runs.run_button.click()
+    qtbot.waitUntil(lambda: dock.runs.progress.value() > 0, timeout=SOON)
     assert all(is_alive(each) for each in ids(tmp_path))
-    dock.cancel_button.click()
-    assert not dock.cancel_button.isEnabled()
+    dock.runs.cancel_button.click()
+    assert not dock.runs.cancel_button.isEnabled()
     finish(dock, qtbot)
     assert not any(is_alive(each) for each in ids(tmp_path))
-    assert dock.messages.texts() == ["Stopped. Run again to go on from there."]
-    assert severities(dock.messages) == ["note"]
+    assert dock.runs.messages.texts() == ["Stopped. Run again to go on from there."]
+    assert severities(dock.runs.messages) == ["note"]
 
 
 IMAGE = "<img src='file:///nowhere.png'>"
@@ -853,13 +853,15 @@ def test_the_map_is_told_the_name_of_a_layer_as_it_stands(
     dock.layer().setName(IMAGE)
     dock.tuning.polygons.setChecked(False)
     settle(dock, qtbot)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     finish(dock, qtbot)
     qtbot.waitUntil(lambda: bool(window.messageBar().items()), timeout=SOON)
     assert window.messageBar().currentItem().text().startswith("&lt;img src=")
 
 
-@pytest.mark.parametrize("stop", [GeosegDock.cancel, lambda dock: dock._run.stop()])
+@pytest.mark.parametrize(
+    "stop", [lambda dock: dock.runs.cancel(), lambda dock: dock.runs._run.stop()]
+)
 @pytest.mark.parametrize("phase", ["queue", "info"])
 def test_a_run_is_stopped_before_the_engine_classifies(
     dock_on: Make, tmp_path: Path, qtbot: Any, phase: str, stop: Callable[[GeosegDock], None]
@@ -870,11 +872,11 @@ def test_a_run_is_stopped_before_the_engine_classifies(
         run_held_at(phase, dock, tmp_path, qtbot)
     else:
         settle(dock, qtbot)
-        dock.run_button.click()
+        dock.runs.run_button.click()
     stop(dock)
     finish(dock, qtbot)
-    assert dock.messages.texts() == ["Stopped. Run again to go on from there."]
-    assert severities(dock.messages) == ["note"]
+    assert dock.runs.messages.texts() == ["Stopped. Run again to go on from there."]
+    assert severities(dock.runs.messages) == ["note"]
     assert QgsApplication.taskManager().countActiveTasks() == 0
     assert not (tmp_path / "map.tif").exists()
 
@@ -884,17 +886,17 @@ def test_a_crash_is_told_and_its_log_can_be_copied(
 ) -> None:
     does = "print('something odd', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)\n"
     dock = ready(dock_on, does, tmp_path, qtbot)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     finish(dock, qtbot)
-    (text,) = dock.messages.texts()
+    (text,) = dock.runs.messages.texts()
     assert "crashed" in text
-    assert severities(dock.messages) == ["stop"]
+    assert severities(dock.runs.messages) == ["stop"]
     assert QgsProject.instance().layerTreeRoot().findGroups() == []
-    button(dock.messages, "Copy diagnostics").click()
+    button(dock.runs.messages, "Copy diagnostics").click()
     copied = QgsApplication.clipboard().text()
     assert text in copied
     assert "something odd" in copied
-    assert dock.run_button.isEnabled()
+    assert dock.runs.run_button.isEnabled()
 
 
 def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
@@ -905,9 +907,9 @@ def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
     )
     dock = ready(dock_on, does, tmp_path, qtbot)
     for _ in range(2):
-        dock.run_button.click()
+        dock.runs.run_button.click()
         finish(dock, qtbot)
-        assert dock.messages.texts() == ["The image is odd; take another"]
+        assert dock.runs.messages.texts() == ["The image is odd; take another"]
     qtbot.waitUntil(lambda: bool(window.messageBar().items()), timeout=SOON)
     assert window.messageBar().currentItem().text() == "fits is not classified; the dock says why."
 
@@ -920,7 +922,7 @@ def test_without_an_engine_the_settings_are_offered(
     (text,) = dock.engine.texts()
     assert "set geoseg up" in text
     assert dock.engine.isVisible()
-    assert not dock.run_button.isEnabled()
+    assert not dock.runs.run_button.isEnabled()
     button(dock.engine, "Set up…").click()
     assert opened == ["settings"]
 
@@ -964,7 +966,7 @@ def run_held_at(phase: str, dock: GeosegDock, folder: Path, qtbot: Any) -> None:
     dock.tuning.polygons.setChecked(False)
     settle(dock, qtbot)
     (folder / phase).touch()
-    dock.run_button.click()
+    dock.runs.run_button.click()
     qtbot.waitUntil((folder / f"{phase}-reached").exists, timeout=SOON)
 
 
@@ -978,7 +980,7 @@ def test_a_run_outlives_its_image_layer(
     go_away(dock)
     (tmp_path / phase).unlink()
     finish(dock, qtbot)
-    assert dock.messages.texts()[0].startswith("fits is classified.")
+    assert dock.runs.messages.texts()[0].startswith("fits is classified.")
 
 
 @pytest.mark.parametrize("go_away", [remove_image, close_project])
@@ -987,10 +989,10 @@ def test_a_run_outlives_its_image_layer_as_soon_as_it_is_in_the_queue(
 ) -> None:
     dock = ready(dock_on, COPIES, tmp_path, qtbot)
     dock.tuning.polygons.setChecked(False)
-    dock.run_button.click()
+    dock.runs.run_button.click()
     go_away(dock)
     finish(dock, qtbot)
-    assert dock.messages.texts()[0].startswith("fits is classified.")
+    assert dock.runs.messages.texts()[0].startswith("fits is classified.")
 
 
 @pytest.mark.parametrize("go_away", [remove_image, close_project])
@@ -1007,11 +1009,11 @@ def test_a_run_outlives_its_web_map_while_it_is_exported(
     dock.pixel_size.setValue(10)
     dock.tuning.polygons.setChecked(False)
     settle(dock, qtbot)
-    dock.run_button.click()
-    qtbot.waitUntil(lambda: "Exporting" in dock.log.toPlainText(), timeout=SOON)
+    dock.runs.run_button.click()
+    qtbot.waitUntil(lambda: "Exporting" in dock.runs.log.toPlainText(), timeout=SOON)
     go_away(dock)
     finish(dock, qtbot)
-    assert dock.messages.texts()[0].startswith("tiles is classified.")
+    assert dock.runs.messages.texts()[0].startswith("tiles is classified.")
 
 
 @pytest.mark.parametrize("phase", ["info", "predict"])
@@ -1026,7 +1028,7 @@ def test_a_run_outlives_the_layer_of_polygons_it_stays_inside_of(
     QgsProject.instance().removeMapLayer(mask.id())
     (tmp_path / phase).unlink()
     finish(dock, qtbot)
-    assert dock.messages.texts() == ["fits is classified."]
+    assert dock.runs.messages.texts() == ["fits is classified."]
 
 
 def test_results_are_offered_to_another_project_that_was_opened_meanwhile(
@@ -1038,11 +1040,11 @@ def test_results_are_offered_to_another_project_that_was_opened_meanwhile(
     (tmp_path / "predict").unlink()
     finish(dock, qtbot)
     told = "fits is classified. Another project is open now, so nothing was added to it."
-    assert dock.messages.texts() == [told]
+    assert dock.runs.messages.texts() == [told]
     assert QgsProject.instance().mapLayers() == {}
     assert QgsProject.instance().layerTreeRoot().children() == []
-    button(dock.messages, "Add to this project").click()
-    assert dock.messages.texts() == ["fits is classified."]
+    button(dock.runs.messages, "Add to this project").click()
+    assert dock.runs.messages.texts() == ["fits is classified."]
     (group,) = QgsProject.instance().layerTreeRoot().children()
     assert [each.name() for each in group.children()] == ["Class map"]
     assert group.children()[0].layer().isValid()
@@ -1089,13 +1091,13 @@ def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_st
     timer.timeout.connect(lambda: beats.append(real.is_running()))
     timer.start(20)
     percents: list[int] = []
-    real.progress.valueChanged.connect(percents.append)
-    real.run_button.click()
+    real.runs.progress.valueChanged.connect(percents.append)
+    real.runs.run_button.click()
     finish(real, qtbot, SLOW)
     timer.stop()
     assert beats.count(True) > 10
     assert percents[-1] == 100
-    (notice,) = real.messages.texts()
+    (notice,) = real.runs.messages.texts()
     assert notice == "chip is classified."
     qtbot.waitUntil(lambda: bool(window.messageBar().items()), timeout=SOON)
     told = window.messageBar().currentItem()
@@ -1131,16 +1133,16 @@ def test_a_real_run_that_was_stopped_goes_on_from_there(
     real.tuning.polygons.setChecked(False)
     settle(real, qtbot)
     percents: list[int] = []
-    real.progress.valueChanged.connect(percents.append)
-    real.run_button.click()
+    real.runs.progress.valueChanged.connect(percents.append)
+    real.runs.run_button.click()
     qtbot.waitUntil(lambda: max(percents, default=0) >= 20, timeout=SLOW)
-    real.cancel_button.click()
+    real.runs.cancel_button.click()
     finish(real, qtbot)
-    assert real.messages.texts() == ["Stopped. Run again to go on from there."]
+    assert real.runs.messages.texts() == ["Stopped. Run again to go on from there."]
     assert not (tmp_path / "map.tif").exists()
     percents.clear()
-    real.run_button.click()
+    real.runs.run_button.click()
     finish(real, qtbot, SLOW)
-    assert real.messages.texts() == ["large is classified."]
+    assert real.runs.messages.texts() == ["large is classified."]
     assert min(each for each in percents if each > 0) >= 20
     assert (tmp_path / "map.tif").exists()
