@@ -130,16 +130,16 @@ def runs(iface: Any, dock: Any) -> Iterator[Wait]:
     from qgis.core import QgsRectangle
 
     window = iface.mainWindow()
-    dock.run_button.click()
-    yield lambda: dock.progress.value() > 5
+    dock.runs.run_button.click()
+    yield lambda: dock.runs.progress.value() > 5
     kill_engine()
     yield lambda: not dock.is_running()
     yield pause(1)
     picture(window, "error")
     iface.messageBar().clearWidgets()
 
-    dock.run_button.click()
-    yield lambda: dock.progress.value() >= 40 and dock.left.text()
+    dock.runs.run_button.click()
+    yield lambda: dock.runs.progress.value() >= 40 and dock.runs.left.text()
     picture(window, "running")
     yield lambda: not dock.is_running()
     yield pause(3)
@@ -156,7 +156,7 @@ def a_web_map(iface: Any, dock: Any) -> Iterator[Wait]:
 
     window, canvas, project = iface.mainWindow(), iface.mapCanvas(), QgsProject.instance()
     iface.messageBar().clearWidgets()
-    dock.messages.clear()
+    dock.runs.messages.clear()
     project.clear()
     web = open_web_map()
     project.setCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
@@ -181,7 +181,7 @@ def a_web_map(iface: Any, dock: Any) -> Iterator[Wait]:
     yield pause(1)
     yield lambda: not canvas.isDrawing()
     picture(window, "web")
-    dock.run_button.click()
+    dock.runs.run_button.click()
     yield lambda: not dock.is_running()
     yield pause(4)
     picture(window, "web-result")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from .fitting import Band, bands_argument, suggested_bands
@@ -36,6 +36,7 @@ class BandTable(QWidget):
         for row, (name, number) in enumerate(zip(wanted, suggested_bands(bands, wanted))):
             choice = self._choice(number)
             label = QLabel(name)
+            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setBuddy(choice)
             self._grid.addWidget(label, row, 0)
             self._grid.addWidget(choice, row, 1)

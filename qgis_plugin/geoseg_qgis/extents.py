@@ -157,6 +157,7 @@ class ExtentChooser(QWidget):
         self._canvas.destinationCrsChanged.disconnect(self._outline)
         self._end_drawing()
         self._erase()
+        self._tool.deleteLater()  # it belongs to the map
 
     def _take_layer(self, layer: QgsVectorLayer | None) -> None:
         if layer is not None and layer.id() not in self._watched:

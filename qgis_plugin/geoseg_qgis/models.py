@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class ModelChooser(QWidget):
         self._files: list[ModelCard] = []
         self._chosen: ModelCard | None = None
         self._whole = False
+        self._awaited = ""
         self.choice = QComboBox()
         self.choice.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -65,37 +67,55 @@ class ModelChooser(QWidget):
 
     def choose(self, name: str) -> None:
         """Choose a shipped model by name."""
-        for index in range(self.choice.count()):
-            card = self.choice.itemData(index)
-            if isinstance(card, ModelCard) and card.name == name:
-                self.choice.setCurrentIndex(index)
-                self._show()
+        index = self._place_of_name(name)
+        if index >= 0:
+            self.choice.setCurrentIndex(index)
+            self._show()
 
     def _fill(self) -> None:
         before = self.card() or self._chosen
         last = before.name if before else str(QgsSettings().value(_LAST_MODEL, ""))
         self.choice.clear()
-        for card in [*self._catalogue.models, *self._files]:
-            self.choice.addItem(card.name if card not in self._files else _file_name(card), card)
-        if self.choice.count():
+        for card in self._catalogue.models:
+            self.choice.addItem(card.name, card)
+        for card in self._files:
+            self.choice.addItem(self._file_words(card), card)
+        some = self.choice.count() > 0
+        if some:
             self.choice.insertSeparator(self.choice.count())
         self.choice.addItem(_tr("Model file…"), _FROM_FILE)
-        self.choice.setCurrentIndex(0 if self._cards() else -1)
-        self.choose(last)
-        if before in self._files:
-            self.choice.setCurrentIndex(self.choice.findText(_file_name(before)))
+        # Names are those that their makers gave, so two files may have the same.
+        very = -1 if before is None else self._place_of_path(before.path)
+        wanted = very if very >= 0 else self._place_of_name(last)
+        self.choice.setCurrentIndex(max(wanted, 0) if some else -1)
         self._show()
 
-    def _cards(self) -> list[ModelCard]:
-        return [*self._catalogue.models, *self._files]
+    def _place_of_path(self, path: str) -> int:
+        return next((place for place, card in self._listed() if card.path == path), -1)
+
+    def _place_of_name(self, name: str) -> int:
+        return next((place for place, card in self._listed() if card.name == name), -1)
+
+    def _listed(self) -> Iterator[tuple[int, ModelCard]]:
+        for place in range(self.choice.count()):
+            card = self.choice.itemData(place)
+            if isinstance(card, ModelCard):
+                yield place, card
+
+    def _file_words(self, card: ModelCard) -> str:
+        """The name of a model's file, with its folder where there are two of that name."""
+        path = Path(card.path)
+        names = [Path(each.path).name for each in self._files]
+        return path.name if names.count(path.name) < 2 else f"{path.name} ({path.parent})"
 
     def _activate(self, _index: int) -> None:
         if self.choice.currentData() == _FROM_FILE:
             self._fill()
             self._ask_file()
             return
+        self._awaited = ""
         card = self.card()
-        if card is not None:
+        if card is not None and card not in self._files:
             QgsSettings().setValue(_LAST_MODEL, card.name)
         self._show()
 
@@ -110,18 +130,21 @@ class ModelChooser(QWidget):
         if path:
             QgsSettings().setValue(_LAST_FOLDER, str(Path(path).parent))
             self.told.setText(_tr("Reading {}…").format(escape(Path(path).name)))
+            self._awaited = path
             self._catalogue.read_file(path)
 
     def _take_file(self, card: ModelCard) -> None:
         self._files = [*(each for each in self._files if each.path != card.path), card]
         self._fill()
-        self.choice.setCurrentIndex(self.choice.findText(_file_name(card)))
-        self._show()
+        if card.path == self._awaited:  # else somebody has chosen another one since
+            self.choice.setCurrentIndex(self._place_of_path(card.path))
+            self._show()
 
     def _show(self) -> None:
         card = self.card()
         self._chosen = card or self._chosen
-        self.choice.setToolTip("" if card is None else card.description)
+        # Marked as rich, for else Qt may take it for that by what it says.
+        self.choice.setToolTip("" if card is None else f"<p>{escape(card.description)}</p>")
         self.told.setText("" if card is None else self._words(card))
         self.told.setVisible(card is not None)
         self.changed.emit()
@@ -156,7 +179,3 @@ class ModelChooser(QWidget):
             + escape(str(each["name"])).replace(" ", "&nbsp;")
             for each in card.classes
         )
-
-
-def _file_name(card: ModelCard) -> str:
-    return Path(card.path).name

@@ -119,6 +119,7 @@ class Notices(QWidget):
 def quiet(label: QLabel) -> QLabel:
     """Make a label wrap, and stand back behind the controls it explains."""
     label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setMinimumWidth(1)
     palette = label.palette()
     text = palette.color(QPalette.ColorRole.WindowText)

@@ -244,7 +244,8 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
             name = names.get(name, name)
             return f"“{known[name]}” ({name})" if name in known else option[0]
 
-        return re.sub(r"--([a-z][a-z-]*)", named, message)
+        # Alone, for names of files may hold dashes, too.
+        return re.sub(r"(?<![\w./\\-])--([a-z][a-z-]*)(?![\w-]|[./\\]\w)", named, message)
 
     def load_with(
         self, loaded: Loaded, path: str, name: str, context: QgsProcessingContext

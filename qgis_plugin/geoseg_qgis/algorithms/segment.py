@@ -13,9 +13,11 @@ from typing import Any
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
+    QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsProcessingOutputString,
     QgsProcessingParameterEnum,
@@ -60,8 +62,9 @@ class Segment(EngineAlgorithm):
 
     def tags(self) -> list[str]:
         """Words that find it."""
-        words = "classify,segmentation,land cover,deep learning,predict,polygons,satellite,aerial"
-        return self.tr(words).split(",")
+        return self.tr(
+            "classify,segmentation,land cover,deep learning,predict,polygons,satellite,aerial"
+        ).split(",")
 
     def shortHelpString(self) -> str:
         """What the dialog shows beside the parameters."""
@@ -190,6 +193,12 @@ class Segment(EngineAlgorithm):
         """Take what belongs to layers, in their thread."""
         self._taken = self.take(parameters, "INPUT", context)
         self._mask = self.parameterAsSource(parameters, "MASK", context)
+        if self._mask is not None:
+            # A copy, for with its layer, which somebody may remove, a source goes as well.
+            unchecked = QgsFeatureRequest.InvalidGeometryCheck.GeometryNoCheck
+            self._mask.setInvalidGeometryCheck(unchecked)
+            self._polygons = self._mask.materialize(QgsFeatureRequest().setNoAttributes())
+            self._mask = QgsProcessingFeatureSource(self._polygons, context)
         return super().prepareAlgorithm(parameters, context, feedback)
 
     def processAlgorithm(
@@ -200,20 +209,21 @@ class Segment(EngineAlgorithm):
     ) -> dict[str, Any]:
         """Classify."""
         self.refuse_impossible(parameters)
-        outputs = self._outputs(parameters, context)
-        self._is_temporary = is_temporary(outputs["output"])
+        # All of them before anything that takes long: layers among them may be gone after it.
         model = self.parameterAsString(parameters, "MODEL", context).strip()
-        card = self.ask_engine(brief(model), feedback)
         stated = self.parameterAsString(parameters, "BANDS", context)
+        area = self._extent(parameters, context)
+        size = self.parameterAsDouble(parameters, "PIXEL_SIZE", context)
+        told = {**self._tuning(parameters, context), **self._outputs(parameters, context)}
+        self._is_temporary = is_temporary(told["output"])
+        card = self.ask_engine(brief(model), feedback)
         bands = bands_for(card, self._taken.name, self._taken.bands, stated)
         with workspace() as folder:
-            told = {
-                "model": model,
-                "bands": bands,
-                **self._place(parameters, context, feedback, folder),
-                **self._tuning(parameters, context),
-                **outputs,
-            }
+            told.update(
+                model=model,
+                bands=bands,
+                **self._place(area, size, context, feedback, folder),
+            )
             shares = {"block": (0.0, 90.0), "row": (90.0, 100.0)} if told["polygons"] else {}
             done = self.run_engine(commands.Segment(**told).arguments(), feedback, shares)
         return self._results(told, done, context)
@@ -231,14 +241,14 @@ class Segment(EngineAlgorithm):
 
     def _place(
         self,
-        parameters: Mapping[str, Any],
+        area: tuple[QgsRectangle | None, QgsCoordinateReferenceSystem],
+        size: float,
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
         folder: Path,
     ) -> dict[str, Any]:
         """What is classified: source, box and mask."""
-        extent, crs = self._extent(parameters, context)
-        size = self.parameterAsDouble(parameters, "PIXEL_SIZE", context)
+        extent, crs = area
         region = sources.Region(self._in_layer(extent, crs, context), size or None)
         source = sources.write(self._taken, folder, region, context.transformContext(), feedback)
         place: dict[str, Any] = {"source": source.path, "assume_crs": source.assume_crs}

@@ -13,9 +13,11 @@ from typing import Any
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
@@ -287,7 +289,11 @@ class Train(EngineAlgorithm):
 
     def _values(self, feedback: QgsProcessingFeedback) -> Iterator[Any]:
         place = self._polygons.fields().lookupField(self._field)
-        for each in self._polygons.getFeatures():
+        request = QgsFeatureRequest().setFlags(QgsFeatureRequest.Flag.NoGeometry)
+        # An invalid ring does less harm here than a run that stops for it.
+        unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
+        request.setSubsetOfAttributes([place])
+        for each in self._polygons.getFeatures(request, unchecked):
             sources.stop_if_cancelled(feedback)
             yield each.attribute(place)
 

@@ -22,6 +22,8 @@ from qgis.core import (
 )
 from voice import Heard, forget
 
+from geoseg_qgis.algorithms.model_info import ModelInfo
+
 pytestmark = pytest.mark.usefixtures("provider", "engine")
 
 
@@ -151,6 +153,18 @@ def test_a_model_is_told_as_a_page(context: QgsProcessingContext, tmp_path: Path
     ):  # fmt: skip
         assert expected in text
     assert json.loads(found["CARD"])["bands"] == ["blue", "green", "red"]
+
+
+def test_a_page_shows_what_a_card_says_as_it_stands() -> None:
+    evil = "<script>"
+    card = {
+        "name": evil, "description": evil, "bands": [evil], "gsd": None, "window": evil,
+        "value_range": [[0.0, 1.0]], "licence": evil, "metrics": {evil: evil},
+        "classes": [{"value": evil, "name": evil, "color": evil}],
+    }  # fmt: skip
+    page = ModelInfo()._page(card, {"geoseg:training": {evil: evil}})
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 14
 
 
 def test_a_file_that_is_no_model_is_told(context: QgsProcessingContext, tmp_path: Path) -> None:

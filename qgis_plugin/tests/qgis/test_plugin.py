@@ -184,7 +184,7 @@ def test_texts_are_in_the_language_of_qgis_while_the_plugin_is_loaded(
     monkeypatch.setattr(QgsApplication, "locale", lambda: "de_AT")
     plugin = geoseg_qgis.classFactory(window)
     plugin.initGui()
-    assert plugin.dock().run_button.text() == "Los"
+    assert plugin.dock().runs.run_button.text() == "Los"
     plugin.unload()
     assert QCoreApplication.translate("geoseg", "Run") == "Run"
     run_deferred_deletions()
@@ -249,11 +249,29 @@ def test_unloading_during_a_run_ends_it(
     plugin.initGui()
     QgsProject.instance().addMapLayer(image(tmp_path / "fits.tif"))
     plugin.dock().show()
-    qtbot.waitUntil(lambda: plugin.dock().run_button.isEnabled(), timeout=30_000)
-    plugin.dock().run_button.click()
-    qtbot.waitUntil(lambda: plugin.dock().progress.value() > 0, timeout=30_000)
+    qtbot.waitUntil(lambda: plugin.dock().runs.run_button.isEnabled(), timeout=30_000)
+    plugin.dock().runs.run_button.click()
+    qtbot.waitUntil(lambda: plugin.dock().runs.progress.value() > 0, timeout=30_000)
     running = ids(tmp_path)
     plugin.unload()
     run_deferred_deletions()
     assert not any(map(is_alive, running))
     qtbot.waitUntil(lambda: QgsApplication.taskManager().count() == 0, timeout=30_000)
+
+
+def test_unloading_while_the_engine_is_asked_ends_the_run(
+    tmp_path: Path, qtbot: Any, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("", tmp_path))
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    QgsProject.instance().addMapLayer(image(tmp_path / "fits.tif"))
+    plugin.dock().show()
+    qtbot.waitUntil(lambda: plugin.dock().runs.run_button.isEnabled(), timeout=30_000)
+    (tmp_path / "info").touch()
+    plugin.dock().runs.run_button.click()
+    qtbot.waitUntil((tmp_path / "info-reached").exists, timeout=30_000)
+    plugin.unload()
+    run_deferred_deletions()
+    qtbot.waitUntil(lambda: QgsApplication.taskManager().count() == 0, timeout=30_000)
+    assert (tmp_path / "info").exists()  # so that nobody but unloading has ended it

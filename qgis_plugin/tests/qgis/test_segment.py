@@ -69,6 +69,26 @@ def box(west: float, south: float, east: float, north: float) -> str:
     ).asWkt()
 
 
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("give --bbox, or --min-area=2", "give “Extent” (EXTENT), or “Smallest area of a region "
+         "(square metres)” (MIN_AREA)=2"),
+        ("another file (--out).", "another file (“Class map” (OUTPUT))."),
+        ("take another --out.", "take another “Class map” (OUTPUT)."),
+        ("/a/my--out.tif is no image", "/a/my--out.tif is no image"),
+        ("/a/--out.tif and C:\\--out are none", "/a/--out.tif and C:\\--out are none"),
+        ("--out/map.tif is none", "--out/map.tif is none"),
+        ("give --overwrite", "give --overwrite"),
+    ],
+)  # fmt: skip
+def test_options_in_messages_are_called_as_the_parameters_and_files_stay(
+    provider: GeosegProvider, message: str, expected: str
+) -> None:
+    made = provider.algorithm("segment").create()
+    assert made._in_terms_of_parameters(message) == expected
+
+
 def test_a_chip_becomes_a_map_with_polygons_and_confidence(
     scene: QgsRasterLayer, tmp_path: Path, heard: Heard, context: QgsProcessingContext
 ) -> None:

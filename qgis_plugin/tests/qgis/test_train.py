@@ -9,10 +9,12 @@ from typing import Any
 
 import processing
 import pytest
+from pretence import engine_that
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateTransformContext,
     QgsFeature,
+    QgsFeatureRequest,
     QgsFillSymbol,
     QgsGeometry,
     QgsPalettedRasterRenderer,
@@ -141,6 +143,39 @@ def test_labels_are_read_no_further_when_it_is_cancelled(
 def test_a_field_of_too_many_values_is_refused() -> None:
     with pytest.raises(QgsProcessingException, match="has 201 values; choose one with a name"):
         classes_of_vector(range(201), {}, True)
+
+
+def test_counting_labels_can_be_stopped(labels: QgsRasterLayer, heard: Heard) -> None:
+    heard.cancel()
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        classes_of_raster(labels.dataProvider(), {}, heard)
+
+
+def test_a_polygon_that_crosses_itself_stops_no_training(
+    provider: Any, parcels: QgsVectorLayer, part: QgsRasterLayer, tmp_path: Path,
+    context: QgsProcessingContext, heard: Heard, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    feature = QgsFeature(parcels.fields())
+    feature.setAttributes(["bow tie", 9])
+    feature.setGeometry(QgsGeometry.fromWkt("POLYGON((0 0, 10 10, 10 0, 0 10, 0 0))"))
+    parcels.dataProvider().addFeature(feature)
+    context.setInvalidGeometryCheck(QgsFeatureRequest.InvalidGeometryCheck.GeometryAbortOnInvalid)
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("sys.exit(3)\n", tmp_path))
+    asked = {"INPUT": part, "LABELS": parcels, "FIELD": "kind", "OUTPUT": str(tmp_path / "a.pt")}
+    with pytest.raises(QgsProcessingException):  # the engine's end, after the polygons
+        processing.run("geoseg:train", asked, context=context, feedback=heard)
+    assert "Classes: 1 bow tie, 2 town, 3 wood" in heard.infos
+
+
+def test_counting_polygons_can_be_stopped(
+    provider: Any, parcels: QgsVectorLayer, part: QgsRasterLayer, tmp_path: Path,
+    context: QgsProcessingContext, heard: Heard, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("", tmp_path))
+    heard.cancel()
+    asked = {"INPUT": part, "LABELS": parcels, "FIELD": "kind", "OUTPUT": str(tmp_path / "a.pt")}
+    with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
+        processing.run("geoseg:train", asked, context=context, feedback=heard)
 
 
 Training = Callable[..., dict[str, Any]]

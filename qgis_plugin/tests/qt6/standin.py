@@ -216,9 +216,16 @@ class QgsSettings:
 
 
 class QgsProject(QObject):
+    cleared = pyqtSignal()
+    _opened: QgsProject | None = None
+
     @classmethod
     def instance(cls) -> QgsProject:
-        return cls()
+        cls._opened = cls._opened or cls()
+        return cls._opened
+
+    def mapLayers(self) -> dict[str, Any]:
+        return {}
 
 
 class QgsDockWidget(QtWidgets.QDockWidget):
