@@ -241,7 +241,7 @@ def test_the_answer_of_an_engine_that_is_no_longer_chosen_comes_too_late(
     dock.refresh_models()
     qtbot.waitUntil(lambda: dock.models.argument() == "true-colour", timeout=SOON)
     (slow / "list").unlink()
-    qtbot.waitUntil(lambda: not dock.catalogue._background.is_busy(), timeout=SOON)
+    qtbot.waitUntil(lambda: not dock.catalogue._background._calls, timeout=SOON)
     assert [each.name for each in dock.catalogue.models] == ["true-colour"]
     dock.refresh_models()  # what is remembered is shown at once
     assert dock.models.argument() == "true-colour"
@@ -667,7 +667,7 @@ def test_the_users_pixel_size_stays_as_long_as_layer_and_model_do(
     source = "type=xyz&url=http://localhost:1/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=0&zmax=18"
     add(QgsRasterLayer(source, "web", "wms"))
     settle(dock, qtbot)
-    dock.pixel_size.setValue(0.0000027)  # 0.3 m, of a web map in degrees
+    dock.pixel_size.setValue(0.299)
     for happens in (
         lambda: dock.models.told.linkActivated.emit("#"),
         lambda: dock.catalogue.file_refused.emit(ValueError("no model")),
@@ -675,7 +675,7 @@ def test_the_users_pixel_size_stays_as_long_as_layer_and_model_do(
     ):
         happens()
         settle(dock, qtbot)
-        assert dock.pixel_size.value() == pytest.approx(0.0000027, rel=1e-6)
+        assert dock.pixel_size.value() == 0.299
     dock.models.choose("infrared")
     assert dock.pixel_size.value() == pytest.approx(10, rel=0.01)
 
