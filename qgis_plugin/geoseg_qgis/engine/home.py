@@ -25,11 +25,14 @@ class Busy(Exception):  # noqa: N818  (nothing is wrong)
 def data_folder() -> Path:
     """Return the user's folder for engines: outside the plugin and outside QGIS' profiles.
 
-    The environment variable ``GEOSEG_HOME`` names another one. The folder need not exist.
+    The environment variable ``GEOSEG_HOME`` names where else it is to lie. The folder need not
+    exist.
     """
     home = os.environ.get("GEOSEG_HOME")
     if home:
-        return Path(home).absolute()
+        # Never the named folder itself: a disk may have a folder "cache" or "tools" of its own,
+        # and engines are removed with all that lies beside them.
+        return Path(home).absolute() / "geoseg-qgis"
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
         return (Path(local) if local else Path.home() / "AppData" / "Local") / "geoseg"

@@ -35,7 +35,7 @@ PLUGIN = Path(__file__).resolve().parents[2]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GEOSEG_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("GEOSEG_PYTHON", raising=False)
-    return tmp_path / "home"
+    return data_folder()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,14 @@ def test_the_folder_is_the_users_own_on_each_system(
     assert data_folder() == Path(expected)
 
 
+def test_a_folder_that_the_user_names_is_never_the_folder_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GEOSEG_HOME", "disk")
+    assert data_folder() == tmp_path / "disk" / "geoseg-qgis"
+
+
 def test_what_is_written_to_the_pointer_is_read_again(home: Path) -> None:
     pointer = Pointer(Engine("/b/python", "0.1.1", "/b"), Engine("/a/python", "0.1.0", "/a"))
     write_pointer(pointer)
@@ -69,7 +77,7 @@ def test_what_is_written_to_the_pointer_is_read_again(home: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"current": {"python": 1}}', '{"current": null}'])
 def test_a_broken_pointer_is_none(text: str, home: Path) -> None:
-    home.mkdir()
+    home.mkdir(parents=True)
     (home / "env.json").write_text(text)
     assert read_pointer() is None
 

@@ -481,6 +481,27 @@ def test_the_log_of_a_failure_tells_what_failed_before_anything_was_done(
     assert "NotADirectoryError" in caught.value.failure.log
 
 
+def test_what_lies_in_the_named_folder_beside_the_engines_is_left_alone(
+    uv: FakeUv, home: Path
+) -> None:
+    """It may be a whole disk, with folders that happen to have the names of ours."""
+    own = [
+        home / name / "mine.txt"
+        for name in ("engines/0.1.0-1", "cache/.tmp1", "tools", "pythons", "plan-b", "geoseg")
+    ]
+    own += [home / "env.json", home / "env-old.json", home / "tools" / "mine.part"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    installed(uv)
+    uv.behave(install_error="error: odd")
+    with pytest.raises(InstallationFailed):
+        installed(uv)
+    uninstall()
+    assert [path for path in own if not path.exists()] == []
+    assert sorted(os.listdir(home / "geoseg-qgis")) == ["install.lock", "use.lock"]
+
+
 def test_uninstalling_leaves_nothing_but_the_locks(uv: FakeUv) -> None:
     installed(uv)
     uninstall()

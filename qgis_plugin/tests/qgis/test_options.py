@@ -18,7 +18,7 @@ from qgis.PyQt.QtWidgets import QLabel, QMessageBox
 
 from geoseg_qgis import options
 from geoseg_qgis.engine.environment import Engine, Pointer, read_pointer, write_pointer
-from geoseg_qgis.engine.home import exclusive, in_use
+from geoseg_qgis.engine.home import data_folder, exclusive, in_use
 from geoseg_qgis.options import OptionsFactory, OptionsPage
 from geoseg_qgis.settings import python_setting, set_python_setting
 
@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qgis_app: Any) -> Iter
     for name in ("GEOSEG_PYTHON", "PIP_FIND_LINKS", "UV_FIND_LINKS", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
     QgsSettings().remove("geoseg")
-    yield tmp_path / "home"
+    yield data_folder()
     QgsSettings().remove("geoseg")
 
 
@@ -450,11 +450,12 @@ def test_engines_are_removed_when_the_user_agrees(
 
 
 def test_engines_are_not_removed_under_a_run(
-    page: OptionsPage, tmp_path: Path, idle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    page: OptionsPage, home: Path, idle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QMessageBox, "question", lambda *_told: QMessageBox.StandardButton.Yes)
-    python = engine_at(tmp_path / "home" / "engines" / "0.1.0-1" / "bin" / "python")
-    write_pointer(Pointer(Engine(python, "0.1.0", str(tmp_path / "home/engines/0.1.0-1"))))
+    folder = home / "engines" / "0.1.0-1"
+    python = engine_at(folder / "bin" / "python")
+    write_pointer(Pointer(Engine(python, "0.1.0", str(folder))))
     shown(page)
     idle()
     with in_use(python):
