@@ -56,7 +56,12 @@ class Catalogue(QObject):
 
         self._background.call(
             _tr("geoseg: list of models"),
-            lambda: process.ask(python, ["model", "list", "--json"], environment=network),
+            lambda task: process.ask(
+                python,
+                ["model", "list", "--json"],
+                is_cancelled=task.isCanceled,
+                environment=network,
+            ),
             done,
         )
 
@@ -80,7 +85,9 @@ class Catalogue(QObject):
         arguments = ["model", "info", path, "--json", "--brief"]
         self._background.call(
             _tr("geoseg: reading a model"),
-            lambda: process.ask(python, arguments, environment=network),
+            lambda task: process.ask(
+                python, arguments, is_cancelled=task.isCanceled, environment=network
+            ),
             done,
         )
 
