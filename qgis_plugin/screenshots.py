@@ -55,7 +55,7 @@ def main(out: Path) -> int:
         environment = {
             **os.environ,
             OUT: str(out.resolve()),
-            "GEOSEG_HOME": str(Path(home, "geoseg")),
+            "GEOSEG_HOME": home,
             "QGIS_PLUGINPATH": str(here.parent),
             "QGIS_CUSTOM_CONFIG_PATH": home,
             "XDG_RUNTIME_DIR": home,

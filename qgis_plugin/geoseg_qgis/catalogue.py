@@ -60,7 +60,12 @@ class Catalogue(QObject):
 
         self._background.call(
             _tr("geoseg: list of models"),
-            lambda: process.ask(python, ["model", "list", "--json"], environment=network),
+            lambda task: process.ask(
+                python,
+                ["model", "list", "--json"],
+                is_cancelled=task.isCanceled,
+                environment=network,
+            ),
             done,
         )
 
@@ -84,7 +89,9 @@ class Catalogue(QObject):
         arguments = commands.ModelInfo(path, brief=True).arguments()
         self._background.call(
             _tr("geoseg: reading a model"),
-            lambda: process.ask(python, arguments, environment=network),
+            lambda task: process.ask(
+                python, arguments, is_cancelled=task.isCanceled, environment=network
+            ),
             done,
         )
 

@@ -15,6 +15,7 @@ from qgis.core import (
     QgsRasterDataProvider,
     QgsRasterLayer,
     QgsRectangle,
+    QgsTask,
     QgsUnitTypes,
 )
 
@@ -127,7 +128,7 @@ def ground_size(
     return (wide, high) if wide > 0 and high > 0 else (width * unit, height * unit)
 
 
-def sampler(layer: QgsRasterLayer) -> Callable[[], dict[int, Range]]:
+def sampler(layer: QgsRasterLayer) -> Callable[[QgsTask], dict[int, Range]]:
     """A function for another thread that gives low and high values of each band.
 
     It reads small windows with a copy of the layer's provider, as QGIS does to draw: statistics
@@ -136,8 +137,12 @@ def sampler(layer: QgsRasterLayer) -> Callable[[], dict[int, Range]]:
     provider = layer.dataProvider().clone()
     numbers = [band.number for band in bands_of(provider)]
 
-    def sample() -> dict[int, Range]:
-        found = {number: percentiles(_probe(provider, number)) for number in numbers}
+    def sample(task: QgsTask) -> dict[int, Range]:
+        found = {
+            number: percentiles(_probe(provider, number))
+            for number in numbers
+            if not task.isCanceled()
+        }
         return {number: span for number, span in found.items() if span is not None}
 
     return sample

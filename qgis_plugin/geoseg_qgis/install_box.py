@@ -314,7 +314,9 @@ def wrapped(text: str = "") -> QLabel:
 
 def bytes_words(size: int) -> str:
     """Write a size in words."""
-    return f"{size / 1e9:.1f} GB" if size >= 999.5e6 else f"{size / 1e6:.0f} MB"
+    if size >= 999.5e6:
+        return _tr("{} GB").format(f"{size / 1e9:.1f}")
+    return _tr("{} MB").format(f"{size / 1e6:.0f}")
 
 
 def download_words(plan: Plan) -> str:

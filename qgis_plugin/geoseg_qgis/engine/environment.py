@@ -6,17 +6,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import tempfile
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .home import data_folder
-from .process import EngineError, ask, clean_environment
+from .home import data_folder, write_wholly
+from .process import EngineError, answer, ask, clean_environment
 from .words import translated as _tr
 
 __all__ = [
@@ -36,7 +32,6 @@ __all__ = [
 
 ACCEPTED = (0, 1)  # an engine of this major and minor version speaks the language of this plugin
 LEAST_PYTHON = (3, 11)
-CHECK_SECONDS = 180  # the first import of everything, with a virus scanner looking at each file
 
 _PROBE = """
 import json, sys
@@ -49,6 +44,9 @@ except Exception:
     pass
 print(json.dumps(facts))
 """
+
+
+IsCancelled = Callable[[], bool]
 
 
 class EngineMissing(Exception):  # noqa: N818  (a state to be mended, and its agreed name)
@@ -152,31 +150,8 @@ def read_pointer() -> Pointer | None:
 
 
 def write_pointer(pointer: Pointer) -> None:
-    """Switch to another engine, at once and wholly: a reader sees the old one or the new one."""
-    target = _pointer_file()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix="env-", suffix=".json", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(pointer), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        _replace(name, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _replace(source: str, target: Path) -> None:
-    """Put a file in the place of another, which on Windows somebody may be reading."""
-    for pause in (0.05, 0.2, 0.5, 1.0):
-        try:
-            os.replace(source, target)
-            return
-        except PermissionError:
-            time.sleep(pause)
-    os.replace(source, target)
+    """Switch to another engine."""
+    write_wholly(_pointer_file(), json.dumps(asdict(pointer), indent=1))
 
 
 def interpreter_in(path: str) -> str:
@@ -250,50 +225,44 @@ def _existing(path: str, source: str) -> str:
         raise EngineMissing(f"{source}: {error}") from error
 
 
-def look_at(python: str) -> Interpreter:
+def look_at(python: str, is_cancelled: IsCancelled) -> Interpreter:
     """Ask an interpreter for its version and whether it has geoseg; takes a fraction of a second.
 
     Raises
     ------
     EngineMissing
         When it is no Python 3, or does not start.
+    Cancelled
     """
     path = interpreter_in(python)
     try:
-        done = subprocess.run(  # noqa: S603  (no shell; the user chose the program)
-            [path, "-I", "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            cwd=tempfile.gettempdir(),
-            env=clean_environment(os.environ, {}),
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        facts = json.loads(done.stdout)
+        command = [path, "-I", "-c", _PROBE]
+        facts = answer(command, clean_environment(os.environ, {}), is_cancelled)
         return Interpreter(
             facts["executable"] or path,
             tuple(facts["version"]),
             facts["is_64_bit"],
             facts["geoseg"],
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except EngineError as error:
+        raise EngineMissing(str(error), error.log) from error
+    except (KeyError, TypeError) as error:
         raise EngineMissing(
-            _tr("{} does not start ({}); choose another Python").format(path, error)
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        log = done.stderr.decode("utf-8", "replace")
-        raise EngineMissing(
-            _tr("{} does not answer as a Python 3 does; choose another Python").format(path), log
+            _tr("{} does not answer as a Python 3 does; choose another Python").format(path)
         ) from error
 
 
-def check(python: str, environment: Mapping[str, str] | None = None) -> Report:
+def check(
+    python: str, is_cancelled: IsCancelled, environment: Mapping[str, str] | None = None
+) -> Report:
     """Ask an engine whether it works, by ``geoseg doctor``; takes some seconds.
 
     Parameters
     ----------
     python : str
         Interpreter, or the folder of an environment.
+    is_cancelled : callable
+        Is asked some times a second.
     environment : mapping, optional
         Variables to add, as `settings.network_environment` gives them.
 
@@ -306,20 +275,19 @@ def check(python: str, environment: Mapping[str, str] | None = None) -> Report:
     ------
     EngineMissing
         When it is no Python, too old, has no geoseg, or one that this plugin cannot talk to.
+    Cancelled
     """
     path = interpreter_in(python)
-    found = look_at(path)
-    _refuse_unsuitable(path, found)
+    _refuse_unsuitable(path, look_at(path, is_cancelled))
     try:
-        facts = ask(
-            path, ["doctor", "--json"], timeout=CHECK_SECONDS, environment=environment or {}
-        )
+        question = ["doctor", "--json"]
+        facts = ask(path, question, is_cancelled=is_cancelled, environment=environment)
     except EngineError as error:
         raise EngineMissing(
             _tr(
                 "geoseg in {} does not work: {}; install it again, or choose another Python"
             ).format(path, error),
-            getattr(error, "log", ""),
+            error.log,
         ) from error
     devices = facts.get("devices") or [{"name": "unknown"}]
     return Report(

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .words import translated as _tr
 
-__all__ = ["Busy", "data_folder", "exclusive", "in_use", "unused"]
+__all__ = ["Busy", "data_folder", "exclusive", "in_use", "unused", "write_wholly"]
 
 
 class Busy(Exception):  # noqa: N818  (nothing is wrong)
@@ -25,11 +27,14 @@ class Busy(Exception):  # noqa: N818  (nothing is wrong)
 def data_folder() -> Path:
     """Return the user's folder for engines: outside the plugin and outside QGIS' profiles.
 
-    The environment variable ``GEOSEG_HOME`` names another one. The folder need not exist.
+    The environment variable ``GEOSEG_HOME`` names where else it is to lie. The folder need not
+    exist.
     """
     home = os.environ.get("GEOSEG_HOME")
     if home:
-        return Path(home).absolute()
+        # Never the named folder itself: a disk may have a folder "cache" or "tools" of its own,
+        # and engines are removed with all that lies beside them.
+        return Path(home).absolute() / "geoseg-qgis"
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
         return (Path(local) if local else Path.home() / "AppData" / "Local") / "geoseg"
@@ -37,6 +42,35 @@ def data_folder() -> Path:
         return Path.home() / "Library" / "Application Support" / "geoseg"
     shared = os.environ.get("XDG_DATA_HOME", "")
     return (Path(shared) if shared.startswith("/") else Path.home() / ".local/share") / "geoseg"
+
+
+def write_wholly(target: Path, text: str) -> None:
+    """Write a file at once and wholly: a reader sees the old one or the new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=f"{target.stem}-", suffix=target.suffix, dir=target.parent
+    )
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        _replace(name, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _replace(source: str, target: Path) -> None:
+    """Put a file in the place of another, which on Windows somebody may be reading."""
+    for pause in (0.05, 0.2, 0.5, 1.0):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(source, target)
 
 
 @contextmanager

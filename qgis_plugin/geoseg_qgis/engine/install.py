@@ -25,6 +25,7 @@ from .environment import (
     Engine,
     EngineMissing,
     Interpreter,
+    IsCancelled,
     Pointer,
     Report,
     check,
@@ -36,7 +37,7 @@ from .environment import (
 from .failures import Failure, InstallationFailed, classify, without_secrets
 from .home import Busy, data_folder, exclusive, unused
 from .index import Index, Web
-from .process import clean_environment
+from .process import Cancelled, clean_environment
 from .uv import Uv, obtain_uv
 from .words import translated as _tr
 
@@ -178,7 +179,6 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-IsCancelled = Callable[[], bool]
 
 
 class Installation:
@@ -223,7 +223,7 @@ class Installation:
             python = self._python(uv, on_progress, is_cancelled)
             on_progress(Progress("plan", _tr("Looking for the packages that are needed")))
             lock = self._resolved(uv, python, is_cancelled)
-            packages = self._packages(lock)
+            packages = self._packages(lock, is_cancelled)
             version = next(each.version for each in packages if each.name == "geoseg")
             free = shutil.disk_usage(data_folder()).free
             return Plan(python, version, packages, data_folder(), free, lock)
@@ -237,7 +237,7 @@ class Installation:
             try:
                 python = self._installed(uv, plan, folder, _Steps(on_progress, is_cancelled))
                 on_progress(Progress("verify", _tr("Checking that everything works")))
-                report = self._verified(python)
+                report = self._verified(python, is_cancelled)
                 write_pointer(_next_pointer(Engine(python, report.version, str(folder))))
             except BaseException:
                 _remove(folder)
@@ -274,7 +274,7 @@ class Installation:
     def _python(self, uv: Uv, on_progress: OnProgress, is_cancelled: IsCancelled) -> Interpreter:
         """The Python to build on: the one asked for, uv's own, or one that is found."""
         if self._order.python:
-            return _refuse_unfit(look_at(self._order.python))
+            return _refuse_unfit(look_at(self._order.python, is_cancelled))
         on_progress(Progress("python", _tr("Getting Python")))
         found = self._managed_python(uv, is_cancelled) or self._found_python(uv, is_cancelled)
         if found is None:
@@ -303,7 +303,8 @@ class Installation:
                 uv.run(["python", "install", "--no-bin", wanted], is_cancelled)
         with suppress(InstallationFailed, EngineMissing):
             find = ["python", "find", "--managed-python", "--no-python-downloads", wanted]
-            return _refuse_unfit(look_at(_absolute(uv.run([*find, *offline], is_cancelled))))
+            found = _absolute(uv.run([*find, *offline], is_cancelled))
+            return _refuse_unfit(look_at(found, is_cancelled))
         return None
 
     def _found_python(self, uv: Uv, is_cancelled: IsCancelled) -> Interpreter | None:
@@ -314,7 +315,7 @@ class Installation:
         found = []
         for path in dict.fromkeys([*paths, *_python_of_qgis()]):
             with suppress(EngineMissing, InstallationFailed):
-                found.append(_refuse_unfit(look_at(_absolute(path))))
+                found.append(_refuse_unfit(look_at(_absolute(path), is_cancelled)))
         return min(
             found,
             key=lambda each: (_is_of_qgis(each.path), PYTHONS.index(each.version[:2])),
@@ -336,8 +337,13 @@ class Installation:
             uv.run([*command, *source, *names, "--no-python-downloads"], is_cancelled)
             return lock.read_text(encoding="utf-8")
 
-    def _packages(self, lock: str) -> tuple[Package, ...]:
-        return tuple(self._sized(each) for each in _parsed(lock))
+    def _packages(self, lock: str, is_cancelled: IsCancelled) -> tuple[Package, ...]:
+        packages = []
+        for each in _parsed(lock):
+            if is_cancelled():
+                raise Cancelled
+            packages.append(self._sized(each))
+        return tuple(packages)
 
     def _sized(self, package: Package) -> Package:
         """The package with its size, asked for where the index does not tell."""
@@ -376,9 +382,9 @@ class Installation:
         )
         return python
 
-    def _verified(self, python: str) -> Report:
+    def _verified(self, python: str, is_cancelled: IsCancelled) -> Report:
         try:
-            report = check(python, self._order.environment)
+            report = check(python, is_cancelled, self._order.environment)
         except EngineMissing as error:
             self.log += [str(error), without_secrets(error.log)]
             raise InstallationFailed(_failed_check(f"{error}\n{error.log}")) from error
@@ -424,7 +430,7 @@ class _Watch:
         self._on_progress(Progress(stage, text, self._done, self._total))
 
 
-def rollback(environment: Mapping[str, str] | None = None) -> Report:
+def rollback(is_cancelled: IsCancelled, environment: Mapping[str, str] | None = None) -> Report:
     """Use the engine before the present one again, which becomes the one before.
 
     Raises
@@ -433,13 +439,14 @@ def rollback(environment: Mapping[str, str] | None = None) -> Report:
         When there is none, or it does not work any more; the present one stays in use.
     Busy
         When another QGIS is installing.
+    Cancelled
     """
     # An engine that is at work goes on: it stays where it is, as the one before.
     with exclusive():
         pointer = read_pointer()
         if pointer is None or pointer.previous is None:
             raise EngineMissing(_tr("there is no earlier engine to go back to; install one"))
-        report = check(pointer.previous.python, environment)
+        report = check(pointer.previous.python, is_cancelled, environment)
         write_pointer(Pointer(pointer.previous, pointer.current))
         return report
 
@@ -610,7 +617,7 @@ def _doing(packages: Iterable[Package]) -> str:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
+    return _tr("{} MB").format(f"{size / 1e6:,.0f}")
 
 
 def _new_folder(version: str) -> Path:

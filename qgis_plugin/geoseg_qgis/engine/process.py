@@ -32,10 +32,12 @@ __all__ = [
     "EngineError",
     "Event",
     "ProcessGroup",
+    "answer",
     "ask",
     "attached",
     "clean_environment",
     "run",
+    "started",
 ]
 
 Event = dict[str, Any]
@@ -43,6 +45,7 @@ Event = dict[str, Any]
 GRACE = 1.5  # seconds to end in; a cancelled run is to be gone within 2
 POLL = 0.1  # seconds of silence until a cancelled run is noticed
 LEAVING = 10.0  # seconds that the engine may take to end after its work is done
+PATIENCE = 180.0  # seconds for an answer: the virus scanner may look at each file of the engine
 KEPT_LINES = 200  # of what it said last, for a report
 KEPT_WIDTH = 2000  # characters of such a line
 WAITING_LINES = 1000  # that nobody took yet; the engine waits when there are more
@@ -140,7 +143,7 @@ def run(
     # Before the command's own arguments, for those end with names of files.
     told = ["--attached", command, "--progress", "json", *rest]
     heard = _Heard()
-    with _started(python, told, environment) as engine:
+    with _kept(python), started(*_engine(python, told, environment)) as engine:
         leave_at = float("inf")
         for line in engine.lines():
             if is_cancelled():
@@ -161,8 +164,7 @@ def ask(
     python: str,
     arguments: Sequence[str],
     *,
-    timeout: float = 60,
-    is_cancelled: Callable[[], bool] = lambda: False,
+    is_cancelled: Callable[[], bool],
     environment: Mapping[str, str] | None = None,
 ) -> Any:
     """Ask the engine for a document, such as ``doctor --json``.
@@ -172,11 +174,8 @@ def ask(
     python : str
         The engine's interpreter.
     arguments : sequence of str
-        A command that prints one JSON document. Its exit status does not matter.
-    timeout : float
-        Seconds.
-    is_cancelled : callable, optional
-    environment : mapping, optional
+        A command that prints one JSON document.
+    is_cancelled, environment
         As of `run`.
 
     Returns
@@ -186,15 +185,36 @@ def ask(
 
     Raises
     ------
+    EngineError, Cancelled
+        As of `answer`.
+    """
+    with _kept(python):
+        return answer(*_engine(python, ["--attached", *arguments], environment), is_cancelled)
+
+
+def answer(
+    command: Sequence[str], environment: Mapping[str, str], is_cancelled: Callable[[], bool]
+) -> Any:
+    """Hear the JSON document that a Python prints; its exit status does not matter.
+
+    Parameters
+    ----------
+    command, environment
+        As of `ProcessGroup`.
+    is_cancelled : callable
+        As of `run`.
+
+    Raises
+    ------
     EngineError
-        When there is no document.
+        When there is no document within `PATIENCE` seconds.
     Cancelled
     """
+    python, heard = command[0], _Heard()
     printed, size = list[str](), 0
-    heard = _Heard()
-    give_up_at = time.monotonic() + timeout
-    with _started(python, ["--attached", *arguments], environment) as engine:
-        for line in engine.lines():
+    give_up_at = time.monotonic() + PATIENCE
+    with started(command, environment) as process:
+        for line in process.lines():
             if is_cancelled():
                 raise Cancelled
             if line is not None:
@@ -204,14 +224,14 @@ def ask(
                 size += len(line.text)
             if time.monotonic() > give_up_at:
                 told = _tr("{} did not answer within {:g} s; try again, or {}")
-                told = told.format(python, timeout, _remedy())
+                told = told.format(python, PATIENCE, _remedy())
                 raise EngineError(told, "missing", heard.log)
             if size > LONGEST["stdout"]:
                 told = _tr("{} says more than geoseg would, so it is none; {}")
                 raise EngineError(told.format(python, _remedy()), "missing", heard.log)
     with suppress(ValueError):
         return _document(printed)
-    raise _failure(python, engine.status, heard)
+    raise _failure(python, process.status, heard)
 
 
 def clean_environment(environ: Mapping[str, str], additions: Mapping[str, str]) -> dict[str, str]:
@@ -371,7 +391,7 @@ class Line(NamedTuple):
     text: str
 
 
-class _Listener:
+class Listener:
     """Hears both streams of a process, so that neither is ever full."""
 
     def __init__(self, group: ProcessGroup) -> None:
@@ -426,22 +446,35 @@ class _Listener:
 
 
 @contextmanager
-def _started(
+def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Listener]:
+    """Start a `ProcessGroup` and listen; whatever happens, nothing of it runs afterwards."""
+    group = ProcessGroup(command, environment)
+    listener = Listener(group)
+    try:
+        yield listener
+    finally:
+        group.end()
+        listener.close()
+
+
+def _engine(
     python: str, arguments: Sequence[str], additions: Mapping[str, str] | None
-) -> Iterator[_Listener]:
-    """Start the engine; whatever happens, nothing of it runs afterwards."""
+) -> tuple[list[str], dict[str, str]]:
+    """Command and variables of the engine."""
     # -I: no variable, no user's packages and no file in the working folder changes what is loaded.
     command = [python, "-I", "-u", "-X", "utf8", "-m", "geoseg", *arguments]
+    return command, clean_environment(os.environ, additions or {})
+
+
+@contextmanager
+def _kept(python: str) -> Iterator[None]:
+    """See that the engine is not removed meanwhile."""
     with ExitStack() as held:
         try:
             held.enter_context(in_use(python))
         except Busy as busy:
             raise EngineError(str(busy), "missing") from busy
-        group = ProcessGroup(command, clean_environment(os.environ, additions or {}))
-        listener = _Listener(group)
-        held.callback(listener.close)
-        held.callback(group.end)
-        yield listener
+        yield
 
 
 def _existing_folder() -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from makers import HEALTHY, FakeUv, lock_of, python_text, script, wheel
+from makers import HEALTHY, FakeUv, hanging_text, lock_of, python_text, script, wheel
 
 from geoseg_qgis.engine import install
 from geoseg_qgis.engine.environment import (
@@ -228,6 +228,44 @@ def test_cancelling_leaves_no_process_no_folder_and_the_old_engine(
     assert installed(uv).endswith("0.1.0-2/bin/python")
 
 
+def test_cancelling_the_last_check_leaves_the_old_engine(uv: FakeUv, tmp_path: Path) -> None:
+    old, note = installed(uv), tmp_path / "number"
+    uv.behave(engine=hanging_text("doctor", note, python_text()))
+    installation, plan = planned(uv)
+    with pytest.raises(Cancelled):
+        installation.run(plan, silent, note.exists)
+    assert chosen_python("") == old
+    assert engines() == {"0.1.0-1"}
+
+
+def test_cancelling_while_servers_are_asked_for_sizes_asks_no_more_of_them(
+    uv: FakeUv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("geoseg-0.1.0", "torch-2.13.0", "numpy-2.0.0")
+    uv.behave(
+        lock=lock_of(
+            *(
+                (name.split("-")[0], f"https://i.example/{name}-py3-none-any.whl", 0)
+                for name in names
+            )
+        )
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(install.Web, "size", lambda _web, url: asked.append(url) or 0)
+    with pytest.raises(Cancelled):
+        Installation(Order(wheels=str(uv.wheels))).plan(silent, lambda: bool(asked))
+    assert len(asked) == 1
+
+
+def test_a_cancelled_rollback_changes_nothing(uv: FakeUv, tmp_path: Path) -> None:
+    first, second = installed(uv), installed(uv)
+    note = tmp_path / "number"
+    script(Path(first), hanging_text("doctor", note, python_text()))
+    with pytest.raises(Cancelled):
+        rollback(note.exists)
+    assert chosen_python("") == second
+
+
 @pytest.mark.parametrize(
     ("conduct", "kind"),
     [
@@ -270,22 +308,22 @@ def test_the_engine_before_is_kept_to_go_back_to_and_older_ones_are_removed(uv: 
     assert engines() == {"0.1.0-2", "0.1.0-3"}
     assert not os.path.exists(first)
     assert chosen_python("") == third
-    assert rollback().python == second
+    assert rollback(never).python == second
     assert chosen_python("") == second
-    assert rollback().python == third
+    assert rollback(never).python == third
 
 
 def test_there_is_nothing_to_go_back_to_after_the_first_installation(uv: FakeUv) -> None:
     installed(uv)
     with pytest.raises(EngineMissing, match="there is no earlier engine to go back to"):
-        rollback()
+        rollback(never)
 
 
 def test_an_earlier_engine_that_is_broken_is_not_gone_back_to(uv: FakeUv) -> None:
     first, second = installed(uv), installed(uv)
     script(Path(first), "#!/bin/sh\nexit 1\n")
-    with pytest.raises(EngineMissing, match="does not answer as a Python 3 does"):
-        rollback()
+    with pytest.raises(EngineMissing, match="is no Python with a working geoseg"):
+        rollback(never)
     assert chosen_python("") == second
 
 
@@ -351,7 +389,7 @@ def test_an_engine_at_work_is_neither_removed_nor_cleared_away(uv: FakeUv) -> No
             uninstall()
         installed(uv)
         installed(uv)
-        assert rollback().version == "0.1.0"
+        assert rollback(never).version == "0.1.0"
         assert os.path.exists(oldest)
     planned(uv)
     assert engines() == {"0.1.0-2", "0.1.0-3"}
@@ -373,7 +411,7 @@ def test_a_run_keeps_its_engine(uv: FakeUv) -> None:
         run(python, ["predict"], on_event=remove, is_cancelled=never)
     assert heard
     with unused(), pytest.raises(EngineError, match="are being removed at this moment"):
-        ask(python, ["doctor", "--json"])
+        ask(python, ["doctor", "--json"], is_cancelled=never)
     uninstall()
 
 
@@ -479,6 +517,27 @@ def test_the_log_of_a_failure_tells_what_failed_before_anything_was_done(
     with pytest.raises(InstallationFailed) as caught:
         planned(uv)
     assert "NotADirectoryError" in caught.value.failure.log
+
+
+def test_what_lies_in_the_named_folder_beside_the_engines_is_left_alone(
+    uv: FakeUv, home: Path
+) -> None:
+    """It may be a whole disk, with folders that happen to have the names of ours."""
+    own = [
+        home / name / "mine.txt"
+        for name in ("engines/0.1.0-1", "cache/.tmp1", "tools", "pythons", "plan-b", "geoseg")
+    ]
+    own += [home / "env.json", home / "env-old.json", home / "tools" / "mine.part"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    installed(uv)
+    uv.behave(install_error="error: odd")
+    with pytest.raises(InstallationFailed):
+        installed(uv)
+    uninstall()
+    assert [path for path in own if not path.exists()] == []
+    assert sorted(os.listdir(home / "geoseg-qgis")) == ["install.lock", "use.lock"]
 
 
 def test_uninstalling_leaves_nothing_but_the_locks(uv: FakeUv) -> None:

@@ -128,7 +128,7 @@ def test_the_engine_is_started_apart_from_all_that_is_installed_beside_it(fake: 
 
 def test_a_question_is_asked_as_it_is_and_ends_with_qgis(fake: Fake) -> None:
     python = fake("print(json.dumps(sys.argv))")
-    assert ask(python, ["doctor", "--json"]) == [
+    assert ask(python, ["doctor", "--json"], is_cancelled=bool) == [
         python, "-I", "-u", "-X", "utf8", "-m", "geoseg", "--attached", "doctor", "--json",
     ]  # fmt: skip
 
@@ -622,18 +622,18 @@ run({python!r}, ["predict"], on_event=started, is_cancelled=bool)
 def test_a_document_counts_whatever_the_status_is(fake: Fake) -> None:
     document = {"ok": False, "problems": ["no disk"]}
     python = fake(f"print(json.dumps({document!r}, indent=1)); sys.exit(2)")
-    assert ask(python, ["doctor", "--json"]) == document
+    assert ask(python, ["doctor", "--json"], is_cancelled=bool) == document
 
 
 def test_a_greeting_before_the_document_does_no_harm(fake: Fake) -> None:
     python = fake("print('Welcome'); print('[hint] try me'); print(json.dumps([1, 2]))")
-    assert ask(python, ["model", "list", "--json"]) == [1, 2]
+    assert ask(python, ["model", "list", "--json"], is_cancelled=bool) == [1, 2]
 
 
 def test_a_question_that_is_refused_is_told(fake: Fake) -> None:
     python = fake("print('geoseg: there is no model x', file=sys.stderr); sys.exit(2)")
     with pytest.raises(EngineError, match=r"^there is no model x$") as caught:
-        ask(python, ["model", "info", "x", "--json"])
+        ask(python, ["model", "info", "x", "--json"], is_cancelled=bool)
     assert caught.value.kind == "user"
 
 
@@ -643,21 +643,24 @@ def test_a_bug_in_an_answer_is_told_without_its_traceback(fake: Fake) -> None:
         sys.exit(1)
     """)
     with pytest.raises(EngineError, match=r"^KeyError: 'a'$") as caught:
-        ask(python, ["doctor", "--json"])
+        ask(python, ["doctor", "--json"], is_cancelled=bool)
     assert caught.value.kind == "internal"
     assert "Traceback" in caught.value.log
 
 
-def test_a_question_without_an_answer_ends_in_time(fake: Fake, tmp_path: Path) -> None:
+def test_a_question_without_an_answer_ends_in_time(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PATIENCE", 1.5)
     python = fake(f"open(os.path.join({str(tmp_path)!r}, str(os.getpid())), 'w'); time.sleep(600)")
     with pytest.raises(EngineError, match=r"did not answer within 1\.5 s; try again, or choose"):
-        ask(python, ["doctor", "--json"], timeout=1.5)
+        ask(python, ["doctor", "--json"], is_cancelled=bool)
     assert gone(*numbers_in(tmp_path, 1))
 
 
 def test_an_answer_without_a_document_is_none(fake: Fake) -> None:
     with pytest.raises(EngineError, match=r"no Python with a working geoseg.*\(Python 2\.7\)"):
-        ask(fake("print('Python 2.7')"), ["doctor", "--json"])
+        ask(fake("print('Python 2.7')"), ["doctor", "--json"], is_cancelled=bool)
 
 
 def test_a_program_that_talks_without_end_is_none(fake: Fake) -> None:
@@ -666,7 +669,7 @@ def test_a_program_that_talks_without_end_is_none(fake: Fake) -> None:
             sys.stdout.write("y" * 100_000 + chr(10))
     """)
     with pytest.raises(EngineError, match="says more than geoseg would"):
-        ask(python, ["doctor", "--json"], timeout=600)
+        ask(python, ["doctor", "--json"], is_cancelled=bool)
 
 
 def test_the_fakes_speak_as_the_engine_does() -> None:

@@ -38,7 +38,7 @@ def test_a_failure_is_told_in_the_language_of_the_moment() -> None:
 @pytest.mark.usefixtures("foreign")
 def test_values_are_put_into_translated_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineError, match=r"^»/nowhere/python cannot be started as a Python "):
-        ask("/nowhere/python", ["doctor"])
+        ask("/nowhere/python", ["doctor"], is_cancelled=bool)
     monkeypatch.setenv("GEOSEG_PYTHON", "/nowhere/python")
     told = "^»the environment variable GEOSEG_PYTHON: »/nowhere/python does not exist"
     with pytest.raises(EngineMissing, match=told):

@@ -5,25 +5,28 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import qgis.utils
-from qgis.core import QgsApplication, QgsSettings
+from qgis.core import QgsApplication, QgsSettings, QgsTask
 from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QThread
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QLabel, QMessageBox
 
 from geoseg_qgis import options
 from geoseg_qgis.engine.environment import Engine, Pointer, read_pointer, write_pointer
-from geoseg_qgis.engine.home import exclusive, in_use
+from geoseg_qgis.engine.home import data_folder, exclusive, in_use
 from geoseg_qgis.options import OptionsFactory, OptionsPage
 from geoseg_qgis.settings import python_setting, set_python_setting
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-from makers import HEALTHY, FakeUv, lock_of, python_text, script, wheel
+from makers import HEALTHY, FakeUv, hanging_text, lock_of, python_text, script, wheel
 
 Until = Callable[[Callable[[], bool]], None]
 LACKING = {
@@ -54,7 +57,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qgis_app: Any) -> Iter
     for name in ("GEOSEG_PYTHON", "PIP_FIND_LINKS", "UV_FIND_LINKS", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
     QgsSettings().remove("geoseg")
-    yield tmp_path / "home"
+    yield data_folder()
     QgsSettings().remove("geoseg")
 
 
@@ -139,6 +142,99 @@ def test_a_shown_page_checks_the_engine_in_use(
         f"geoseg 0.1.0, works on: cpu\nPython: {python}",
         "No model is here. Install the whole package.",
     ]
+
+
+def hanging(path: Path) -> tuple[str, Callable[[], bool]]:
+    """An engine whose check never ends, and whether that is under way."""
+    note = path.parent / "number"
+    python = script(path, hanging_text("doctor", note, python_text(executable=str(path))))
+    return str(python), lambda: note.exists() and is_running(int(note.read_text() or 0))
+
+
+def test_a_check_that_hangs_can_be_cancelled(
+    factory: OptionsFactory,
+    page: OptionsPage,
+    tmp_path: Path,
+    until: Until,
+    idle: Callable[[], None],
+) -> None:
+    python, is_asked = hanging(tmp_path / "mine" / "python3")
+    set_python_setting(python)
+    shown(page)
+    until(is_asked)
+    factory.setup.cancel()
+    idle()
+    assert not is_asked()
+    assert page.engine.state.texts()[0].startswith("Cancelled. Nothing was changed")
+    assert page.engine.check_button.isEnabled()
+
+
+def test_a_path_is_not_used_when_its_check_is_cancelled_in_the_bar_of_tasks(
+    page: OptionsPage, tmp_path: Path, until: Until, idle: Callable[[], None], changes: list[int]
+) -> None:
+    python, is_asked = hanging(tmp_path / "mine" / "python3")
+    page.existing.path.setFilePath(python)
+    shown(page)
+    page.existing.use_button.click()
+    until(is_asked)
+    QgsApplication.taskManager().cancelAll()
+    idle()
+    assert not is_asked()
+    assert python_setting() == ""
+    assert changes == []
+
+
+def test_what_is_cancelled_before_its_turn_does_not_begin(
+    factory: OptionsFactory, tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("geoseg_qgis.installing.check", lambda *told: asked.append(told))
+    set_python_setting(engine_at(tmp_path / "mine" / "python3"))
+    with no_turn(until):
+        factory.setup.check()
+        assert factory.setup.activity == "check"
+        factory.setup.cancel()
+        assert factory.setup.activity == ""
+        assert factory.setup.outcome is not None
+        assert factory.setup.outcome.text.startswith("Cancelled.")
+    assert asked == []
+
+
+@contextmanager
+def no_turn(until: Until) -> Iterator[None]:
+    """Keep all threads of tasks busy."""
+    manager, end = QgsApplication.taskManager(), threading.Event()
+    others = [
+        QgsTask.fromFunction("other", lambda _task: end.wait())
+        for _ in range(4 * QThread.idealThreadCount() + 8)
+    ]
+    for other in others:
+        manager.addTask(other)
+    try:
+        until(lambda: any(each.status() == QgsTask.TaskStatus.Running for each in others))
+        assert any(each.status() == QgsTask.TaskStatus.Queued for each in others)
+        yield
+    finally:
+        end.set()
+        until(lambda: manager.countActiveTasks() == 0)
+
+
+def test_unloading_the_plugin_during_a_check_ends_it_and_tells_nobody(
+    changes: list[int], tmp_path: Path, until: Until, qtbot: Any
+) -> None:
+    python, is_asked = hanging(tmp_path / "mine" / "python3")
+    set_python_setting(python)
+    made = OptionsFactory(QIcon(), lambda: changes.append(1))
+    page = made.createWidget()
+    qtbot.addWidget(page)
+    shown(page)
+    until(is_asked)
+    made.close_down()
+    assert is_asked()  # nobody waited for its end
+    until(lambda: not is_asked())
+    until(lambda: QgsApplication.taskManager().countActiveTasks() == 0)
+    assert made.setup.outcome is None
+    assert changes == []
 
 
 def test_an_engine_that_fails_its_check_is_told_with_the_reason(
@@ -450,11 +546,12 @@ def test_engines_are_removed_when_the_user_agrees(
 
 
 def test_engines_are_not_removed_under_a_run(
-    page: OptionsPage, tmp_path: Path, idle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    page: OptionsPage, home: Path, idle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QMessageBox, "question", lambda *_told: QMessageBox.StandardButton.Yes)
-    python = engine_at(tmp_path / "home" / "engines" / "0.1.0-1" / "bin" / "python")
-    write_pointer(Pointer(Engine(python, "0.1.0", str(tmp_path / "home/engines/0.1.0-1"))))
+    folder = home / "engines" / "0.1.0-1"
+    python = engine_at(folder / "bin" / "python")
+    write_pointer(Pointer(Engine(python, "0.1.0", str(folder))))
     shown(page)
     idle()
     with in_use(python):
@@ -476,6 +573,7 @@ def test_the_plan_is_told_in_translated_words(
 ) -> None:
     known = {
         "about {}": "etwa {}",
+        "{} MB": "{} Mo",
         "{}; {} of {} packages are here already": "{}; {} von {} Paketen sind schon hier",
         "geoseg {} with {}": "geoseg {} mit {}",
     }
@@ -485,7 +583,7 @@ def test_the_plan_is_told_in_translated_words(
     uv.behave(lock=lock_of(("geoseg", local.as_uri(), 0), ("torch", torch, 0)))
     shown(page)
     planned(page, uv, idle)
-    assert page.install.download.text() == "etwa 900 MB; 1 von 2 Paketen sind schon hier"
+    assert page.install.download.text() == "etwa 900 Mo; 1 von 2 Paketen sind schon hier"
     assert page.install.packages.text() == "geoseg 0.1.0 mit torch 2.13.0"
 
 

@@ -34,6 +34,7 @@ DATA_ONLY = [
     "QgsLayerTreeLayer",
     "QgsLayerTreeNode",
     "QgsMapLayer",
+    "QgsMessageLog",
     "QgsPalettedRasterRenderer",
     "QgsPointXY",
     "QgsProcessingAlgRunnerTask",
