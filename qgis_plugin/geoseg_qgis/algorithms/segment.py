@@ -13,6 +13,7 @@ from typing import Any
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
+    QgsCsException,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
@@ -181,6 +182,14 @@ class Segment(EngineAlgorithm):
                 advanced(QgsProcessingParameterString(name, text, default, optional=True))
             )
 
+    def checkParameterValues(
+        self, parameters: Mapping[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        """Refuse what cannot be meant before anything is done."""
+        able, message = super().checkParameterValues(parameters, context)
+        message = message if not able else self._refused_extent(parameters, context)
+        return not message, message
+
     def prepareAlgorithm(
         self,
         parameters: Mapping[str, Any],
@@ -237,6 +246,8 @@ class Segment(EngineAlgorithm):
         folder: Path,
     ) -> dict[str, Any]:
         """What is classified: source, box and mask."""
+        if self._mask is None and parameters.get("MASK"):
+            raise QgsProcessingException(self.invalidSourceError(parameters, "MASK"))
         extent, crs = self._extent(parameters, context)
         size = self.parameterAsDouble(parameters, "PIXEL_SIZE", context)
         region = sources.Region(self._in_layer(extent, crs, context), size or None)
@@ -251,11 +262,25 @@ class Segment(EngineAlgorithm):
             place["mask"] = self._write_mask(folder, feedback)
         return place
 
+    def _refused_extent(self, parameters: Mapping[str, Any], context: QgsProcessingContext) -> str:
+        """Why an extent cannot be meant; empty where it can, or none is given."""
+        if not parameters.get("EXTENT"):
+            return ""
+        if not self.parameterAsExtent(parameters, "EXTENT", context).isEmpty():
+            return ""
+        return self.tr(
+            "Extent (EXTENT) holds nothing: it has no width or no height, or is that of an empty "
+            "layer; choose another one, or leave it empty for the whole image"
+        )
+
     def _extent(
         self, parameters: Mapping[str, Any], context: QgsProcessingContext
     ) -> tuple[QgsRectangle | None, QgsCoordinateReferenceSystem]:
+        refused = self._refused_extent(parameters, context)
+        if refused:  # models do not ask beforehand
+            raise QgsProcessingException(refused)
         extent = self.parameterAsExtent(parameters, "EXTENT", context)
-        if extent.isNull() or extent.isEmpty():
+        if extent.isEmpty():
             return None, QgsCoordinateReferenceSystem()
         crs = self.parameterAsExtentCrs(parameters, "EXTENT", context)
         return extent, crs if crs.isValid() and self._taken.crs.isValid() else self._taken.crs
@@ -269,7 +294,15 @@ class Segment(EngineAlgorithm):
         if extent is None or crs == self._taken.crs:
             return extent
         transform = QgsCoordinateTransform(crs, self._taken.crs, context.transformContext())
-        return transform.transformBoundingBox(extent)
+        try:
+            return transform.transformBoundingBox(extent)
+        except QgsCsException as error:
+            raise QgsProcessingException(
+                self.tr(
+                    "Extent (EXTENT) cannot be told in {}, the coordinate system of layer “{}”; "
+                    "choose one that meets the layer"
+                ).format(sources.crs_text(self._taken.crs)[:60], self._taken.name)
+            ) from error
 
     def _write_mask(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
         path = folder / "mask.gpkg"
