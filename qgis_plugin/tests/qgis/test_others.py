@@ -153,6 +153,19 @@ def test_a_model_is_told_as_a_page(context: QgsProcessingContext, tmp_path: Path
     assert json.loads(found["CARD"])["bands"] == ["blue", "green", "red"]
 
 
+def test_a_run_keeps_the_engine_that_it_began_with(
+    provider: Any, context: QgsProcessingContext, heard: Heard, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The settings belong to the main thread, and may change while it works."""
+    parameters = {"MODEL": "sentinel2-landcover", "OUTPUT": str(tmp_path / "page.html")}
+    made = provider.algorithm("modelinfo").create()
+    assert made.prepare(parameters, context, heard)
+    monkeypatch.setenv("GEOSEG_PYTHON", "/nowhere/python")
+    found = made.runPrepared(parameters, context, heard)
+    assert json.loads(found["CARD"])["name"] == "sentinel2-landcover"
+
+
 def test_a_file_that_is_no_model_is_told(context: QgsProcessingContext, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.safetensors"
     wrong.write_text("nothing")
