@@ -386,6 +386,15 @@ def _is_empty(picture: Path) -> bool:
     return has_alpha and provider.bandStatistics(PICTURE_ALPHA).maximumValue == 0
 
 
+def _mended(polygon: QgsGeometry) -> QgsGeometry:
+    if polygon.isEmpty() or polygon.isGeosValid():
+        return polygon
+    mended, kind = polygon.makeValid(), QgsWkbTypes.GeometryType.PolygonGeometry
+    mended.convertGeometryCollectionToSubclass(kind)
+    # What is as thin as a line goes.
+    return mended if mended.type() == kind else QgsGeometry()
+
+
 def write_features(
     source: QgsProcessingFeatureSource,
     path: Path,
@@ -394,6 +403,8 @@ def write_features(
     columns: Sequence[str] = (),
 ) -> int:
     """Write polygons to a GeoPackage, the selected ones where only those are meant.
+
+    Those that cross themselves are written as QGIS fills them, for the engine refuses them.
 
     Parameters
     ----------
@@ -426,15 +437,14 @@ def write_features(
         options,
     )
     count = 0
-    # An invalid ring does less harm here than a run that stops for it.
     unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
     for feature in source.getFeatures(QgsFeatureRequest(), unchecked):
         if feedback.isCanceled():
             break
         copy = QgsFeature(fields)
-        copy.setGeometry(feature.geometry())
+        copy.setGeometry(_mended(feature.geometry()))
         copy.setAttributes([feature.attribute(place) for place in places])
-        count += bool(feature.hasGeometry() and writer.addFeature(copy))
+        count += bool(not copy.geometry().isEmpty() and writer.addFeature(copy))
     if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
         raise QgsProcessingException(
             _tr("polygons could not be written to {} ({}); check the free disk space").format(

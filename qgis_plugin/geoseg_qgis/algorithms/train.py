@@ -13,9 +13,11 @@ from typing import Any
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
@@ -287,7 +289,11 @@ class Train(EngineAlgorithm):
 
     def _values(self, feedback: QgsProcessingFeedback) -> Iterator[Any]:
         place = self._polygons.fields().lookupField(self._field)
-        for each in self._polygons.getFeatures():
+        request = QgsFeatureRequest().setFlags(QgsFeatureRequest.Flag.NoGeometry)
+        request.setSubsetOfAttributes([place])
+        # As in `write_features`.
+        unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
+        for each in self._polygons.getFeatures(request, unchecked):
             sources.stop_if_cancelled(feedback)
             yield each.attribute(place)
 
