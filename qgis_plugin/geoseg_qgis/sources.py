@@ -17,11 +17,10 @@ from qgis.core import (
     QgsFeature,
     QgsFeatureRequest,
     QgsFields,
-    QgsProcessingContext,
+    QgsGeometry,
     QgsProcessingException,
     QgsProcessingFeatureSource,
     QgsProcessingFeedback,
-    QgsProcessingUtils,
     QgsProviderRegistry,
     QgsRasterBlockFeedback,
     QgsRasterDataProvider,
@@ -30,7 +29,9 @@ from qgis.core import (
     QgsRasterPipe,
     QgsRectangle,
     QgsVectorFileWriter,
+    QgsWkbTypes,
 )
+from qgis.PyQt.QtCore import Qt
 
 from .facts import bands_of, is_picture
 from .fitting import Band
@@ -43,7 +44,6 @@ __all__ = [
     "Taken",
     "crs_text",
     "export",
-    "prepare",
     "stop_if_cancelled",
     "take",
     "write",
@@ -125,11 +125,15 @@ class Taken:
             return None
         if self.is_relocated or self._means_several:
             return None
-        parts = QgsProviderRegistry.instance().decodeUri("gdal", self.uri)
+        registry = QgsProviderRegistry.instance()
+        parts = registry.decodeUri("gdal", self.uri)
         if parts.get("openOptions") or parts.get("credentialOptions"):
             return None
+        file = Path(parts["path"])  # or the one that holds this raster, as in GPKG:file:table
+        if file.is_absolute() or not file.exists():
+            return self.uri
         # The engine runs in another folder.
-        return str(Path(self.uri).absolute()) if Path(self.uri).exists() else self.uri
+        return str(registry.encodeUri("gdal", {**parts, "path": str(file.absolute())}))
 
     @property
     def _means_several(self) -> bool:
@@ -167,41 +171,19 @@ def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
     return name if name and not name.startswith("USER:") else str(crs.toWkt())
 
 
-def prepare(
-    layer: QgsRasterLayer,
-    context: QgsProcessingContext,
-    feedback: QgsProcessingFeedback,
-    extent: QgsRectangle | None = None,
-    pixel_size: float | None = None,
-    limit_pixels: int = LIMIT_PIXELS,
-) -> Source:
-    """Give the engine a file: the layer's own, or one in a temporary folder.
+@dataclass(frozen=True)
+class Region:
+    """What part of a layer is exported, and how finely.
 
     Parameters
     ----------
-    layer : QgsRasterLayer
-    context : QgsProcessingContext
-    feedback : QgsProcessingFeedback
     extent : QgsRectangle, optional
-        In the layer's coordinate system: what to export. A layer of a service needs it.
+        In the layer's coordinate system; all of it where none is given. A service needs it.
     pixel_size : float, optional
-        Of an export, in map units of the layer. A layer of a service needs it.
+        In map units of the layer, for a service, which needs it.
     limit_pixels : int
         How large an export from a service may be.
-
-    Raises
-    ------
-    QgsProcessingException
-        When the layer cannot be read or exported.
     """
-    folder = Path(tempfile.mkdtemp(dir=QgsProcessingUtils.tempFolder()))
-    region = Region(extent, pixel_size, limit_pixels)
-    return write(take(layer), folder, region, context.transformContext(), feedback)
-
-
-@dataclass(frozen=True)
-class Region:
-    """What part of a layer is exported, and how finely; see `prepare`."""
 
     extent: QgsRectangle | None = None
     pixel_size: float | None = None
@@ -215,16 +197,21 @@ def write(
     transforms: QgsCoordinateTransformContext,
     feedback: QgsProcessingFeedback,
 ) -> Source:
-    """As `prepare`, in any thread, into a folder that exists.
+    """Give the engine a file, in any thread: the layer's own, or an export.
 
     Parameters
     ----------
     taken : Taken
     folder : Path
-        Where an export is written.
+        Where an export is written; it exists.
     region : Region
     transforms : QgsCoordinateTransformContext
     feedback : QgsProcessingFeedback
+
+    Raises
+    ------
+    QgsProcessingException
+        When the layer cannot be exported.
     """
     path, own = taken.path, taken.provider.crs()
     if taken.is_relocated:
@@ -339,8 +326,10 @@ def export(
     writer = QgsRasterFileWriter(str(path))
     writer.setCreateOptions(_creation_options(taken))
     told = QgsRasterBlockFeedback()
-    feedback.canceled.connect(told.cancel)
+    # A queued signal would wait for the event loop of this thread, which may have none.
+    feedback.canceled.connect(told.cancel, Qt.ConnectionType.DirectConnection)
     try:
+        stop_if_cancelled(feedback)
         status = writer.writeRaster(
             taken.pipe, grid.columns, grid.rows, grid.extent, taken.crs, transforms, told
         )
@@ -348,7 +337,7 @@ def export(
         feedback.canceled.disconnect(told.cancel)
     stop_if_cancelled(feedback)
     if status != QgsRasterFileWriter.WriterError.NoError or told.errors():
-        reason = "; ".join(told.errors()[:1]) or _tr("error {}").format(int(status))
+        reason = "; ".join(told.errors()[:1]) or _tr("error {}").format(status)
         raise QgsProcessingException(
             _tr("layer “{}” could not be exported ({}); check it, and the free disk space").format(
                 taken.name, reason
@@ -397,6 +386,15 @@ def _is_empty(picture: Path) -> bool:
     return has_alpha and provider.bandStatistics(PICTURE_ALPHA).maximumValue == 0
 
 
+def _mended(polygon: QgsGeometry) -> QgsGeometry:
+    if polygon.isEmpty() or polygon.isGeosValid():
+        return polygon
+    mended, kind = polygon.makeValid(), QgsWkbTypes.GeometryType.PolygonGeometry
+    mended.convertGeometryCollectionToSubclass(kind)
+    # What is as thin as a line goes.
+    return mended if mended.type() == kind else QgsGeometry()
+
+
 def write_features(
     source: QgsProcessingFeatureSource,
     path: Path,
@@ -405,6 +403,8 @@ def write_features(
     columns: Sequence[str] = (),
 ) -> int:
     """Write polygons to a GeoPackage, the selected ones where only those are meant.
+
+    Those that cross themselves are written as QGIS fills them, for the engine refuses them.
 
     Parameters
     ----------
@@ -437,15 +437,14 @@ def write_features(
         options,
     )
     count = 0
-    # An invalid ring does less harm here than a run that stops for it.
     unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
     for feature in source.getFeatures(QgsFeatureRequest(), unchecked):
         if feedback.isCanceled():
             break
         copy = QgsFeature(fields)
-        copy.setGeometry(feature.geometry())
+        copy.setGeometry(_mended(feature.geometry()))
         copy.setAttributes([feature.attribute(place) for place in places])
-        count += bool(feature.hasGeometry() and writer.addFeature(copy))
+        count += bool(not copy.geometry().isEmpty() and writer.addFeature(copy))
     if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
         raise QgsProcessingException(
             _tr("polygons could not be written to {} ({}); check the free disk space").format(

@@ -123,6 +123,11 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
     ) -> bool:
         """Look at what belongs to the main thread."""
         self._network = settings.network_environment()
+        self._python, self._missing = "", ""
+        try:
+            self._python = settings.engine_python()
+        except EngineMissing as error:
+            self._missing = str(error)  # of what is raised here, scripts are not told the reason
         return True
 
     def _refused_destination(self, parameters: Mapping[str, Any]) -> str:
@@ -143,8 +148,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         ------
         QgsProcessingException
         """
-        able, message = self.canExecute()
-        message = message if not able else self._refused_destination(parameters)
+        message = self._missing or self._refused_destination(parameters)
         if message:
             raise QgsProcessingException(message)
 
@@ -203,7 +207,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         """
         try:
             return process.run(
-                settings.engine_python(),
+                self._python,
                 arguments,
                 on_event=Progress(feedback, shares),
                 is_cancelled=feedback.isCanceled,
@@ -212,25 +216,27 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         except process.Cancelled as cancelled:
             # An empty answer would look like success to a script.
             raise QgsProcessingException(self.cancelled()) from cancelled
-        except (process.EngineError, EngineMissing) as error:
+        except process.EngineError as error:
             raise self._failure(error, feedback) from error
 
     def ask_engine(self, arguments: Sequence[str], feedback: QgsProcessingFeedback) -> Any:
         """Ask the engine for a document; as `run_engine`."""
         try:
             return process.ask(
-                settings.engine_python(),
+                self._python,
                 arguments,
                 is_cancelled=feedback.isCanceled,
                 environment=self._network,
             )
         except process.Cancelled as cancelled:
             raise QgsProcessingException(self.cancelled()) from cancelled
-        except (process.EngineError, EngineMissing) as error:
+        except process.EngineError as error:
             raise self._failure(error, feedback) from error
 
-    def _failure(self, error: Exception, feedback: QgsProcessingFeedback) -> QgsProcessingException:
-        if isinstance(error, process.EngineError) and error.kind != "user" and error.log:
+    def _failure(
+        self, error: process.EngineError, feedback: QgsProcessingFeedback
+    ) -> QgsProcessingException:
+        if error.kind != "user" and error.log:
             feedback.pushDebugInfo(error.log)
         return QgsProcessingException(self._in_terms_of_parameters(str(error)))
 

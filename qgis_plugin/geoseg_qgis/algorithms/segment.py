@@ -13,6 +13,7 @@ from typing import Any
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
+    QgsCsException,
     QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingContext,
@@ -184,6 +185,14 @@ class Segment(EngineAlgorithm):
                 advanced(QgsProcessingParameterString(name, text, default, optional=True))
             )
 
+    def checkParameterValues(
+        self, parameters: Mapping[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        """Refuse what cannot be meant before anything is done."""
+        able, message = super().checkParameterValues(parameters, context)
+        message = message if not able else self._refused_extent(parameters, context)
+        return not message, message
+
     def prepareAlgorithm(
         self,
         parameters: Mapping[str, Any],
@@ -209,6 +218,8 @@ class Segment(EngineAlgorithm):
     ) -> dict[str, Any]:
         """Classify."""
         self.refuse_impossible(parameters)
+        if self._mask is None and parameters.get("MASK"):
+            raise QgsProcessingException(self.invalidSourceError(parameters, "MASK"))
         # All of them before anything that takes long: layers among them may be gone after it.
         model = self.parameterAsString(parameters, "MODEL", context).strip()
         stated = self.parameterAsString(parameters, "BANDS", context)
@@ -261,11 +272,25 @@ class Segment(EngineAlgorithm):
             place["mask"] = self._write_mask(folder, feedback)
         return place
 
+    def _refused_extent(self, parameters: Mapping[str, Any], context: QgsProcessingContext) -> str:
+        """Why an extent cannot be meant; empty where it can, or none is given."""
+        if not parameters.get("EXTENT"):
+            return ""
+        if not self.parameterAsExtent(parameters, "EXTENT", context).isEmpty():
+            return ""
+        return self.tr(
+            "Extent (EXTENT) holds nothing: it has no width or no height, or is that of an empty "
+            "layer; choose another one, or leave it empty for the whole image"
+        )
+
     def _extent(
         self, parameters: Mapping[str, Any], context: QgsProcessingContext
     ) -> tuple[QgsRectangle | None, QgsCoordinateReferenceSystem]:
+        refused = self._refused_extent(parameters, context)
+        if refused:  # models do not ask beforehand
+            raise QgsProcessingException(refused)
         extent = self.parameterAsExtent(parameters, "EXTENT", context)
-        if extent.isNull() or extent.isEmpty():
+        if extent.isEmpty():
             return None, QgsCoordinateReferenceSystem()
         crs = self.parameterAsExtentCrs(parameters, "EXTENT", context)
         return extent, crs if crs.isValid() and self._taken.crs.isValid() else self._taken.crs
@@ -279,7 +304,15 @@ class Segment(EngineAlgorithm):
         if extent is None or crs == self._taken.crs:
             return extent
         transform = QgsCoordinateTransform(crs, self._taken.crs, context.transformContext())
-        return transform.transformBoundingBox(extent)
+        try:
+            return transform.transformBoundingBox(extent)
+        except QgsCsException as error:
+            raise QgsProcessingException(
+                self.tr(
+                    "Extent (EXTENT) cannot be told in {}, the coordinate system of layer “{}”; "
+                    "choose one that meets the layer"
+                ).format(sources.crs_text(self._taken.crs)[:60], self._taken.name)
+            ) from error
 
     def _write_mask(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
         path = folder / "mask.gpkg"

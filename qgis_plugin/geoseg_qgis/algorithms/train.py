@@ -290,9 +290,9 @@ class Train(EngineAlgorithm):
     def _values(self, feedback: QgsProcessingFeedback) -> Iterator[Any]:
         place = self._polygons.fields().lookupField(self._field)
         request = QgsFeatureRequest().setFlags(QgsFeatureRequest.Flag.NoGeometry)
-        # An invalid ring does less harm here than a run that stops for it.
-        unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
         request.setSubsetOfAttributes([place])
+        # As in `write_features`.
+        unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
         for each in self._polygons.getFeatures(request, unchecked):
             sources.stop_if_cancelled(feedback)
             yield each.attribute(place)

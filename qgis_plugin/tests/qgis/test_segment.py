@@ -20,6 +20,11 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingModelChildAlgorithm,
+    QgsProcessingModelChildParameterSource,
+    QgsProcessingModelParameter,
+    QgsProcessingParameterRasterLayer,
     QgsProject,
     QgsRasterFileWriter,
     QgsRasterLayer,
@@ -205,6 +210,87 @@ def test_a_mask_without_selection_is_refused(
             context=context,
             feedback=heard,
         )
+
+
+EMPTY = "Extent (EXTENT) holds nothing: it has no width or no height, or is that of an empty layer"
+
+
+@pytest.fixture
+def nothing(context: QgsProcessingContext) -> str:
+    """Id of a layer of polygons that has none."""
+    layer = QgsVectorLayer("Polygon?crs=EPSG:32652", "nothing", "memory")
+    return str(context.project().addMapLayer(layer).id())
+
+
+@pytest.mark.parametrize("extent", ["127.23,127.23,34.66,34.67 [EPSG:4326]", "nothing"])
+def test_an_extent_that_holds_nothing_is_refused(
+    scene: QgsRasterLayer, extent: str, nothing: str, tmp_path: Path, provider: GeosegProvider,
+    context: QgsProcessingContext,
+) -> None:  # fmt: skip
+    output = tmp_path / "map.tif"
+    wanted = nothing if extent == "nothing" else extent
+    parameters = asked(scene, EXTENT=wanted, OUTPUT=str(output))
+    with pytest.raises(QgsProcessingException, match=re.escape(EMPTY)):
+        processing.run("geoseg:segment", parameters, context=context)
+    made = provider.algorithm("segment").create()
+    able, message = made.checkParameterValues(parameters, context)
+    assert (able, EMPTY in message) == (False, True)
+    assert not output.exists()
+
+
+def test_a_mask_that_cannot_be_loaded_is_refused(
+    scene: QgsRasterLayer, tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    output = tmp_path / "map.tif"
+    parameters = asked(scene, MASK="/nowhere.gpkg", OUTPUT=str(output))
+    with pytest.raises(QgsProcessingException, match=r"layer for MASK: /nowhere\.gpkg not found"):
+        processing.run("geoseg:segment", parameters, context=context)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"EXTENT": "127.23,127.23,34.66,34.67 [EPSG:4326]"}, EMPTY),
+        ({"EXTENT": "nothing"}, EMPTY),
+        ({"EXTENT": "/nowhere.gpkg"}, EMPTY),
+        (
+            {"MASK": "/nowhere.gpkg"},
+            "Could not load source layer for MASK: /nowhere.gpkg not found",
+        ),
+    ],
+)
+def test_a_model_of_the_designer_refuses_an_area_that_holds_nothing(
+    scene: QgsRasterLayer, given: dict[str, str], message: str, nothing: str, heard: Heard,
+    tmp_path: Path, context: QgsProcessingContext,
+) -> None:  # fmt: skip
+    """QGIS does not check what a model hands to its steps."""
+    output = tmp_path / "map.tif"
+    stated = {"MODEL": "sentinel2-landcover", "BANDS": "1,2,3", "OUTPUT": str(output), **given}
+    child = QgsProcessingModelChildAlgorithm("geoseg:segment")
+    child.setChildId("segment")
+    source = QgsProcessingModelChildParameterSource
+    child.addParameterSources("INPUT", [source.fromModelParameter("image")])
+    for name, value in stated.items():
+        static = source.fromStaticValue(nothing if value == "nothing" else value)
+        child.addParameterSources(name, [static])
+    model = QgsProcessingModelAlgorithm("a model", "tests")
+    image = QgsProcessingParameterRasterLayer("image", "Image")
+    model.addModelParameter(image, QgsProcessingModelParameter("image"))
+    model.addChildAlgorithm(child)
+    with pytest.raises(QgsProcessingException, match="Error encountered while running"):
+        processing.run(model, {"image": scene}, context=context, feedback=heard)
+    assert message in heard.errors[0]
+    assert not output.exists()
+
+
+def test_an_extent_that_the_layers_crs_cannot_tell_is_refused_in_one_line(
+    scene: QgsRasterLayer, context: QgsProcessingContext
+) -> None:
+    parameters = asked(scene, EXTENT="20,92,100,193 [EPSG:4326]", OUTPUT="TEMPORARY_OUTPUT")
+    told = r"^Extent \(EXTENT\) cannot be told in EPSG:32652, [^\n]* “chip”; [^\n]*$"
+    with pytest.raises(QgsProcessingException, match=told):
+        processing.run("geoseg:segment", parameters, context=context)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_labels_are_read_no_further_when_it_is_cancelled(
         classes_of_raster(labels.dataProvider(), {}, heard)
     algorithm = Train()
     algorithm._labels, algorithm._field, algorithm._shown = None, "kind", {}
-    algorithm._polygons = parcels
+    algorithm._polygons = QgsProcessingFeatureSource(parcels, QgsProcessingContext())
     with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
         algorithm._classes(False, heard)
     source = QgsProcessingFeatureSource(parcels, QgsProcessingContext())
@@ -219,6 +219,25 @@ def test_a_model_is_trained_on_polygons_of_a_field(
     named = {each["value"]: each["name"] for each in json.loads(found["CLASSES"])}
     assert named == {0: "background", 1: "town", 2: "wood"}
     assert found["MIOU"] is None
+
+
+def test_an_invalid_polygon_does_not_stop_a_training(
+    train: Training, parcels: QgsVectorLayer, context: QgsProcessingContext
+) -> None:
+    box = parcels.extent()
+    (west, east), (south, north) = (0, 500), (0, 1000)
+    ring = f"{west} {south},{east} {north},{east} {south},{west} {north},{west} {south}"
+    bow_tie = QgsGeometry.fromWkt(f"POLYGON(({ring}))")
+    assert not bow_tie.isGeosValid()
+    bow_tie.translate(box.xMinimum(), box.yMinimum())
+    feature = QgsFeature(parcels.fields())
+    feature.setAttributes(["bow tie", 9])
+    feature.setGeometry(bow_tie)
+    parcels.dataProvider().addFeature(feature)
+    context.setInvalidGeometryCheck(QgsFeatureRequest.InvalidGeometryCheck.GeometryAbortOnInvalid)
+    found = train(LABELS=parcels, FIELD="kind", HELD_OUT=0)
+    named = {each["name"] for each in json.loads(found["CLASSES"])}
+    assert named == {"bow tie", "town", "wood"}
 
 
 def test_a_model_file_that_exists_is_replaced_and_its_report(
