@@ -325,7 +325,8 @@ class ProcessGroup:
             )
         except (OSError, ValueError) as error:
             _refuse(command[0], error)
-        self._job = Job(int(self._process._handle)) if sys.platform == "win32" else None
+        on_windows: Any = self._process  # where alone it has a handle
+        self._job = Job(int(on_windows._handle)) if sys.platform == "win32" else None
 
     @property
     def streams(self) -> dict[str, Any]:
