@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from makers import HEALTHY, FakeUv, hanging_text, lock_of, python_text, script, wheel
+from processes import is_alive
 
 from geoseg_qgis.engine import install
 from geoseg_qgis.engine.environment import (
@@ -74,11 +75,6 @@ def installed(uv: FakeUv) -> str:
 
 def engines() -> set[str]:
     return {each.name for each in (data_folder() / "engines").iterdir()}
-
-
-def is_running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_the_plan_tells_what_is_downloaded_and_how_much_room_it_needs(
@@ -220,7 +216,7 @@ def test_cancelling_leaves_no_process_no_folder_and_the_old_engine(
     pids = uv.folder / "pids.txt"
     with pytest.raises(Cancelled):
         installation.run(plan, silent, pids.exists)
-    assert [is_running(int(pid)) for pid in pids.read_text().split()] == [False, False]
+    assert [is_alive(int(pid)) for pid in pids.read_text().split()] == [False, False]
     assert chosen_python("") == old
     assert engines() == {"0.1.0-1"}
     assert list((data_folder() / "cache").glob(".tmp*")) == []
@@ -363,7 +359,7 @@ def test_nothing_of_an_installation_outlives_a_killed_qgis_and_the_next_one_remo
     patience = time.monotonic() + 20
     while any(map(is_running, numbers)) and time.monotonic() < patience:
         time.sleep(0.01)
-    assert [is_running(number) for number in numbers] == [False, False]
+    assert [is_alive(number) for number in numbers] == [False, False]
     assert list((data_folder() / "cache").glob(".tmp*"))
     (data_folder() / "plan-abc").mkdir()  # of one that was killed while it looked
     uv.behave(is_slow=False)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import is_alive
 
 from geoseg_qgis.engine import job, process
 from geoseg_qgis.engine.process import Cancelled, EngineError, ask, run
@@ -86,17 +87,6 @@ def failure_of(python: str) -> EngineError:
     assert str(caught.value) == caught.value.message
     assert "\n" not in caught.value.message
     return caught.value
-
-
-def alive(number: int) -> bool:
-    """Whether a process is there and no zombie."""
-    if Path("/proc/self/stat").exists():
-        stat = Path(f"/proc/{number}/stat")
-        return stat.exists() and not stat.read_text().rpartition(")")[2].startswith(" Z")
-    told = subprocess.run(
-        ["/bin/ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return bool(told) and not told.startswith("Z")
 
 
 def gone(*numbers: int) -> bool:
@@ -392,7 +382,7 @@ def test_a_daemon_that_left_the_group_is_not_waited_for(fake: Fake) -> None:
         os._exit(0)
     """)
     child = told_by(python)[-1]["child"]
-    assert alive(child)
+    assert is_alive(child)
     os.kill(child, signal.SIGKILL)
     while threading.active_count() > threads:  # it held what they read
         time.sleep(0.01)

@@ -113,15 +113,6 @@ say(event="done", classes={CLASSES!r})
 """Gives the image for its class map; it pauses at predict, too."""
 
 
-def is_alive(process: int) -> bool:
-    """Whether it still does something; who is dead may wait to be buried."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 def with_ids(tmp_path: Path) -> str:
     """Steps of an engine that tells which processes it has."""
     return (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from pretence import is_alive
+from processes import is_alive
 from qgis.core import QgsApplication
 
 from geoseg_qgis.catalogue import Catalogue

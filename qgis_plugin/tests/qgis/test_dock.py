@@ -18,9 +18,9 @@ from pretence import (
     engine_that,
     ids,
     image,
-    is_alive,
     with_ids,
 )
+from processes import is_alive
 from qgis.core import (
     QgsApplication,
     QgsCategorizedSymbolRenderer,

@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 import pytest
 import qgis.utils
+from processes import is_alive
 from qgis.core import QgsApplication, QgsSettings, QgsTask
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QThread
@@ -148,7 +149,7 @@ def hanging(path: Path) -> tuple[str, Callable[[], bool]]:
     """An engine whose check never ends, and whether that is under way."""
     note = path.parent / "number"
     python = script(path, hanging_text("doctor", note, python_text(executable=str(path))))
-    return str(python), lambda: note.exists() and is_running(int(note.read_text() or 0))
+    return str(python), lambda: note.exists() and is_alive(int(note.read_text() or 0))
 
 
 def test_a_check_that_hangs_can_be_cancelled(
@@ -445,12 +446,7 @@ def test_a_cancelled_installation_changes_nothing(
     ]
     assert read_pointer() is None
     pids = [int(pid) for pid in (uv.folder / "pids.txt").read_text().split()]
-    assert [pid for pid in pids if is_running(pid)] == []
-
-
-def is_running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    assert [pid for pid in pids if is_alive(pid)] == []
 
 
 def test_progress_is_told_in_bytes(
@@ -622,7 +618,7 @@ def test_unloading_the_plugin_ends_the_work_and_tells_nobody(
     until(lambda: (uv.folder / "pids.txt").exists())
     made.close_down()
     pids = [int(pid) for pid in (uv.folder / "pids.txt").read_text().split()]
-    until(lambda: not any(is_running(pid) for pid in pids))
+    until(lambda: not any(is_alive(pid) for pid in pids))
     until(lambda: QgsApplication.taskManager().countActiveTasks() == 0)
     assert changes == []
     assert read_pointer() is None

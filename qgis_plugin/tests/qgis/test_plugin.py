@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pretence import engine_that, ids, image, is_alive, with_ids
+from pretence import engine_that, ids, image, with_ids
+from processes import is_alive
 from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsSettings
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, QTranslator

@@ -11,6 +11,7 @@ from typing import Any
 
 import processing
 import pytest
+from processes import is_alive
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
@@ -68,15 +69,6 @@ def test_a_cancelled_run_ends_the_engine_and_its_children(
     for each in (tmp_path / "ids").read_text().split():
         assert not is_alive(int(each))
     assert left_in_temporary_folder() == []
-
-
-def is_alive(process: int) -> bool:
-    """Whether it still does something; who is dead may wait to be buried."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_a_crash_of_the_engine_is_told(
