@@ -357,7 +357,7 @@ def test_nothing_of_an_installation_outlives_a_killed_qgis_and_the_next_one_remo
         qgis.kill()
     numbers = [int(pid) for pid in pids.read_text().split()]
     patience = time.monotonic() + 20
-    while any(map(is_running, numbers)) and time.monotonic() < patience:
+    while any(map(is_alive, numbers)) and time.monotonic() < patience:
         time.sleep(0.01)
     assert [is_alive(number) for number in numbers] == [False, False]
     assert list((data_folder() / "cache").glob(".tmp*"))

@@ -92,9 +92,9 @@ def failure_of(python: str) -> EngineError:
 def gone(*numbers: int) -> bool:
     """Whether processes that live for minutes are gone; a killed one may take a moment to go."""
     patience = time.monotonic() + 20
-    while any(map(alive, numbers)) and time.monotonic() < patience:
+    while any(map(is_alive, numbers)) and time.monotonic() < patience:
         time.sleep(0.01)
-    return not any(map(alive, numbers))
+    return not any(map(is_alive, numbers))
 
 
 def numbers_in(folder: Path, count: int) -> list[int]:
