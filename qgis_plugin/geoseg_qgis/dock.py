@@ -21,7 +21,7 @@ from qgis.gui import (
     QgsMapLayerComboBox,
     QgsScrollArea,
 )
-from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qgis.PyQt.QtWidgets import (
     QGridLayout,
     QLabel,
@@ -49,7 +49,7 @@ from .fitting import (
     size_words,
 )
 from .models import ModelChooser
-from .notices import Notice, Notices, quiet
+from .notices import Notice, Notices, quiet, shrinking
 from .outputs import Outputs
 from .run_panel import TITLE, RunPanel
 from .tuning import Tuning
@@ -307,7 +307,7 @@ class GeosegDock(QgsDockWidget):
 
     def _make_controls(self) -> None:
         self.engine = Notices()
-        self.layers = QgsMapLayerComboBox()
+        self.layers = shrinking(QgsMapLayerComboBox())
         self.layers.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
         self.about_layer = quiet(QLabel())
         self.models = ModelChooser(self.catalogue)
@@ -357,7 +357,7 @@ class GeosegDock(QgsDockWidget):
         column.addWidget(self.engine)
         column.addWidget(self.asked)
         column.addStretch(1)
-        scroll = QgsScrollArea()
+        scroll = _Scroll()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QgsScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -405,6 +405,22 @@ class GeosegDock(QgsDockWidget):
 
     def _want(self) -> None:
         self.outputs.want(self.tuning.polygons.isChecked(), self.tuning.confidence.isChecked())
+
+
+class _Scroll(QgsScrollArea):
+    """Scrolls up and down, and is never so narrow that something would be cut off."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802  (Qt calls it)
+        """As wide as what it holds and its scroll bar."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        held = self.widget().minimumSizeHint().width()
+        return QSize(held + bar, super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (as above)
+        """Ask for more room where what it holds has grown."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
 
 def _column(*widgets: QWidget) -> QWidget:

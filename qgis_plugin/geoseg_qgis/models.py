@@ -13,6 +13,7 @@ from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWi
 
 from .catalogue import Catalogue
 from .fitting import ModelCard, first_sentence, metres
+from .notices import shrinking
 from .words import translated as _tr
 
 _LAST_MODEL, _LAST_FOLDER = "geoseg/dock/model", "geoseg/dock/model_folder"
@@ -31,11 +32,7 @@ class ModelChooser(QWidget):
         self._chosen: ModelCard | None = None
         self._whole = False
         self._awaited = ""
-        self.choice = QComboBox()
-        self.choice.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.choice.setMinimumContentsLength(8)
+        self.choice = shrinking(QComboBox())
         self.choice.activated.connect(self._activate)
         self.told = QLabel()
         self.told.setWordWrap(True)

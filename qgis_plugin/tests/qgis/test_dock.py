@@ -36,9 +36,9 @@ from qgis.core import (
     QgsVectorFileWriter,
     QgsVectorLayer,
 )
-from qgis.gui import QgsMapTool
+from qgis.gui import QgsMapTool, QgsScrollArea
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt, QTimer
-from qgis.PyQt.QtWidgets import QLabel, QMessageBox, QPushButton
+from qgis.PyQt.QtWidgets import QLabel, QMessageBox, QPushButton, QWidget
 from window import Window
 
 from geoseg_qgis.dock import GeosegDock
@@ -1224,3 +1224,39 @@ def test_a_real_run_that_was_stopped_goes_on_from_there(
     assert real.runs.messages.texts() == ["large is classified."]
     assert min(each for each in percents if each > 0) >= 20
     assert (tmp_path / "map.tif").exists()
+
+
+# Room
+
+
+NARROW = 298  # pixels; what QGIS gives the dock in a window of 1360 x 860
+
+
+@pytest.mark.parametrize("kind", [WHOLE, DRAWN, POLYGONS])
+def test_a_narrow_dock_that_scrolls_cuts_nothing_off(
+    dock: GeosegDock, tmp_path: Path, kind: str
+) -> None:
+    layer = add(image(tmp_path / "image.tif"))
+    layer.setName("A name that is much longer than any dock would be wide")
+    dock.area.choose(kind)
+    dock.bands_box.setCollapsed(False)
+    dock.tuning.setCollapsed(False)
+    dock.runs.log_box.setCollapsed(False)
+    dock.runs.refuse("the_name_of_a_file_that_was_not_found_" * 3)
+    dock.runs._show_running()
+    dock.setFloating(True)
+    dock.resize(NARROW, 500)
+    dock.look()
+    for _ in range(5):
+        QCoreApplication.processEvents()
+    assert dock.width() == NARROW
+    view = dock.findChild(QgsScrollArea)
+    assert view.verticalScrollBar().isVisible()
+    for within in (view.viewport(), dock.runs):
+        edge = within.mapTo(dock, within.rect().topRight()).x()
+        cut_off = [
+            each
+            for each in within.findChildren(QWidget)
+            if each.isVisible() and each.mapTo(dock, each.rect().topRight()).x() > edge
+        ]
+        assert not cut_off
