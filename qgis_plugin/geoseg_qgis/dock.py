@@ -43,10 +43,12 @@ from .fitting import (
     WARNING,
     Finding,
     LayerFacts,
+    ModelCard,
     Range,
     about_export,
     findings,
     size_words,
+    suggested_bands,
 )
 from .models import ModelChooser
 from .notices import Notice, Notices, quiet, shrinking
@@ -128,9 +130,12 @@ class GeosegDock(QgsDockWidget):
 
     def look(self) -> None:
         """Compare the layer with the model, and say what does not fit."""
-        layer, card = self.layer(), self.models.card()
+        layer = self.layer()
         facts = self._facts(layer) if layer is not None and layer.isValid() else None
         self._tell_layer(layer, facts)
+        if facts is not None and not self.is_running():
+            self.models.suggest(lambda each: _misfit(facts, each))
+        card = self.models.card()
         if facts is not None and card is not None:
             self.bands.show_bands(facts.bands, card.bands)
         self.bands_box.setVisible(
@@ -242,6 +247,7 @@ class GeosegDock(QgsDockWidget):
             return
         layer = self.layer()
         title = layer.name() if layer is not None else TITLE
+        self.models.keep()
         if self.runs.start(self.parameters(), title):
             self.asked.setEnabled(False)
             # Their legends would lie about the new files, which Windows could not even put there.
@@ -405,6 +411,14 @@ class GeosegDock(QgsDockWidget):
 
     def _want(self) -> None:
         self.outputs.want(self.tuning.polygons.isChecked(), self.tuning.confidence.isChecked())
+
+
+def _misfit(facts: LayerFacts, card: ModelCard) -> int:
+    """How badly a model fits a layer, as far as nobody has chosen bands."""
+    found = findings(facts, card, suggested_bands(facts.bands, card.bands))
+    return max(
+        (2 if each.severity == STOP else each.severity == WARNING for each in found), default=0
+    )
 
 
 class _Scroll(QgsScrollArea):

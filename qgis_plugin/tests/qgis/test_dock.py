@@ -261,6 +261,47 @@ def test_a_file_that_was_slow_to_read_does_not_take_the_place_of_what_was_chosen
     assert dock.models.argument() == "infrared"
 
 
+def test_a_shipped_model_stays_chosen_where_another_engine_tells_of_it(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "mine.safetensors")
+    choose_file(dock, path, monkeypatch)
+    qtbot.waitUntil(lambda: dock.models.argument() == path, timeout=SOON)
+    dock.models.choice.setCurrentIndex(1)
+    dock.models.choice.activated.emit(1)
+    other = tmp_path / "other"
+    other.mkdir()
+    moved = [{**each, "path": f"/other/{each['name']}"} for each in (TRUE_COLOUR, INFRARED)]
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("", other, moved))
+    dock.refresh_models()
+    assert dock.models.argument() == ""  # until it answers, and not the file
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    assert dock.models.argument() == "infrared"
+    assert dock.models.card().path == "/other/infrared"
+
+
+DEMO = {**TRUE_COLOUR, "name": "demo-landscape"}
+
+
+def test_a_model_that_fits_is_suggested_and_the_demo_comes_last(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = dock_on(engine_that("sys.exit(1)\n", tmp_path, [DEMO, TRUE_COLOUR, INFRARED]))
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    listed = [dock.models.choice.itemText(each) for each in range(3)]
+    assert listed == ["true-colour", "infrared", "demo-landscape"]
+    four, three = (add(image(tmp_path / f"{n}.tif", bands=n)) for n in (4, 3))
+    for layer, name in ((four, "infrared"), (three, "true-colour")):
+        dock.layers.setLayer(layer)
+        settle(dock, qtbot)
+        assert dock.models.argument() == name
+    dock.models.choice.setCurrentIndex(2)
+    dock.models.choice.activated.emit(2)
+    dock.layers.setLayer(four)
+    settle(dock, qtbot)
+    assert dock.models.argument() == "demo-landscape"  # as chosen
+
+
 def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
     dock_on: Make, tmp_path: Path, qtbot: Any
 ) -> None:
@@ -1150,12 +1191,12 @@ def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_st
     real: GeosegDock, scene: QgsRasterLayer, tmp_path: Path, qtbot: Any, window: Window
 ) -> None:
     assert [each.name for each in real.catalogue.models] == [
-        "demo-landscape",
         "landsat8-crops",
         "sentinel2-landcover",
+        "demo-landscape",
     ]
     add(scene)
-    real.models.choose("sentinel2-landcover")
+    qtbot.waitUntil(lambda: real.models.argument() == "sentinel2-landcover", timeout=SOON)
     real.outputs.file.setFilePath(str(tmp_path / "map.tif"))
     real.tuning.confidence.setChecked(True)
     settle(real, qtbot)
