@@ -18,7 +18,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgsCollapsibleGroupBox
-from qgis.PyQt.QtCore import QTimer, QUrl, pyqtSignal
+from qgis.PyQt.QtCore import Qt, QTimer, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import (
     QHBoxLayout,
@@ -144,11 +144,11 @@ class RunPanel(QWidget):
         if self._run.was_cancelled():
             return
         if self._unit == "block":
-            text = _tr("Classifying: block {} of {}")
+            text = _tr("Classifying {}: block {} of {}")
             now = min(int(event.get("done", 0)) + 1, int(event["total"]))
-            self.step.setText(text.format(now, event["total"]))
+            self.step.setText(text.format(self._title, now, event["total"]))
         else:
-            self.step.setText(_tr("Making polygons"))
+            self.step.setText(_tr("Making polygons of {}").format(self._title))
 
     def _hear(self, level: str, text: str) -> None:
         if text.strip():
@@ -240,6 +240,9 @@ class RunPanel(QWidget):
         self.progress = QProgressBar()
         self.step, self.left = QLabel(), quiet(QLabel())
         self.left.setWordWrap(False)
+        self.step.setWordWrap(True)
+        self.step.setTextFormat(Qt.TextFormat.PlainText)
+        self.step.setMinimumWidth(1)
         self.cancel_button = QPushButton(_tr("Cancel"))
         self.cancel_button.setObjectName("geosegCancel")
         self.cancel_button.clicked.connect(lambda _checked=False: self.cancel())

@@ -911,7 +911,7 @@ def test_a_run_shows_how_far_it_is_and_how_long_it_takes(
     qtbot.waitUntil(lambda: "left" in dock.runs.left.text(), timeout=SOON)
     # 7 of 10 blocks, and polygons take a tenth of the whole.
     qtbot.waitUntil(lambda: dock.runs.progress.value() == 63, timeout=SOON)
-    assert dock.runs.step.text().startswith("Classifying")
+    assert dock.runs.step.text() == "Classifying fits: block 8 of 10"
     dock.runs.cancel_button.click()
     finish(dock, qtbot)
     assert dock.runs.run_button.isVisible()
