@@ -238,6 +238,7 @@ class GeosegDock(QgsDockWidget):
         """Run it, unless something stands against it."""
         # What is shown may be older than the last choice.
         self._look_later.stop()
+        self.runs.forget()
         self.look()
         if not self.runs.run_button.isEnabled():
             return
@@ -298,7 +299,9 @@ class GeosegDock(QgsDockWidget):
 
     def choose_layer(self, layer: Any) -> None:
         """Choose a layer, where it is a raster."""
-        if isinstance(layer, QgsRasterLayer) and not self.is_running():
+        is_another = isinstance(layer, QgsRasterLayer) and layer is not self.layer()
+        if is_another and not self.is_running():
+            self.runs.forget()
             self.layers.setLayer(layer)
 
     def close_down(self) -> None:
@@ -378,6 +381,8 @@ class GeosegDock(QgsDockWidget):
     def _connect(self) -> None:
         soon = self._look_later.start
         self.layers.layerChanged.connect(lambda _layer: self._change_layer())
+        # Layers that come and go change it, too; what was said stays then.
+        self.layers.activated.connect(lambda _index: self.runs.forget())
         for part in (self.bands, self.outputs):
             part.changed.connect(lambda: soon())
         self.area.changed.connect(self._change_layer)

@@ -114,6 +114,11 @@ class RunPanel(QWidget):
         """Whether a run is under way."""
         return self._run is not None
 
+    def forget(self) -> None:
+        """Take away what an earlier run has said, but for results that are still on offer."""
+        if self._run is None and not self._is_elsewhere:
+            self.messages.clear()
+
     def refuse(self, reason: str) -> None:
         """Say what cannot be, in place of what was said before."""
         self.messages.clear()
@@ -188,7 +193,8 @@ class RunPanel(QWidget):
 
     def _leave_project(self) -> None:
         """Results belong to the project that was open when the run began."""
-        self._is_elsewhere = True
+        self.forget()
+        self._is_elsewhere = self._is_elsewhere or self._run is not None
 
     def _offer_results(self, told: Mapping[str, Any]) -> None:
         text = _tr("{} is classified. Another project is open now, so nothing was added to it.")
@@ -198,7 +204,8 @@ class RunPanel(QWidget):
         notice.add_button(_tr("Add to this project"), lambda: self._add_offered(told))
 
     def _add_offered(self, told: Mapping[str, Any]) -> None:
-        self.messages.clear()
+        self._is_elsewhere = False
+        self.forget()
         self._add_results(told)
 
     def _add_results(self, told: Mapping[str, Any]) -> None:

@@ -1033,6 +1033,32 @@ def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
     assert window.messageBar().currentItem().text() == "fits is not classified; the dock says why."
 
 
+@pytest.mark.parametrize("how", ["chosen", "active", "declined", "closed"])
+def test_what_a_run_has_said_goes_where_another_image_is_chosen_or_run(
+    dock_on: Make, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    dock.tuning.polygons.setChecked(False)
+    dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    dock.runs.run_button.click()
+    finish(dock, qtbot)
+    other = add(image(tmp_path / "other.tif"))
+    assert dock.runs.messages.texts() == ["fits is classified."]
+    if how == "chosen":
+        dock.layers.setLayer(other)
+        dock.layers.activated.emit(dock.layers.currentIndex())
+    elif how == "active":
+        dock.choose_layer(dock.layer())
+        assert dock.runs.messages.texts() == ["fits is classified."]
+        dock.choose_layer(other)
+    elif how == "declined":
+        answers(monkeypatch, QMessageBox.StandardButton.Cancel)
+        dock.start()
+    else:
+        QgsProject.instance().clear()
+    assert dock.runs.messages.texts() == []
+
+
 def test_without_an_engine_the_settings_are_offered(
     dock_on: Make, opened: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -1162,6 +1188,9 @@ def test_results_are_offered_to_another_project_that_was_opened_meanwhile(
     assert dock.runs.messages.texts() == [told]
     assert QgsProject.instance().mapLayers() == {}
     assert QgsProject.instance().layerTreeRoot().children() == []
+    add(image(tmp_path / "other.tif"))
+    dock.layers.activated.emit(dock.layers.currentIndex())
+    QgsProject.instance().clear()
     button(dock.runs.messages, "Add to this project").click()
     assert dock.runs.messages.texts() == ["fits is classified."]
     (group,) = QgsProject.instance().layerTreeRoot().children()
