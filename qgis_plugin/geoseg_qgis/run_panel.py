@@ -59,6 +59,7 @@ class RunPanel(QWidget):
         self._iface = iface
         self._run: Run | None = None
         self._pace, self._unit, self._title = Pace(), "", TITLE
+        self._group = TITLE
         self._is_kept = self._is_elsewhere = False
         self._outcome: Callable[[], None] = lambda: None
         self._tell_later = QTimer(self)
@@ -88,6 +89,7 @@ class RunPanel(QWidget):
         self.messages.clear()
         self.log.clear()
         self._pace, self._unit, self._title = Pace(), "", title
+        self._group = f"{title} · {_model_name(parameters['MODEL'])}"
         self._is_kept = parameters[MAP] != QgsProcessing.TEMPORARY_OUTPUT
         self._is_elsewhere = False
         run = Run("geoseg:segment", parameters)
@@ -220,7 +222,7 @@ class RunPanel(QWidget):
         layers.append(class_map)
         if told.get(CONFIDENCE):
             layers.append(QgsRasterLayer(str(told[CONFIDENCE]), _tr("Confidence")))
-        results.add_results(QgsProject.instance(), self._title, layers)
+        results.add_results(QgsProject.instance(), self._group, layers)
         self._tell_done(Path(str(told[MAP])).parent)
 
     def _tell_done(self, folder: Path) -> None:
@@ -288,6 +290,11 @@ class RunPanel(QWidget):
         self.step.setText(_tr("Starting…"))
         self.left.clear()
         self.running.show()
+
+
+def _model_name(model: str) -> str:
+    """What a model is called that is given by name or by path."""
+    return Path(model).name.removesuffix(".safetensors")
 
 
 def _copy(text: str) -> None:
