@@ -156,6 +156,15 @@ class ExtentChooser(QWidget):
         self._erase()
         self._tool.deleteLater()  # it belongs to the map
 
+    def _take_selection(self) -> None:
+        """Polygons that somebody has selected are most likely meant."""
+        offered = (self.polygons.layer(each) for each in range(self.polygons.count()))
+        for layer in offered:
+            if layer is not None and layer.selectedFeatureCount():
+                self.polygons.setLayer(layer)
+                self.selected.setChecked(True)
+                return
+
     def _take_layer(self, layer: QgsVectorLayer | None) -> None:
         if layer is not None and layer.id() not in self._watched:
             self._watched.add(layer.id())
@@ -176,6 +185,8 @@ class ExtentChooser(QWidget):
 
     def _choose(self, _index: int) -> None:
         self._show_controls()
+        if self.kind() == POLYGONS and self.polygons.currentLayer() is None:
+            self._take_selection()
         if self.kind() == DRAWN and self._drawn is None:
             self._begin_drawing()
         elif self.kind() != DRAWN:

@@ -624,6 +624,22 @@ def test_selected_polygons_alone_may_be_meant(dock: GeosegDock, tmp_path: Path, 
     assert dock.area.told.text() == "About 200 pixels"
 
 
+def test_polygons_that_are_selected_are_taken_at_first(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    inside = QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900)
+    other, mask = add(polygons(inside)), add(polygons(inside, inside))
+    mask.selectByIds([next(mask.getFeatures()).id()])
+    dock.area.choose(POLYGONS)
+    assert dock.area.mask() is mask
+    assert dock.area.selected.isChecked()
+    dock.area.choose(WHOLE)
+    dock.area.polygons.setLayer(other)
+    dock.area.choose(POLYGONS)
+    assert dock.area.mask() is other  # as chosen
+
+
 def test_polygons_elsewhere_are_refused(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
     add(image(tmp_path / "fits.tif"))
     dock.area.polygons.setLayer(add(polygons(QgsRectangle(0, 0, 10, 10))))
@@ -1193,7 +1209,8 @@ def test_results_are_offered_to_another_project_that_was_opened_meanwhile(
     QgsProject.instance().clear()
     button(dock.runs.messages, "Add to this project").click()
     assert dock.runs.messages.texts() == ["fits is classified."]
-    (group,) = QgsProject.instance().layerTreeRoot().children()
+    group = QgsProject.instance().layerTreeRoot().children()[0]
+    assert group.name() == "fits · true-colour"
     assert [each.name() for each in group.children()] == ["Class map"]
     assert group.children()[0].layer().isValid()
 
@@ -1251,7 +1268,7 @@ def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_st
     told = window.messageBar().currentItem()
     assert [each.text() for each in told.findChildren(QPushButton)] == ["Open folder"]
     group, *others = QgsProject.instance().layerTreeRoot().children()
-    assert group.name() == "chip"
+    assert group.name() == "chip · sentinel2-landcover"
     assert [each.name() for each in group.children()] == ["Polygons", "Class map", "Confidence"]
     vector, raster, _ = (each.layer() for each in group.children())
     assert all(each.layer().isValid() for each in group.children())
