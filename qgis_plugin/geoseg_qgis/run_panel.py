@@ -26,6 +26,7 @@ from qgis.PyQt.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -38,6 +39,7 @@ from .tasks import Pace, Run, time_left
 from .words import translated as _tr
 
 TITLE = "geoseg"
+HELP = Path(__file__).resolve().parent / "help" / "segment.html"
 LOG_LINES = 2000
 AFTER_QGIS = 500  # milliseconds; QGIS tells of each task, and would hide what is told here
 
@@ -246,6 +248,10 @@ class RunPanel(QWidget):
         self.run_button = QPushButton(QgsApplication.getThemeIcon("/mActionStart.svg"), _tr("Run"))
         self.run_button.setObjectName("geosegRun")
         self.run_button.setDefault(True)
+        self.help_button = QToolButton()
+        self.help_button.setIcon(QgsApplication.getThemeIcon("/mActionHelpContents.svg"))
+        self.help_button.setToolTip(_tr("Help"))
+        self.help_button.clicked.connect(lambda _checked=False: _open(HELP))
         self.progress = QProgressBar()
         self.step, self.left = QLabel(), quiet(QLabel())
         self.left.setWordWrap(False)
@@ -275,16 +281,21 @@ class RunPanel(QWidget):
         running.setContentsMargins(0, 0, 0, 0)
         running.addLayout(told)
         running.addLayout(bar)
+        self.idle = QWidget()
+        idle = QHBoxLayout(self.idle)
+        idle.setContentsMargins(0, 0, 0, 0)
+        idle.addWidget(self.run_button, 1)
+        idle.addWidget(self.help_button)
         column = QVBoxLayout(self)
-        for each in (self.messages, self.run_button, self.running, self.log_box):
+        for each in (self.messages, self.idle, self.running, self.log_box):
             column.addWidget(each)
 
     def _show_idle(self) -> None:
-        self.run_button.show()
+        self.idle.show()
         self.running.hide()
 
     def _show_running(self) -> None:
-        self.run_button.hide()
+        self.idle.hide()
         self.cancel_button.setEnabled(True)
         self.progress.setRange(0, 0)
         self.step.setText(_tr("Starting…"))
@@ -301,5 +312,5 @@ def _copy(text: str) -> None:
     QgsApplication.clipboard().setText(text)
 
 
-def _open(folder: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+def _open(path: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))

@@ -329,6 +329,15 @@ def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
 # Before the run
 
 
+def test_help_is_a_press_away(dock: GeosegDock, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[Path] = []
+    monkeypatch.setattr("geoseg_qgis.run_panel._open", pages.append)
+    dock.runs.help_button.click()
+    (page,) = pages
+    assert page.name == "segment.html"
+    assert page.is_file()
+
+
 def test_without_a_layer_there_is_nothing_to_run(dock: GeosegDock, qtbot: Any) -> None:
     settle(dock, qtbot)
     assert text_of(dock) == "Add a raster layer to the project to begin."
