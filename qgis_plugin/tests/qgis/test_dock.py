@@ -821,7 +821,7 @@ def test_layers_of_files_that_are_replaced_leave_the_project(
         finish(dock, qtbot)
         assert dock.runs.messages.texts() == ["fits is classified."]
         names = [each.name() for each in QgsProject.instance().layerTreeRoot().children()]
-        assert names == ["fits", "fits"]  # the new group, above the image
+        assert names == ["fits · true-colour", "fits"]  # the new group, above the image
         sources = [each.source() for each in QgsProject.instance().mapLayers().values()]
         assert sorted(sources) == [str(tmp_path / "fits.tif"), str(tmp_path / "map.tif")]
     (text,) = asked
