@@ -9,6 +9,7 @@ from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from .fitting import Band, bands_argument, suggested_bands
+from .notices import shrinking
 from .words import translated as _tr
 
 
@@ -57,13 +58,11 @@ class BandTable(QWidget):
         return bands_argument(self.numbers())
 
     def _choice(self, number: int | None) -> QComboBox:
-        choice = QComboBox()
+        choice = shrinking(QComboBox())
         choice.addItem(_tr("Choose…"), None)
         for band in self._bands:
             choice.addItem(self._words(band), band.number)
         choice.setCurrentIndex(max(choice.findData(number), 0))
-        choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        choice.setMinimumContentsLength(8)
         choice.currentIndexChanged.connect(self.changed)
         return choice
 

@@ -55,6 +55,7 @@ class Catalogue(QObject):
             if error is not None:
                 self._fail(error)
             else:
+                told = sorted(told, key=lambda each: is_demo(str(each["name"])))
                 _remember(python, told)
                 self._show(told)
 
@@ -108,6 +109,11 @@ class Catalogue(QObject):
         if models != self.models:
             self.models = models
             self.changed.emit()
+
+
+def is_demo(name: str) -> bool:
+    """Whether a shipped model is for a demonstration, and knows nothing of real images."""
+    return name.startswith("demo-")
 
 
 def remembered(python: str = "") -> list[Mapping[str, Any]]:

@@ -21,7 +21,7 @@ from qgis.gui import (
     QgsMapLayerComboBox,
     QgsScrollArea,
 )
-from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qgis.PyQt.QtWidgets import (
     QGridLayout,
     QLabel,
@@ -43,13 +43,15 @@ from .fitting import (
     WARNING,
     Finding,
     LayerFacts,
+    ModelCard,
     Range,
     about_export,
     findings,
     size_words,
+    suggested_bands,
 )
 from .models import ModelChooser
-from .notices import Notice, Notices, quiet
+from .notices import Notice, Notices, quiet, shrinking
 from .outputs import Outputs
 from .run_panel import TITLE, RunPanel
 from .tuning import Tuning
@@ -128,9 +130,12 @@ class GeosegDock(QgsDockWidget):
 
     def look(self) -> None:
         """Compare the layer with the model, and say what does not fit."""
-        layer, card = self.layer(), self.models.card()
+        layer = self.layer()
         facts = self._facts(layer) if layer is not None and layer.isValid() else None
         self._tell_layer(layer, facts)
+        if facts is not None and not self.is_running():
+            self.models.suggest(lambda each: _misfit(facts, each))
+        card = self.models.card()
         if facts is not None and card is not None:
             self.bands.show_bands(facts.bands, card.bands)
         self.bands_box.setVisible(
@@ -233,6 +238,7 @@ class GeosegDock(QgsDockWidget):
         """Run it, unless something stands against it."""
         # What is shown may be older than the last choice.
         self._look_later.stop()
+        self.runs.forget()
         self.look()
         if not self.runs.run_button.isEnabled():
             return
@@ -242,6 +248,7 @@ class GeosegDock(QgsDockWidget):
             return
         layer = self.layer()
         title = layer.name() if layer is not None else TITLE
+        self.models.keep()
         if self.runs.start(self.parameters(), title):
             self.asked.setEnabled(False)
             # Their legends would lie about the new files, which Windows could not even put there.
@@ -292,7 +299,9 @@ class GeosegDock(QgsDockWidget):
 
     def choose_layer(self, layer: Any) -> None:
         """Choose a layer, where it is a raster."""
-        if isinstance(layer, QgsRasterLayer) and not self.is_running():
+        is_another = isinstance(layer, QgsRasterLayer) and layer is not self.layer()
+        if is_another and not self.is_running():
+            self.runs.forget()
             self.layers.setLayer(layer)
 
     def close_down(self) -> None:
@@ -307,7 +316,7 @@ class GeosegDock(QgsDockWidget):
 
     def _make_controls(self) -> None:
         self.engine = Notices()
-        self.layers = QgsMapLayerComboBox()
+        self.layers = shrinking(QgsMapLayerComboBox())
         self.layers.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
         self.about_layer = quiet(QLabel())
         self.models = ModelChooser(self.catalogue)
@@ -357,7 +366,7 @@ class GeosegDock(QgsDockWidget):
         column.addWidget(self.engine)
         column.addWidget(self.asked)
         column.addStretch(1)
-        scroll = QgsScrollArea()
+        scroll = _Scroll()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QgsScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -372,6 +381,8 @@ class GeosegDock(QgsDockWidget):
     def _connect(self) -> None:
         soon = self._look_later.start
         self.layers.layerChanged.connect(lambda _layer: self._change_layer())
+        # Layers that come and go change it, too; what was said stays then.
+        self.layers.activated.connect(lambda _index: self.runs.forget())
         for part in (self.bands, self.outputs):
             part.changed.connect(lambda: soon())
         self.area.changed.connect(self._change_layer)
@@ -405,6 +416,30 @@ class GeosegDock(QgsDockWidget):
 
     def _want(self) -> None:
         self.outputs.want(self.tuning.polygons.isChecked(), self.tuning.confidence.isChecked())
+
+
+def _misfit(facts: LayerFacts, card: ModelCard) -> int:
+    """How badly a model fits a layer, as far as nobody has chosen bands."""
+    found = findings(facts, card, suggested_bands(facts.bands, card.bands))
+    return max(
+        (2 if each.severity == STOP else each.severity == WARNING for each in found), default=0
+    )
+
+
+class _Scroll(QgsScrollArea):
+    """Scrolls up and down, and is never so narrow that something would be cut off."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802  (Qt calls it)
+        """As wide as what it holds and its scroll bar."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        held = self.widget().minimumSizeHint().width()
+        return QSize(held + bar, super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (as above)
+        """Ask for more room where what it holds has grown."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
 
 def _column(*widgets: QWidget) -> QWidget:

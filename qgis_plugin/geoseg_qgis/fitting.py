@@ -120,7 +120,8 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     """Number of the layer's band for each of the model's, None where nobody can tell.
 
     By name where the layer names its bands, else by the colours they are marked as, as the engine
-    does; in order where neither is said of any and there are as many.
+    does; in order where neither is said of any and there are as many. A model that was trained on
+    bands without names calls them "band 1" and so on: those are meant by number.
 
     Examples
     --------
@@ -130,11 +131,15 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     [None, None]
     >>> suggested_bands([Band(1, "", "red"), Band(2, "", "green")], ["green", "red"])
     [2, 1]
+    >>> suggested_bands([Band(1), Band(2), Band(3)], ["band 3", "band 1"])
+    [3, 1]
     """
     bands = [band for band in bands if not band.is_alpha]
     known: dict[str, int] = {}
     for band in bands:
         known.setdefault(_common_name(band.name or band.colour), band.number)
+    for band in bands:
+        known.setdefault(f"band_{band.number}", band.number)
     found = [known.get(_common_name(name)) for name in wanted]
     # Where one is found by its name, the order of the others proves nothing.
     if not any(found) and not any(_says_something(band.name or band.colour) for band in bands):

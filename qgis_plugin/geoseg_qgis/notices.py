@@ -10,6 +10,7 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QPalette
 from qgis.PyQt.QtWidgets import (
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -114,6 +115,13 @@ class Notices(QWidget):
         """What is shown."""
         items = (self._column.itemAt(index).widget() for index in range(self._column.count()))
         return [each.text for each in items if isinstance(each, Notice)]
+
+
+def shrinking(box: QComboBox) -> QComboBox:
+    """Let a choice be narrower than its entries, which are cut short then."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
 
 
 def quiet(label: QLabel) -> QLabel:

@@ -82,7 +82,7 @@ def add_results(
     ----------
     project : QgsProject
     title : str
-        Of the group: the name of the layer that was classified.
+        Of the group: what was classified, and by what.
     layers : sequence of QgsMapLayer
         Polygons are put above rasters; the order is kept else.
 

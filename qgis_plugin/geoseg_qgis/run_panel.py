@@ -18,7 +18,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgsCollapsibleGroupBox
-from qgis.PyQt.QtCore import QTimer, QUrl, pyqtSignal
+from qgis.PyQt.QtCore import Qt, QTimer, QUrl, pyqtSignal
 from qgis.PyQt.QtGui import QDesktopServices
 from qgis.PyQt.QtWidgets import (
     QHBoxLayout,
@@ -26,6 +26,7 @@ from qgis.PyQt.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -38,6 +39,7 @@ from .tasks import Pace, Run, time_left
 from .words import translated as _tr
 
 TITLE = "geoseg"
+HELP = Path(__file__).resolve().parent / "help" / "segment.html"
 LOG_LINES = 2000
 AFTER_QGIS = 500  # milliseconds; QGIS tells of each task, and would hide what is told here
 
@@ -59,6 +61,7 @@ class RunPanel(QWidget):
         self._iface = iface
         self._run: Run | None = None
         self._pace, self._unit, self._title = Pace(), "", TITLE
+        self._group = TITLE
         self._is_kept = self._is_elsewhere = False
         self._outcome: Callable[[], None] = lambda: None
         self._tell_later = QTimer(self)
@@ -88,6 +91,7 @@ class RunPanel(QWidget):
         self.messages.clear()
         self.log.clear()
         self._pace, self._unit, self._title = Pace(), "", title
+        self._group = f"{title} · {_model_name(parameters['MODEL'])}"
         self._is_kept = parameters[MAP] != QgsProcessing.TEMPORARY_OUTPUT
         self._is_elsewhere = False
         run = Run("geoseg:segment", parameters)
@@ -113,6 +117,11 @@ class RunPanel(QWidget):
     def is_running(self) -> bool:
         """Whether a run is under way."""
         return self._run is not None
+
+    def forget(self) -> None:
+        """Take away what an earlier run has said, but for results that are still on offer."""
+        if self._run is None and not self._is_elsewhere:
+            self.messages.clear()
 
     def refuse(self, reason: str) -> None:
         """Say what cannot be, in place of what was said before."""
@@ -144,11 +153,11 @@ class RunPanel(QWidget):
         if self._run.was_cancelled():
             return
         if self._unit == "block":
-            text = _tr("Classifying: block {} of {}")
+            text = _tr("Classifying {}: block {} of {}")
             now = min(int(event.get("done", 0)) + 1, int(event["total"]))
-            self.step.setText(text.format(now, event["total"]))
+            self.step.setText(text.format(self._title, now, event["total"]))
         else:
-            self.step.setText(_tr("Making polygons"))
+            self.step.setText(_tr("Making polygons of {}").format(self._title))
 
     def _hear(self, level: str, text: str) -> None:
         if text.strip():
@@ -188,7 +197,8 @@ class RunPanel(QWidget):
 
     def _leave_project(self) -> None:
         """Results belong to the project that was open when the run began."""
-        self._is_elsewhere = True
+        self.forget()
+        self._is_elsewhere = self._is_elsewhere or self._run is not None
 
     def _offer_results(self, told: Mapping[str, Any]) -> None:
         text = _tr("{} is classified. Another project is open now, so nothing was added to it.")
@@ -198,7 +208,8 @@ class RunPanel(QWidget):
         notice.add_button(_tr("Add to this project"), lambda: self._add_offered(told))
 
     def _add_offered(self, told: Mapping[str, Any]) -> None:
-        self.messages.clear()
+        self._is_elsewhere = False
+        self.forget()
         self._add_results(told)
 
     def _add_results(self, told: Mapping[str, Any]) -> None:
@@ -213,7 +224,7 @@ class RunPanel(QWidget):
         layers.append(class_map)
         if told.get(CONFIDENCE):
             layers.append(QgsRasterLayer(str(told[CONFIDENCE]), _tr("Confidence")))
-        results.add_results(QgsProject.instance(), self._title, layers)
+        results.add_results(QgsProject.instance(), self._group, layers)
         self._tell_done(Path(str(told[MAP])).parent)
 
     def _tell_done(self, folder: Path) -> None:
@@ -237,9 +248,16 @@ class RunPanel(QWidget):
         self.run_button = QPushButton(QgsApplication.getThemeIcon("/mActionStart.svg"), _tr("Run"))
         self.run_button.setObjectName("geosegRun")
         self.run_button.setDefault(True)
+        self.help_button = QToolButton()
+        self.help_button.setIcon(QgsApplication.getThemeIcon("/mActionHelpContents.svg"))
+        self.help_button.setToolTip(_tr("Help"))
+        self.help_button.clicked.connect(lambda _checked=False: _open(HELP))
         self.progress = QProgressBar()
         self.step, self.left = QLabel(), quiet(QLabel())
         self.left.setWordWrap(False)
+        self.step.setWordWrap(True)
+        self.step.setTextFormat(Qt.TextFormat.PlainText)
+        self.step.setMinimumWidth(1)
         self.cancel_button = QPushButton(_tr("Cancel"))
         self.cancel_button.setObjectName("geosegCancel")
         self.cancel_button.clicked.connect(lambda _checked=False: self.cancel())
@@ -263,16 +281,21 @@ class RunPanel(QWidget):
         running.setContentsMargins(0, 0, 0, 0)
         running.addLayout(told)
         running.addLayout(bar)
+        self.idle = QWidget()
+        idle = QHBoxLayout(self.idle)
+        idle.setContentsMargins(0, 0, 0, 0)
+        idle.addWidget(self.run_button, 1)
+        idle.addWidget(self.help_button)
         column = QVBoxLayout(self)
-        for each in (self.messages, self.run_button, self.running, self.log_box):
+        for each in (self.messages, self.idle, self.running, self.log_box):
             column.addWidget(each)
 
     def _show_idle(self) -> None:
-        self.run_button.show()
+        self.idle.show()
         self.running.hide()
 
     def _show_running(self) -> None:
-        self.run_button.hide()
+        self.idle.hide()
         self.cancel_button.setEnabled(True)
         self.progress.setRange(0, 0)
         self.step.setText(_tr("Starting…"))
@@ -280,9 +303,14 @@ class RunPanel(QWidget):
         self.running.show()
 
 
+def _model_name(model: str) -> str:
+    """What a model is called that is given by name or by path."""
+    return Path(model).name.removesuffix(".safetensors")
+
+
 def _copy(text: str) -> None:
     QgsApplication.clipboard().setText(text)
 
 
-def _open(folder: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+def _open(path: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))

@@ -159,6 +159,15 @@ def test_names_that_are_mere_numbers_count_as_none(names: tuple[str, ...]) -> No
     assert suggested_bands(named(*names), ("x", "y")) == [None, None]
 
 
+def test_bands_that_a_model_knows_by_number_are_those_of_the_layer() -> None:
+    wanted = ("band 4", "band 2")
+    assert suggested_bands(named("", "", "", ""), wanted) == [4, 2]
+    assert suggested_bands(named("a", "b", "c", "d"), wanted) == [4, 2]
+    assert suggested_bands(named("band 2", "band 4"), wanted) == [2, 1]
+    assert suggested_bands(RGB, wanted) == [None, 2]
+    assert suggested_bands(RGB, ("band 4", "red")) == [None, 1]
+
+
 def test_transparency_is_never_suggested_and_the_others_keep_their_numbers() -> None:
     bands = (Band(1, is_alpha=True), Band(2), Band(3), Band(4))
     assert suggested_bands(bands, ("x", "y", "z")) == [2, 3, 4]

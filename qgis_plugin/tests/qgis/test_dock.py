@@ -36,9 +36,9 @@ from qgis.core import (
     QgsVectorFileWriter,
     QgsVectorLayer,
 )
-from qgis.gui import QgsMapTool
+from qgis.gui import QgsMapTool, QgsScrollArea
 from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt, QTimer
-from qgis.PyQt.QtWidgets import QLabel, QMessageBox, QPushButton
+from qgis.PyQt.QtWidgets import QLabel, QMessageBox, QPushButton, QWidget
 from window import Window
 
 from geoseg_qgis.dock import GeosegDock
@@ -261,6 +261,47 @@ def test_a_file_that_was_slow_to_read_does_not_take_the_place_of_what_was_chosen
     assert dock.models.argument() == "infrared"
 
 
+def test_a_shipped_model_stays_chosen_where_another_engine_tells_of_it(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "mine.safetensors")
+    choose_file(dock, path, monkeypatch)
+    qtbot.waitUntil(lambda: dock.models.argument() == path, timeout=SOON)
+    dock.models.choice.setCurrentIndex(1)
+    dock.models.choice.activated.emit(1)
+    other = tmp_path / "other"
+    other.mkdir()
+    moved = [{**each, "path": f"/other/{each['name']}"} for each in (TRUE_COLOUR, INFRARED)]
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("", other, moved))
+    dock.refresh_models()
+    assert dock.models.argument() == ""  # until it answers, and not the file
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    assert dock.models.argument() == "infrared"
+    assert dock.models.card().path == "/other/infrared"
+
+
+DEMO = {**TRUE_COLOUR, "name": "demo-landscape"}
+
+
+def test_a_model_that_fits_is_suggested_and_the_demo_comes_last(
+    dock_on: Make, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = dock_on(engine_that("sys.exit(1)\n", tmp_path, [DEMO, TRUE_COLOUR, INFRARED]))
+    qtbot.waitUntil(lambda: dock.models.card() is not None, timeout=SOON)
+    listed = [dock.models.choice.itemText(each) for each in range(3)]
+    assert listed == ["true-colour", "infrared", "demo-landscape"]
+    four, three = (add(image(tmp_path / f"{n}.tif", bands=n)) for n in (4, 3))
+    for layer, name in ((four, "infrared"), (three, "true-colour")):
+        dock.layers.setLayer(layer)
+        settle(dock, qtbot)
+        assert dock.models.argument() == name
+    dock.models.choice.setCurrentIndex(2)
+    dock.models.choice.activated.emit(2)
+    dock.layers.setLayer(four)
+    settle(dock, qtbot)
+    assert dock.models.argument() == "demo-landscape"  # as chosen
+
+
 def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
     dock_on: Make, tmp_path: Path, qtbot: Any
 ) -> None:
@@ -286,6 +327,15 @@ def test_a_file_that_is_no_model_is_told_and_the_choice_stays(
 
 
 # Before the run
+
+
+def test_help_is_a_press_away(dock: GeosegDock, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[Path] = []
+    monkeypatch.setattr("geoseg_qgis.run_panel._open", pages.append)
+    dock.runs.help_button.click()
+    (page,) = pages
+    assert page.name == "segment.html"
+    assert page.is_file()
 
 
 def test_without_a_layer_there_is_nothing_to_run(dock: GeosegDock, qtbot: Any) -> None:
@@ -583,6 +633,22 @@ def test_selected_polygons_alone_may_be_meant(dock: GeosegDock, tmp_path: Path, 
     assert dock.area.told.text() == "About 200 pixels"
 
 
+def test_polygons_that_are_selected_are_taken_at_first(
+    dock: GeosegDock, tmp_path: Path, qtbot: Any
+) -> None:
+    add(image(tmp_path / "fits.tif"))
+    inside = QgsRectangle(500_100, 5_399_700, 500_200, 5_399_900)
+    other, mask = add(polygons(inside)), add(polygons(inside, inside))
+    mask.selectByIds([next(mask.getFeatures()).id()])
+    dock.area.choose(POLYGONS)
+    assert dock.area.mask() is mask
+    assert dock.area.selected.isChecked()
+    dock.area.choose(WHOLE)
+    dock.area.polygons.setLayer(other)
+    dock.area.choose(POLYGONS)
+    assert dock.area.mask() is other  # as chosen
+
+
 def test_polygons_elsewhere_are_refused(dock: GeosegDock, tmp_path: Path, qtbot: Any) -> None:
     add(image(tmp_path / "fits.tif"))
     dock.area.polygons.setLayer(add(polygons(QgsRectangle(0, 0, 10, 10))))
@@ -755,7 +821,7 @@ def test_layers_of_files_that_are_replaced_leave_the_project(
         finish(dock, qtbot)
         assert dock.runs.messages.texts() == ["fits is classified."]
         names = [each.name() for each in QgsProject.instance().layerTreeRoot().children()]
-        assert names == ["fits", "fits"]  # the new group, above the image
+        assert names == ["fits · true-colour", "fits"]  # the new group, above the image
         sources = [each.source() for each in QgsProject.instance().mapLayers().values()]
         assert sorted(sources) == [str(tmp_path / "fits.tif"), str(tmp_path / "map.tif")]
     (text,) = asked
@@ -870,7 +936,7 @@ def test_a_run_shows_how_far_it_is_and_how_long_it_takes(
     qtbot.waitUntil(lambda: "left" in dock.runs.left.text(), timeout=SOON)
     # 7 of 10 blocks, and polygons take a tenth of the whole.
     qtbot.waitUntil(lambda: dock.runs.progress.value() == 63, timeout=SOON)
-    assert dock.runs.step.text().startswith("Classifying")
+    assert dock.runs.step.text() == "Classifying fits: block 8 of 10"
     dock.runs.cancel_button.click()
     finish(dock, qtbot)
     assert dock.runs.run_button.isVisible()
@@ -990,6 +1056,32 @@ def test_what_the_engine_refuses_is_told_in_its_words_and_gone_at_the_next_run(
         assert dock.runs.messages.texts() == ["The image is odd; take another"]
     qtbot.waitUntil(lambda: bool(window.messageBar().items()), timeout=SOON)
     assert window.messageBar().currentItem().text() == "fits is not classified; the dock says why."
+
+
+@pytest.mark.parametrize("how", ["chosen", "active", "declined", "closed"])
+def test_what_a_run_has_said_goes_where_another_image_is_chosen_or_run(
+    dock_on: Make, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    dock = ready(dock_on, COPIES, tmp_path, qtbot)
+    dock.tuning.polygons.setChecked(False)
+    dock.outputs.file.setFilePath(str(tmp_path / "map.tif"))
+    dock.runs.run_button.click()
+    finish(dock, qtbot)
+    other = add(image(tmp_path / "other.tif"))
+    assert dock.runs.messages.texts() == ["fits is classified."]
+    if how == "chosen":
+        dock.layers.setLayer(other)
+        dock.layers.activated.emit(dock.layers.currentIndex())
+    elif how == "active":
+        dock.choose_layer(dock.layer())
+        assert dock.runs.messages.texts() == ["fits is classified."]
+        dock.choose_layer(other)
+    elif how == "declined":
+        answers(monkeypatch, QMessageBox.StandardButton.Cancel)
+        dock.start()
+    else:
+        QgsProject.instance().clear()
+    assert dock.runs.messages.texts() == []
 
 
 def test_without_an_engine_the_settings_are_offered(
@@ -1121,9 +1213,13 @@ def test_results_are_offered_to_another_project_that_was_opened_meanwhile(
     assert dock.runs.messages.texts() == [told]
     assert QgsProject.instance().mapLayers() == {}
     assert QgsProject.instance().layerTreeRoot().children() == []
+    add(image(tmp_path / "other.tif"))
+    dock.layers.activated.emit(dock.layers.currentIndex())
+    QgsProject.instance().clear()
     button(dock.runs.messages, "Add to this project").click()
     assert dock.runs.messages.texts() == ["fits is classified."]
-    (group,) = QgsProject.instance().layerTreeRoot().children()
+    group = QgsProject.instance().layerTreeRoot().children()[0]
+    assert group.name() == "fits · true-colour"
     assert [each.name() for each in group.children()] == ["Class map"]
     assert group.children()[0].layer().isValid()
 
@@ -1150,12 +1246,12 @@ def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_st
     real: GeosegDock, scene: QgsRasterLayer, tmp_path: Path, qtbot: Any, window: Window
 ) -> None:
     assert [each.name for each in real.catalogue.models] == [
-        "demo-landscape",
         "landsat8-crops",
         "sentinel2-landcover",
+        "demo-landscape",
     ]
     add(scene)
-    real.models.choose("sentinel2-landcover")
+    qtbot.waitUntil(lambda: real.models.argument() == "sentinel2-landcover", timeout=SOON)
     real.outputs.file.setFilePath(str(tmp_path / "map.tif"))
     real.tuning.confidence.setChecked(True)
     settle(real, qtbot)
@@ -1181,7 +1277,7 @@ def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_st
     told = window.messageBar().currentItem()
     assert [each.text() for each in told.findChildren(QPushButton)] == ["Open folder"]
     group, *others = QgsProject.instance().layerTreeRoot().children()
-    assert group.name() == "chip"
+    assert group.name() == "chip · sentinel2-landcover"
     assert [each.name() for each in group.children()] == ["Polygons", "Class map", "Confidence"]
     vector, raster, _ = (each.layer() for each in group.children())
     assert all(each.layer().isValid() for each in group.children())
@@ -1224,3 +1320,39 @@ def test_a_real_run_that_was_stopped_goes_on_from_there(
     assert real.runs.messages.texts() == ["large is classified."]
     assert min(each for each in percents if each > 0) >= 20
     assert (tmp_path / "map.tif").exists()
+
+
+# Room
+
+
+NARROW = 298  # pixels; what QGIS gives the dock in a window of 1360 x 860
+
+
+@pytest.mark.parametrize("kind", [WHOLE, DRAWN, POLYGONS])
+def test_a_narrow_dock_that_scrolls_cuts_nothing_off(
+    dock: GeosegDock, tmp_path: Path, kind: str
+) -> None:
+    layer = add(image(tmp_path / "image.tif"))
+    layer.setName("A name that is much longer than any dock would be wide")
+    dock.area.choose(kind)
+    dock.bands_box.setCollapsed(False)
+    dock.tuning.setCollapsed(False)
+    dock.runs.log_box.setCollapsed(False)
+    dock.runs.refuse("the_name_of_a_file_that_was_not_found_" * 3)
+    dock.runs._show_running()
+    dock.setFloating(True)
+    dock.resize(NARROW, 500)
+    dock.look()
+    for _ in range(5):
+        QCoreApplication.processEvents()
+    assert dock.width() == NARROW
+    view = dock.findChild(QgsScrollArea)
+    assert view.verticalScrollBar().isVisible()
+    for within in (view.viewport(), dock.runs):
+        edge = within.mapTo(dock, within.rect().topRight()).x()
+        cut_off = [
+            each
+            for each in within.findChildren(QWidget)
+            if each.isVisible() and each.mapTo(dock, each.rect().topRight()).x() > edge
+        ]
+        assert not cut_off
