@@ -261,7 +261,7 @@ def _about_values(
     if _all_off(ratios, DOUBTFUL):
         template = _tr(
             "Pixel values go up to {seen}, but the model was trained on values up to {usual}. The "
-            "map may be poor."
+            "map may be poor: scale the image to such values, or choose another model."
         )
         return [Finding(WARNING, template, told)]
     return []

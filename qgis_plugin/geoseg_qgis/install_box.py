@@ -75,7 +75,8 @@ class InstallBox(QGroupBox):
         for widget in (self.backend, self.wheels, self.offline):
             widget.setEnabled(is_free)
         self.look_button.setVisible(plan is None and not is_shown)
-        self.look_hint.setVisible(plan is None and not is_shown)
+        is_fetched = plan is None and not is_shown and not self.offline.isChecked()
+        self.look_hint.setVisible(is_fetched)
         self.look_button.setEnabled(is_free)
         self.plan_box.setVisible(plan is not None)
         self.refusals.clear()

@@ -46,6 +46,16 @@ FOLDER = Path(__file__).resolve().parent.parent
 DATABASES = ("memory:", "ogr:", "postgis:", "postgres:", "spatialite:", "oracle:", "mssql:")
 """How destinations begin that are no files."""
 
+IN_QGIS = {
+    # Where the layer has a coordinate system that the file lacks, the engine is told.
+    r"say it with --pixel-size \(pixel_size\)": "set the coordinate system of the layer",
+    r"leave --assume-crs \(assume_crs\) out": "correct the coordinate system of the layer",
+    r"geoseg polygonize (?=--)|; see geoseg model list| \(geoseg model list\)": "",
+    "; if they mean something, list it in a class": "",
+    "on 1 validation scene": "on the part that was held out",
+}
+"""What the engine says to terminals and of files it is told, and what that is here."""
+
 
 @contextmanager
 def workspace() -> Iterator[Path]:
@@ -205,11 +215,20 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         QgsProcessingException
             When it fails or is cancelled.
         """
+        progress = Progress(feedback, shares)
+
+        def hear(event: Mapping[str, Any]) -> None:
+            if event["event"] == "output" and event["text"].startswith(process.COMPLAINT):
+                return  # what is raised here says it
+            if event["event"] == "log":
+                event = {**event, "message": self._in_terms_of_parameters(event["message"])}
+            progress(event)
+
         try:
             return process.run(
                 self._python,
                 arguments,
-                on_event=Progress(feedback, shares),
+                on_event=hear,
                 is_cancelled=feedback.isCanceled,
                 environment=self._network,
             )
@@ -244,14 +263,18 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         """Name parameters where the engine, which speaks to terminals, names its options."""
         known = {each.name(): each.description() for each in self.parameterDefinitions()}
         names = {"BBOX": "EXTENT", "OUT": "OUTPUT"}
+        for pattern, here in IN_QGIS.items():
+            message = re.sub(pattern, here, message)
 
         def named(option: re.Match[str]) -> str:
-            name = option[1].replace("-", "_").upper()
-            name = names.get(name, name)
-            return f"“{known[name]}” ({name})" if name in known else option[0]
+            in_python = option[1].replace("-", "_")
+            name = names.get(in_python.upper(), in_python.upper())
+            rest = "" if option[3] == in_python else option[2] or ""
+            return f"“{known[name]}” ({name}){rest}" if name in known else option[0]
 
-        # Alone, for names of files may hold dashes, too.
-        return re.sub(r"(?<![\w./\\-])--([a-z][a-z-]*)(?![\w-]|[./\\]\w)", named, message)
+        # Alone, for names of files may hold dashes, too. Its name in Python may follow.
+        option = r"(?<![\w./\\-])--([a-z][a-z-]*)(?![\w-]|[./\\]\w)( \(([a-z_]+)(?:=True)?\))?"
+        return re.sub(option, named, message)
 
     def load_with(
         self, loaded: Loaded, path: str, name: str, context: QgsProcessingContext

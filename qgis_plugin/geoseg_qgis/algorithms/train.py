@@ -23,7 +23,6 @@ from qgis.core import (
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterBoolean,
-    QgsProcessingParameterField,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterMapLayer,
     QgsProcessingParameterNumber,
@@ -71,8 +70,9 @@ class Train(EngineAlgorithm):
             "Bands.<br>"
             "<b>Labels</b>: a raster of class values on the image's grid, or polygons. Names and "
             "colours are those of the layer's style where it is paletted or categorised.<br>"
-            "<b>Field</b>: the polygons' attribute that tells the class. Empty: every polygon is "
-            "of one class, everything else is background.<br>"
+            "<b>Field</b>: name of the polygons' attribute that tells the class. Empty: the one by "
+            "which the layer's style is categorised. Without such a style every polygon is of "
+            "one class, and everything else is background.<br>"
             "<b>Steps</b>: more learn better and take longer. 2000 steps need minutes on a "
             "graphics card, and an hour or more without one.<br>"
             "<b>Held out</b>: the share of the image, at its eastern or northern end, that scores "
@@ -107,10 +107,10 @@ class Train(EngineAlgorithm):
         )
         self.addParameter(QgsProcessingParameterMapLayer("LABELS", self.tr("Labels"), types=kinds))
         self.addParameter(
-            QgsProcessingParameterField(
+            # No parameter of fields: its widget crashes QGIS where the labels are a raster.
+            QgsProcessingParameterString(
                 "FIELD",
-                self.tr("Field of the polygons' class"),
-                parentLayerParameterName="LABELS",
+                self.tr("Field of the polygons' class (that of the layer's style where empty)"),
                 optional=True,
             )
         )
@@ -169,13 +169,13 @@ class Train(EngineAlgorithm):
         """Take what belongs to layers, in their thread."""
         self._image = self.take(parameters, "INPUT", context)
         layer = self.parameterAsLayer(parameters, "LABELS", context)
-        self._field = self.parameterAsString(parameters, "FIELD", context)
+        self._field = self.parameterAsString(parameters, "FIELD", context).strip()
         self._labels: sources.Taken | None = None
         self._polygons: Any = None
         if isinstance(layer, QgsRasterLayer):
             self._labels = sources.take(layer)
         elif isinstance(layer, QgsVectorLayer):
-            self._field = self._field or _categorised_by(layer)
+            self._field = _spelt(self._field, layer) or _categorised_by(layer)
             self._polygons = self.parameterAsSource(parameters, "LABELS", context)
         else:
             raise QgsProcessingException(
@@ -288,7 +288,14 @@ class Train(EngineAlgorithm):
         return classes_of_vector(self._values(feedback), self._shown, has_rest)
 
     def _values(self, feedback: QgsProcessingFeedback) -> Iterator[Any]:
-        place = self._polygons.fields().lookupField(self._field)
+        fields = self._polygons.fields()
+        place = fields.lookupField(self._field)
+        if place < 0:
+            raise QgsProcessingException(
+                self.tr("layer “{}” of labels has no field {}; choose one of: {}").format(
+                    self._polygons.sourceName(), self._field, ", ".join(fields.names())
+                )
+            )
         request = QgsFeatureRequest().setFlags(QgsFeatureRequest.Flag.NoGeometry)
         request.setSubsetOfAttributes([place])
         # As in `write_features`.
@@ -352,6 +359,12 @@ class _Exporter:
             if not source.assume_crs:
                 return source.path
         return sources.export(taken, self.folder, sources.Region(), transforms, self.feedback)
+
+
+def _spelt(field: str, layer: QgsVectorLayer) -> str:
+    """A field by its own name where it is told by an alias, or in other letters."""
+    place = layer.fields().lookupField(field)
+    return str(layer.fields()[place].name()) if place >= 0 else field
 
 
 def _categorised_by(layer: QgsVectorLayer) -> str:

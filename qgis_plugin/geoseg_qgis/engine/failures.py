@@ -208,13 +208,30 @@ def classify(log: str) -> Failure:
             if "download.pytorch.org" in where:
                 instead = _tr("take PyTorch from the package index instead, or {}")
                 remedy = instead.format(remedy)
-            return Failure(symptom.kind, symptom.message + where, remedy, text)
+            message = _lacking(text) if symptom.kind == "version" else ""
+            return Failure(symptom.kind, (message or symptom.message) + where, remedy, text)
     return Failure(
         "other",
         _tr("the installation failed: {}").format(_last_error(text)),
         _tr("copy the diagnostics and report them, or choose an existing Python that has geoseg"),
         text,
     )
+
+
+def _lacking(text: str) -> str:
+    """Which package is missing and where, as far as uv says it; it wraps its lines."""
+    text = " ".join(text.split())
+    name = r"[\w.-]+(?:\[[\w,-]+\])?"
+    found = re.search(f"({name}) was not found in the (provided)?", text)
+    if found and found[2]:
+        return _tr("the folder of wheels lacks {}").format(found[1])
+    if found:
+        return _tr("{} is not in the package index").format(found[1])
+    found = re.search(rf"there (?:is|are) no versions? of ({name}[<>=!~\w.,*]*)", text)
+    if found:
+        told = _tr("{} is not in the package index or in the folder of wheels")
+        return told.format(found[1].rstrip(".,"))
+    return ""
 
 
 def _server(text: str) -> str:

@@ -107,6 +107,23 @@ def test_a_blocked_server_is_named_and_the_other_source_of_pytorch_is_offered() 
     assert failure.remedy.startswith("take PyTorch from the package index instead")
 
 
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        (SEEN["version"][0], "geoseg==9 is not in the package index or in the folder of wheels"),
+        (SEEN["version"][1], "the folder of wheels lacks affine"),
+        ("No solution found:\n Because geoseg was not\n    found in the package registry",
+         "geoseg is not in the package index"),
+        ("Because there are no versions of torch>=2.6,<3 and",
+         "torch>=2.6,<3 is not in the package index or in the folder of wheels"),
+        (SEEN["version"][2], "a package, or the version of it that is needed, is not in the "
+         "package index or in the folder of wheels"),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_missing_is_named(log: str, message: str) -> None:
+    assert classify(log).message == message
+
+
 def test_an_unknown_failure_is_told_in_the_tools_own_words() -> None:
     assert "something nobody has seen" in classify("a\nerror: something nobody has seen\n").message
 

@@ -636,6 +636,8 @@ def test_what_the_real_uv_says_of_a_folder_of_wheels_is_understood(tmp_path: Pat
     wheels.mkdir()
     order = Order(wheels=str(wheels), is_offline=True, python=sys.executable)
     assert kind_of_failure(order) == "version"
+    with pytest.raises(InstallationFailed, match=r"^the folder of wheels lacks geoseg;"):
+        Installation(order).plan(silent, never)
     about = "Metadata-Version: 2.1\nName: geoseg\nVersion: 0.1.1\nRequires-Dist: torch\n"
     wheel(wheels, "geoseg-0.1.1", {"geoseg-0.1.1.dist-info/METADATA": about})
     wheel(wheels, "torch-2.0", {"torch.py": ""}, "py3-none-win_ia64")

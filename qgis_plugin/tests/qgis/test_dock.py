@@ -422,7 +422,7 @@ def test_another_model_is_compared_anew(dock: GeosegDock, tmp_path: Path, qtbot:
         ({"pixel": 100.0}, "stop", "Pixels of 100 m are more than 8 times off"),
         ({"crs": ""}, "warning", "no coordinate system"),
         ({"highest": 10_000}, "stop", "the units differ"),
-        ({"highest": 1500}, "warning", "The map may be poor."),
+        ({"highest": 1500}, "warning", "The map may be poor: scale the image to"),
         # 0.0002 degrees at 60 degrees north: 11.1 m to the east, 22.3 m to the north.
         (
             {"pixel": 0.0002, "crs": "EPSG:4326", "corner": (20.0, 60.0)},

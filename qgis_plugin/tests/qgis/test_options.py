@@ -131,6 +131,15 @@ def test_a_new_user_is_told_what_to_do(page: OptionsPage) -> None:
     assert not page.install.roll_back_button.isVisible()
 
 
+def test_offline_nothing_is_said_to_be_fetched(page: OptionsPage) -> None:
+    shown(page)
+    assert page.install.look_hint.isVisibleTo(page)
+    page.install.offline.setChecked(True)
+    assert not page.install.look_hint.isVisibleTo(page)
+    page.install.offline.setChecked(False)
+    assert page.install.look_hint.isVisibleTo(page)
+
+
 def test_a_shown_page_checks_the_engine_in_use(
     page: OptionsPage, tmp_path: Path, idle: Callable[[], None]
 ) -> None:

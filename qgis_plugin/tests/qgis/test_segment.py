@@ -10,6 +10,7 @@ from typing import Any
 import processing
 import pytest
 from osgeo import gdal
+from pretence import engine_that
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
@@ -85,6 +86,14 @@ def box(west: float, south: float, east: float, north: float) -> str:
         ("/a/--out.tif and C:\\--out are none", "/a/--out.tif and C:\\--out are none"),
         ("--out/map.tif is none", "--out/map.tif is none"),
         ("give --overwrite", "give --overwrite"),
+        ("leave --mask (mask) out", "leave “Mask polygons” (MASK) out"),
+        ("take --mask (cuda)", "take “Mask polygons” (MASK) (cuda)"),
+        ("say it with --pixel-size (pixel_size), or", "set the coordinate system of the layer, or"),
+        ("there is no model 'a' (b, c); see geoseg model list", "there is no model 'a' (b, c)"),
+        ("or another model (geoseg model list)", "or another model"),
+        ("of no class and ignored; if they mean something, list it in a class",
+         "of no class and ignored"),
+        ("mIoU 0.3 on 1 validation scene", "mIoU 0.3 on the part that was held out"),
     ],
 )  # fmt: skip
 def test_options_in_messages_are_called_as_the_parameters_and_files_stay(
@@ -92,6 +101,24 @@ def test_options_in_messages_are_called_as_the_parameters_and_files_stay(
 ) -> None:
     made = provider.algorithm("segment").create()
     assert made._in_terms_of_parameters(message) == expected
+
+
+def test_what_the_engine_says_is_in_terms_of_parameters_and_an_error_is_told_once(
+    provider: GeosegProvider, scene: QgsRasterLayer, tmp_path: Path, heard: Heard,
+    context: QgsProcessingContext, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    does = """say(event="log", level="warning", message="or take --gsd native")
+say(event="error", kind="user", message="no --mask (mask)")
+sys.exit("geoseg: no --mask (mask)")
+"""
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that(does, tmp_path))
+    wanted = asked(scene, MODEL="true-colour", OUTPUT=str(tmp_path / "map.tif"))
+    with pytest.raises(QgsProcessingException, match=r"^no “Mask polygons” \(MASK\)$"):
+        processing.run("geoseg:segment", wanted, context=context, feedback=heard)
+    (warning,) = heard.warnings
+    assert warning.startswith("or take “Resample to metres a pixel")
+    assert warning.endswith("(GSD) native")
+    assert heard.console == []
 
 
 def test_a_chip_becomes_a_map_with_polygons_and_confidence(

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +179,46 @@ def test_counting_polygons_can_be_stopped(
     asked = {"INPUT": part, "LABELS": parcels, "FIELD": "kind", "OUTPUT": str(tmp_path / "a.pt")}
     with pytest.raises(QgsProcessingException, match="cancelled; nothing was written"):
         processing.run("geoseg:train", asked, context=context, feedback=heard)
+
+
+@pytest.mark.parametrize(
+    ("active", "labels"), [("raster", "chip_"), ("polygons", "parcels_"), ("none", "None")]
+)
+def test_the_dialog_opens_whatever_layer_is_active(
+    scene: QgsRasterLayer, active: str, labels: str
+) -> None:
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here.parents[1]), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, str(here / "train_dialog.py"), scene.source(), active],
+        env={**os.environ, "PYTHONPATH": paths, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert f"labels: {labels}" in ended.stdout
+    assert "still here" in ended.stdout
+
+
+def test_a_field_that_is_not_there_is_told_with_those_that_are(
+    provider: Any, parcels: QgsVectorLayer, part: QgsRasterLayer, tmp_path: Path,
+    context: QgsProcessingContext, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("", tmp_path))
+    asked = {"INPUT": part, "LABELS": parcels, "FIELD": "sort", "OUTPUT": str(tmp_path / "a.pt")}
+    told = "layer “parcels” of labels has no field sort; choose one of: kind, code$"
+    with pytest.raises(QgsProcessingException, match=told):
+        processing.run("geoseg:train", asked, context=context)
+
+
+@pytest.mark.parametrize("told", ["kind", " KIND", "Land use"])
+def test_a_field_may_be_told_by_its_alias_or_in_other_letters(
+    parcels: QgsVectorLayer, part: QgsRasterLayer, context: QgsProcessingContext, told: str
+) -> None:
+    parcels.setFieldAlias(0, "Land use")
+    algorithm = Train().create()
+    asked = {"INPUT": part, "LABELS": parcels, "FIELD": told}
+    assert algorithm.prepareAlgorithm(asked, context, Heard())
+    assert algorithm._field == "kind"
 
 
 Training = Callable[..., dict[str, Any]]
