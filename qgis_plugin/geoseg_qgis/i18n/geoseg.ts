@@ -34,7 +34,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="124"/>
+        <location filename="../models.py" line="142"/>
         <source>Models (*.safetensors);;All files (*)</source>
         <translation type="unfinished"></translation>
     </message>
@@ -74,7 +74,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="151"/>
+        <location filename="../algorithms/progress.py" line="75"/>
         <source>Making polygons</source>
         <translation type="unfinished"></translation>
     </message>
@@ -134,129 +134,129 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../bands.py" line="61"/>
+        <location filename="../bands.py" line="62"/>
         <source>Choose…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../bands.py" line="71"/>
+        <location filename="../bands.py" line="70"/>
         <source>Band {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../bands.py" line="73"/>
+        <location filename="../bands.py" line="72"/>
         <source>{} (transparency)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../catalogue.py" line="61"/>
+        <location filename="../catalogue.py" line="62"/>
         <source>geoseg: list of models</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../catalogue.py" line="90"/>
+        <location filename="../catalogue.py" line="91"/>
         <source>geoseg: reading a model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="147"/>
+        <location filename="../dock.py" line="152"/>
         <source>Add a raster layer to the project to begin.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="149"/>
+        <location filename="../dock.py" line="154"/>
         <source>The layer cannot be read. Repair its source, or choose another one.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="185"/>
+        <location filename="../dock.py" line="190"/>
         <source>geoseg: looking at values</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="209"/>
+        <location filename="../dock.py" line="214"/>
         <source>{} bands</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="211"/>
+        <location filename="../dock.py" line="216"/>
         <source>web map</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="216"/>
+        <location filename="../dock.py" line="221"/>
         <source>no CRS</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="228"/>
+        <location filename="../dock.py" line="233"/>
         <source>About {} pixels</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="260"/>
+        <location filename="../dock.py" line="267"/>
         <source>These files exist already and will be replaced:
 
 {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="262"/>
+        <location filename="../dock.py" line="269"/>
         <source>Their layers will be taken out of the project.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="263"/>
+        <location filename="../dock.py" line="270"/>
         <source>Replace files?</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="277"/>
+        <location filename="../dock.py" line="284"/>
         <source>One more step: set geoseg up. It works in a Python of its own, apart from QGIS.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="284"/>
+        <location filename="../dock.py" line="291"/>
         <source>Set up…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="286"/>
+        <location filename="../dock.py" line="293"/>
         <source>Try again</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="317"/>
+        <location filename="../dock.py" line="326"/>
         <source>Side of a pixel, in units of the layer&apos;s CRS, with which it is exported</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="323"/>
+        <location filename="../dock.py" line="332"/>
         <source>Bands</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="335"/>
+        <location filename="../dock.py" line="344"/>
         <source>Pixel size</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="336"/>
+        <location filename="../dock.py" line="345"/>
         <source>Image</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="336"/>
+        <location filename="../dock.py" line="345"/>
         <source>Model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="336"/>
+        <location filename="../dock.py" line="345"/>
         <source>Area</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../dock.py" line="336"/>
+        <location filename="../dock.py" line="345"/>
         <source>Save as</source>
         <translation type="unfinished"></translation>
     </message>
@@ -456,17 +456,32 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/failures.py" line="212"/>
+        <location filename="../engine/failures.py" line="213"/>
         <source>the installation failed: {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/failures.py" line="212"/>
+        <location filename="../engine/failures.py" line="213"/>
         <source>copy the diagnostics and report them, or choose an existing Python that has geoseg</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <location filename="../engine/failures.py" line="227"/>
+        <source>the folder of wheels lacks {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <location filename="../engine/failures.py" line="229"/>
+        <source>{} is not in the package index</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../engine/failures.py" line="232"/>
+        <source>{} is not in the package index or in the folder of wheels</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../engine/failures.py" line="246"/>
         <source>it gave no reason</source>
         <translation type="unfinished"></translation>
     </message>
@@ -596,7 +611,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="319"/>
+        <location filename="../install_box.py" line="320"/>
         <source>{} MB</source>
         <translation type="unfinished"></translation>
     </message>
@@ -611,52 +626,52 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="488"/>
+        <location filename="../engine/process.py" line="489"/>
         <source>{} cannot be started as a Python ({}); {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="493"/>
+        <location filename="../engine/process.py" line="494"/>
         <source>choose another in the settings of geoseg, or let them install one</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="577"/>
+        <location filename="../engine/process.py" line="578"/>
         <source>the Python {} has no geoseg; {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="578"/>
+        <location filename="../engine/process.py" line="579"/>
         <source>status {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="580"/>
+        <location filename="../engine/process.py" line="581"/>
         <source>{} is no Python with a working geoseg: it ended with {}; {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="582"/>
+        <location filename="../engine/process.py" line="583"/>
         <source>the engine ended with {} before it was done; run it again, and report the diagnostics if that does not help</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="596"/>
+        <location filename="../engine/process.py" line="597"/>
         <source>the engine was killed (SIGKILL), most likely because memory ran out; close other programs, or give it less memory or a smaller extent, and run it again</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="601"/>
+        <location filename="../engine/process.py" line="602"/>
         <source>the engine was ended by somebody else (SIGTERM); run it again to go on</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="602"/>
+        <location filename="../engine/process.py" line="603"/>
         <source>error {:#x}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../engine/process.py" line="603"/>
+        <location filename="../engine/process.py" line="604"/>
         <source>the engine crashed ({}); run it again, and if that does not help install it anew in the settings of geoseg</source>
         <translation type="unfinished"></translation>
     </message>
@@ -671,127 +686,127 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="62"/>
+        <location filename="../extents.py" line="61"/>
         <source>Whole layer</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="62"/>
+        <location filename="../extents.py" line="61"/>
         <source>What the map shows</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="62"/>
+        <location filename="../extents.py" line="61"/>
         <source>A rectangle drawn on the map</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="62"/>
+        <location filename="../extents.py" line="61"/>
         <source>Inside polygons of a layer</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="70"/>
+        <location filename="../extents.py" line="69"/>
         <source>Draw…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="71"/>
+        <location filename="../extents.py" line="70"/>
         <source>Drag a rectangle on the map</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="78"/>
-        <source>Selected polygons only</source>
+        <location filename="../extents.py" line="77"/>
+        <source>Selected ones only</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="132"/>
+        <location filename="../extents.py" line="129"/>
         <source>Choose the polygon layer to stay inside of.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="134"/>
+        <location filename="../extents.py" line="131"/>
         <source>No polygon is selected. Select some, or take all of the layer.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="136"/>
+        <location filename="../extents.py" line="133"/>
         <source>Drag a rectangle on the map with the left mouse button.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../extents.py" line="138"/>
+        <location filename="../extents.py" line="135"/>
         <source>The chosen area holds nothing of the layer. Choose another one.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="172"/>
+        <location filename="../fitting.py" line="177"/>
         <source>The model needs {wanted} bands ({names}), the layer has {there}. Choose another layer or model.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="180"/>
+        <location filename="../fitting.py" line="185"/>
         <source>Choose under Bands which band of the layer is: {names}.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="183"/>
+        <location filename="../fitting.py" line="188"/>
         <source>One band is used twice. Check the choice under Bands.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="196"/>
+        <location filename="../fitting.py" line="201"/>
         <source>Band {number} is taken as {wanted}, but the file marks it as {colour}. If the file is right, change it under Bands.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="210"/>
+        <location filename="../fitting.py" line="215"/>
         <source>The layer has no coordinate system, so nobody knows the size of its pixels. The model expects {known}. Set the layer&apos;s CRS if you know it.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="221"/>
+        <location filename="../fitting.py" line="226"/>
         <source>Pixels of {size} are more than {times} times off the {known} that the model was trained on. Choose an image nearer to that, or another model.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="226"/>
+        <location filename="../fitting.py" line="231"/>
         <source>Pixels of {size} are coarser than the {known} that the model was trained on. The image will be resampled, and small things will be missed.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="230"/>
+        <location filename="../fitting.py" line="235"/>
         <source>Pixels of {size} are finer than the {known} that the model was trained on. The image will be resampled, and its finer detail not used.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="251"/>
+        <location filename="../fitting.py" line="256"/>
         <source>Pixel values go up to {seen}, but the model was trained on values up to {usual}: the units differ. Scale the image first, or choose another model.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="257"/>
-        <source>Pixel values go up to {seen}, but the model was trained on values up to {usual}. The map may be poor.</source>
+        <location filename="../fitting.py" line="262"/>
+        <source>Pixel values go up to {seen}, but the model was trained on values up to {usual}. The map may be poor: scale the image to such values, or choose another model.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="268"/>
+        <location filename="../fitting.py" line="273"/>
         <source>Band {name} has values from {low} to {high}, but the model was trained on decibels below zero. Give decibels, or choose another band.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="285"/>
+        <location filename="../fitting.py" line="290"/>
         <source>This layer is a web map. Choose an area of it, and the size of its pixels.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="289"/>
+        <location filename="../fitting.py" line="294"/>
         <source>{millions} million pixels are too many to load from a web map. Choose a smaller area or larger pixels.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../fitting.py" line="295"/>
+        <location filename="../fitting.py" line="300"/>
         <source>{millions} million pixels will be loaded from the web map. This takes long, and its provider may object.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -801,132 +816,132 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="100"/>
+        <location filename="../install_box.py" line="101"/>
         <source>{what}: {done} of {total}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="109"/>
+        <location filename="../install_box.py" line="110"/>
         <source>Remove geoseg</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="109"/>
+        <location filename="../install_box.py" line="110"/>
         <source>Remove the installed engines and everything that was downloaded for them? Models of your own and maps stay.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="110"/>
+        <location filename="../run_panel.py" line="114"/>
         <source>Stopping…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="137"/>
+        <location filename="../install_box.py" line="138"/>
         <source>Starting</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="141"/>
+        <location filename="../install_box.py" line="142"/>
         <source>about {needed} needed, {free} free</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="182"/>
+        <location filename="../run_panel.py" line="191"/>
         <source>Copy diagnostics</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="179"/>
+        <location filename="../install_box.py" line="180"/>
         <source>Use geoseg {} in {} again</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="186"/>
+        <location filename="../install_box.py" line="187"/>
         <source>Graphics card if there is one, else processor</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="187"/>
+        <location filename="../install_box.py" line="188"/>
         <source>Processor only (a smaller download)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="188"/>
+        <location filename="../install_box.py" line="189"/>
         <source>What the package index has (no other server)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="189"/>
+        <location filename="../install_box.py" line="190"/>
         <source>The first two take PyTorch from download.pytorch.org. The last one takes it from the package index, as everything else: on Linux it is large and for graphics cards of NVIDIA, elsewhere for the processor.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="254"/>
+        <location filename="../install_box.py" line="255"/>
         <source>Folder of wheels</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="199"/>
+        <location filename="../install_box.py" line="200"/>
         <source>none: from the package index</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="200"/>
+        <location filename="../install_box.py" line="201"/>
         <source>Offline: take everything from this folder</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="243"/>
+        <location filename="../run_panel.py" line="261"/>
         <source>Cancel</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="247"/>
+        <location filename="../run_panel.py" line="265"/>
         <source>Log</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="236"/>
+        <location filename="../install_box.py" line="237"/>
         <source>See what is needed…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="238"/>
+        <location filename="../install_box.py" line="239"/>
         <source>To see what is needed, up to 50 MB (uv and Python) are fetched. Everything else is downloaded only when you press Install.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="244"/>
+        <location filename="../install_box.py" line="245"/>
         <source>Install</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="246"/>
+        <location filename="../install_box.py" line="247"/>
         <source>Roll back</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="248"/>
+        <location filename="../install_box.py" line="249"/>
         <source>Remove…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="253"/>
+        <location filename="../install_box.py" line="254"/>
         <source>Work with</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="259"/>
+        <location filename="../install_box.py" line="260"/>
         <source>Download</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="260"/>
+        <location filename="../install_box.py" line="261"/>
         <source>Disk</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="261"/>
+        <location filename="../install_box.py" line="262"/>
         <source>Folder</source>
         <translation type="unfinished"></translation>
     </message>
@@ -936,32 +951,32 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="263"/>
+        <location filename="../install_box.py" line="264"/>
         <source>Packages</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="318"/>
+        <location filename="../install_box.py" line="319"/>
         <source>{} GB</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="325"/>
+        <location filename="../install_box.py" line="326"/>
         <source>about {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="329"/>
+        <location filename="../install_box.py" line="330"/>
         <source>{}; {} of {} packages are here already</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="339"/>
+        <location filename="../install_box.py" line="340"/>
         <source>geoseg {} with {} and {} more</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../install_box.py" line="341"/>
+        <location filename="../install_box.py" line="342"/>
         <source>geoseg {} with {}</source>
         <translation type="unfinished"></translation>
     </message>
@@ -1021,47 +1036,47 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="86"/>
+        <location filename="../models.py" line="103"/>
         <source>Model file…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="124"/>
+        <location filename="../models.py" line="142"/>
         <source>Choose a model file</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="132"/>
+        <location filename="../models.py" line="150"/>
         <source>Reading {}…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="160"/>
+        <location filename="../models.py" line="178"/>
         <source>less</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="160"/>
+        <location filename="../models.py" line="178"/>
         <source>more</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="162"/>
+        <location filename="../models.py" line="180"/>
         <source>Takes {bands} · {pixels}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="169"/>
+        <location filename="../models.py" line="187"/>
         <source>pixels of any size</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="172"/>
+        <location filename="../models.py" line="190"/>
         <source>pixels of {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../models.py" line="173"/>
+        <location filename="../models.py" line="191"/>
         <source>pixels of {} to {}</source>
         <translation type="unfinished"></translation>
     </message>
@@ -1206,72 +1221,82 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="147"/>
-        <source>Classifying: block {} of {}</source>
+        <location filename="../run_panel.py" line="156"/>
+        <source>Classifying {}: block {} of {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="165"/>
+        <location filename="../run_panel.py" line="160"/>
+        <source>Making polygons of {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../run_panel.py" line="174"/>
         <source>Stopped. Run again to go on from there.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="165"/>
+        <location filename="../run_panel.py" line="174"/>
         <source>Stopped. Nothing is kept of a run to temporary files.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="176"/>
+        <location filename="../run_panel.py" line="185"/>
         <source>The run failed; see the log.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="184"/>
+        <location filename="../run_panel.py" line="193"/>
         <source>{} is not classified; the dock says why.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="194"/>
+        <location filename="../run_panel.py" line="204"/>
         <source>{} is classified. Another project is open now, so nothing was added to it.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="228"/>
+        <location filename="../run_panel.py" line="239"/>
         <source>Open folder</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="198"/>
+        <location filename="../run_panel.py" line="208"/>
         <source>Add to this project</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="208"/>
+        <location filename="../run_panel.py" line="219"/>
         <source>Polygons</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="211"/>
+        <location filename="../run_panel.py" line="222"/>
         <source>Class map</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="215"/>
+        <location filename="../run_panel.py" line="226"/>
         <source>Confidence</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="220"/>
+        <location filename="../run_panel.py" line="231"/>
         <source>{} is classified.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="237"/>
+        <location filename="../run_panel.py" line="248"/>
         <source>Run</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../run_panel.py" line="278"/>
+        <location filename="../run_panel.py" line="253"/>
+        <source>Help</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../run_panel.py" line="301"/>
         <source>Starting…</source>
         <translation type="unfinished"></translation>
     </message>
@@ -1486,42 +1511,42 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="91"/>
+        <location filename="../tuning.py" line="92"/>
         <source>Simplify polygons</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="92"/>
+        <location filename="../tuning.py" line="93"/>
         <source>Smallest area</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="94"/>
+        <location filename="../tuning.py" line="95"/>
         <source>How the network goes over the image</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="95"/>
+        <location filename="../tuning.py" line="96"/>
         <source>Window</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="96"/>
+        <location filename="../tuning.py" line="97"/>
         <source>Overlap</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="97"/>
+        <location filename="../tuning.py" line="98"/>
         <source>Edges</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="98"/>
+        <location filename="../tuning.py" line="99"/>
         <source>Views</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../tuning.py" line="99"/>
+        <location filename="../tuning.py" line="100"/>
         <source>Compute on</source>
         <translation type="unfinished"></translation>
     </message>
@@ -1529,12 +1554,12 @@
 <context>
     <name>geoseg</name>
     <message>
-        <location filename="../algorithms/base.py" line="138"/>
+        <location filename="../algorithms/base.py" line="148"/>
         <source>{} is {}, which another program cannot write; choose a file, or a temporary one (TEMPORARY_OUTPUT)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/base.py" line="184"/>
+        <location filename="../algorithms/base.py" line="194"/>
         <source>cancelled; nothing was written</source>
         <translation type="unfinished"></translation>
     </message>
@@ -1954,23 +1979,23 @@
 <context>
     <name>geoseg</name>
     <message>
-        <location filename="../algorithms/train.py" line="54"/>
+        <location filename="../algorithms/train.py" line="53"/>
         <source>Train a model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="58"/>
+        <location filename="../algorithms/train.py" line="57"/>
         <source>Trains a model from an image layer and a layer of labels.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="62"/>
+        <location filename="../algorithms/train.py" line="61"/>
         <source>training,learn,unet,labels,deep learning,supervised</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="66"/>
-        <source>&lt;p&gt;Trains a small U-Net that classifies images like the one it was shown. A part of the image is held out: the model never sees it, and is scored on it.&lt;/p&gt;&lt;h3&gt;What it takes&lt;/h3&gt;&lt;p&gt;&lt;b&gt;Image&lt;/b&gt;: a raster layer; all its bands but transparency, or those under Bands.&lt;br&gt;&lt;b&gt;Labels&lt;/b&gt;: a raster of class values on the image&apos;s grid, or polygons. Names and colours are those of the layer&apos;s style where it is paletted or categorised.&lt;br&gt;&lt;b&gt;Field&lt;/b&gt;: the polygons&apos; attribute that tells the class. Empty: every polygon is of one class, everything else is background.&lt;br&gt;&lt;b&gt;Steps&lt;/b&gt;: more learn better and take longer. 2000 steps need minutes on a graphics card, and an hour or more without one.&lt;br&gt;&lt;b&gt;Held out&lt;/b&gt;: the share of the image, at its eastern or northern end, that scores are computed on.&lt;/p&gt;&lt;h3&gt;What it gives&lt;/h3&gt;&lt;p&gt;A &lt;b&gt;model file&lt;/b&gt; for &lt;i&gt;Segment raster&lt;/i&gt;, a &lt;b&gt;report&lt;/b&gt; beside it with curves, scores and samples, and the &lt;b&gt;mIoU&lt;/b&gt; on the part that was held out.&lt;/p&gt;&lt;p&gt;A cancelled training goes on when it is started again with &lt;b&gt;Go on&lt;/b&gt; checked and the same model file.&lt;/p&gt;</source>
+        <location filename="../algorithms/train.py" line="65"/>
+        <source>&lt;p&gt;Trains a small U-Net that classifies images like the one it was shown. A part of the image is held out: the model never sees it, and is scored on it.&lt;/p&gt;&lt;h3&gt;What it takes&lt;/h3&gt;&lt;p&gt;&lt;b&gt;Image&lt;/b&gt;: a raster layer; all its bands but transparency, or those under Bands.&lt;br&gt;&lt;b&gt;Labels&lt;/b&gt;: a raster of class values on the image&apos;s grid, or polygons. Names and colours are those of the layer&apos;s style where it is paletted or categorised.&lt;br&gt;&lt;b&gt;Field&lt;/b&gt;: name of the polygons&apos; attribute that tells the class. Empty: the one by which the layer&apos;s style is categorised. Without such a style every polygon is of one class, and everything else is background.&lt;br&gt;&lt;b&gt;Steps&lt;/b&gt;: more learn better and take longer. 2000 steps need minutes on a graphics card, and an hour or more without one.&lt;br&gt;&lt;b&gt;Held out&lt;/b&gt;: the share of the image, at its eastern or northern end, that scores are computed on.&lt;/p&gt;&lt;h3&gt;What it gives&lt;/h3&gt;&lt;p&gt;A &lt;b&gt;model file&lt;/b&gt; for &lt;i&gt;Segment raster&lt;/i&gt;, a &lt;b&gt;report&lt;/b&gt; beside it with curves, scores and samples, and the &lt;b&gt;mIoU&lt;/b&gt; on the part that was held out.&lt;/p&gt;&lt;p&gt;A cancelled training goes on when it is started again with &lt;b&gt;Go on&lt;/b&gt; checked and the same model file.&lt;/p&gt;</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -2015,7 +2040,7 @@
     </message>
     <message>
         <location filename="../algorithms/train.py" line="109"/>
-        <source>Field of the polygons&apos; class</source>
+        <source>Field of the polygons&apos; class (that of the layer&apos;s style where empty)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -2079,7 +2104,12 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <location filename="../algorithms/train.py" line="306"/>
+        <location filename="../algorithms/train.py" line="294"/>
+        <source>layer “{}” of labels has no field {}; choose one of: {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <location filename="../algorithms/train.py" line="313"/>
         <source>Bands (BANDS) names {}, but layer “{}” has bands 1 to {}; give numbers</source>
         <translation type="unfinished"></translation>
     </message>
