@@ -529,6 +529,7 @@ def _listed(outputs: Mapping[str, Path]) -> str:
     type=click.Path(path_type=Path),
     help="Raster on the same grid to average by polygon.",
 )
+@click.option("--assume-crs", metavar="CRS", help="Coordinate system of a map that says none.")
 @click.option("--summary", is_flag=True, help="Tell the area of each class; DST may be left out.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @progress_option
@@ -560,6 +561,7 @@ def polygonize(
                 band=options["band"],
                 min_area=options["min_area"],
                 connectivity=joined,
+                assume_crs=options["assume_crs"],
             )
             done |= _told_areas(areas, geoseg.class_table(classmap))
             console.result(_table_of(done["classes"], areas.attrs["unit"]))
@@ -572,7 +574,7 @@ def _refuse_without_target(classmap: str, summary: bool, options: Mapping[str, A
             f"only {classmap} is given; name the file to write, e.g. map.gpkg, or add --summary"
         )
     for name, value in options.items():
-        if value and name not in ("band", "min_area"):
+        if value and name not in ("band", "min_area", "assume_crs"):
             option = name.replace("_", "-")
             raise UserError(f"--{option} is about polygons; name the file to write, e.g. map.gpkg")
 
@@ -672,6 +674,9 @@ def recipes(name: str | None) -> None:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @click.option(
+    "--overwrite", is_flag=True, help="Replace a model that is there, once it is trained."
+)
+@click.option(
     "--report",
     type=click.Path(path_type=Path),
     help="Folder for a page of curves, scores and samples.  [default: OUT-report]",
@@ -684,6 +689,7 @@ def train(
     out: Path,
     settings: tuple[str, ...],
     resume: bool,
+    overwrite: bool,
     report: Path | None,
     device: str,
     progress: str,
@@ -704,6 +710,7 @@ def train(
             out,
             settings,
             resume=resume,
+            overwrite=overwrite,
             device=device,
             on_progress=console.event,
             report=folder,

@@ -250,7 +250,7 @@ def _same_grid(first: Any, second: Any) -> bool:
         return True
     return bool(
         first.transform.almost_equals(second.transform, 1e-6 * abs(first.transform.a or 1))
-        and first.crs == second.crs
+        and (first.crs == second.crs or None in (first.crs, second.crs))
     )
 
 

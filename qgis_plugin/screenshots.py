@@ -12,6 +12,7 @@ shown while it installs an engine.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,12 @@ from typing import Any
 
 SCREEN = (1360, 860)
 DIALOG = (940, 700)
+WIDE = (1340, 420)
+ROOM = 400  # pixels, for the path of a file
 CLOSE = (336900, 3835000, 341300, 3839800)  # one chip, in the scene's CRS
+WEB_ALL = (14140800, 4084300, 14168300, 4121700)  # all chips, in the web map's CRS
+WEB_CLOSE = (14161600, 4115300, 14167600, 4121300)  # the same chip
+FINE = 2  # map units, of 1.6 m: too many pixels
 PATIENCE = 300  # seconds for one step
 LIMIT = 1200  # seconds for all
 OUT, DATA, PYTHON, WHEELS = "GEOSEG_SHOTS", "GEOSEG_DATA", "GEOSEG_PYTHON", "GEOSEG_WHEELS"
@@ -49,7 +55,7 @@ def main(out: Path) -> int:
         environment = {
             **os.environ,
             OUT: str(out.resolve()),
-            "GEOSEG_HOME": str(Path(home, "geoseg")),
+            "GEOSEG_HOME": home,
             "QGIS_PLUGINPATH": str(here.parent),
             "QGIS_CUSTOM_CONFIG_PATH": home,
             "XDG_RUNTIME_DIR": home,
@@ -86,6 +92,8 @@ def story(iface: Any) -> Iterator[Wait]:
     yield from before_the_run(iface, dock)
     yield from runs(iface, dock)
     yield from the_toolbox(scene)
+    yield from a_web_map(iface, dock)
+    yield from the_batch()
     del os.environ[PYTHON]
     yield from the_settings(iface)
 
@@ -122,16 +130,16 @@ def runs(iface: Any, dock: Any) -> Iterator[Wait]:
     from qgis.core import QgsRectangle
 
     window = iface.mainWindow()
-    dock.run_button.click()
-    yield lambda: dock.progress.value() > 5
+    dock.runs.run_button.click()
+    yield lambda: dock.runs.progress.value() > 5
     kill_engine()
     yield lambda: not dock.is_running()
     yield pause(1)
     picture(window, "error")
     iface.messageBar().clearWidgets()
 
-    dock.run_button.click()
-    yield lambda: dock.progress.value() >= 40 and dock.left.text()
+    dock.runs.run_button.click()
+    yield lambda: dock.runs.progress.value() >= 40 and dock.runs.left.text()
     picture(window, "running")
     yield lambda: not dock.is_running()
     yield pause(3)
@@ -142,13 +150,91 @@ def runs(iface: Any, dock: Any) -> Iterator[Wait]:
     picture(window, "result")
 
 
+def a_web_map(iface: Any, dock: Any) -> Iterator[Wait]:
+    """A web map: what is asked and warned of, and what a run gives."""
+    from qgis.core import QgsCoordinateReferenceSystem, QgsProject, QgsRectangle
+
+    window, canvas, project = iface.mainWindow(), iface.mapCanvas(), QgsProject.instance()
+    iface.messageBar().clearWidgets()
+    dock.runs.messages.clear()
+    project.clear()
+    web = open_web_map()
+    project.setCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
+    iface.setActiveLayer(web)
+    dock.choose_layer(web)
+    canvas.setExtent(QgsRectangle(*WEB_ALL))
+    canvas.refresh()
+    dock.area.choose("drawn")
+    dock.area.draw.click()
+    drag(canvas)
+    yield pause(1)
+    suggested = dock.pixel_size.value()
+    dock.pixel_size.setValue(FINE)
+    yield pause(1)
+    yield lambda: not canvas.isDrawing()
+    picture(window, "web-size")
+    dock.pixel_size.setValue(suggested)
+    canvas.setExtent(QgsRectangle(*WEB_CLOSE))
+    canvas.refresh()
+    dock.area.draw.click()
+    drag(canvas)
+    yield pause(1)
+    yield lambda: not canvas.isDrawing()
+    picture(window, "web")
+    dock.runs.run_button.click()
+    yield lambda: not dock.is_running()
+    yield pause(4)
+    picture(window, "web-result")
+
+
+def the_batch() -> Iterator[Wait]:
+    """The batch dialog of the algorithm, filled in and done."""
+    from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+    from qgis.core import QgsApplication, QgsProcessingContext, QgsProject
+    from qgis.PyQt.QtCore import QTimer
+
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("geoseg:segment")
+    dialog = BatchAlgorithmDialog(algorithm)
+    dialog.show()
+    dialog.resize(*WIDE)  # else it is as large as the one before
+    yield pause(2)
+    panel = dialog.mainWidget()
+    while panel.batchRowCount() < 2:
+        panel.addRow(1)
+    columns, table = panel.parameter_to_column, panel.tblParameters
+    table.setColumnWidth(columns["INPUT"], ROOM)
+    for name in ("OUTPUT", "POLYGONS"):
+        table.setColumnWidth(columns[name], ROOM)
+    for row, chip in enumerate(shutil.copy(each, os.environ[OUT]) for each in chips()[:2]):
+        asked = {"INPUT": chip, "MODEL": "sentinel2-landcover", "BANDS": "1,2,3"}
+        for name, value in asked.items():
+            cell = panel.wrappers[row][columns[name]]
+            cell.setParameterValue(value, QgsProcessingContext())
+        for name, ending in {"OUTPUT": ".tif", "POLYGONS": ".gpkg"}.items():
+            path = Path(os.environ[OUT], f"{Path(chip).stem}-map{ending}")
+            table.cellWidget(row + 1, columns[name]).setValue(str(path))
+    panel.checkLoadLayersOnCompletion.setChecked(True)
+    yield pause(1)
+    picture(dialog, "batch")
+    table.horizontalScrollBar().setValue(table.horizontalScrollBar().maximum())
+    yield pause(1)
+    picture(dialog, "batch-outputs")
+    before = len(QgsProject.instance().mapLayers())
+    QTimer.singleShot(0, dialog.runAlgorithm)  # which goes on with events, and so with this story
+    yield lambda: len(QgsProject.instance().mapLayers()) == before + 4
+    yield pause(3)
+    picture(dialog, "batch-done")
+    dialog.close()
+
+
 def the_toolbox(scene: Any) -> Iterator[Wait]:
     """The dialog of the algorithm."""
     import processing
 
-    dialog = processing.createAlgorithmDialog("geoseg:segment", {"INPUT": scene.id()})
-    dialog.resize(*DIALOG)
+    asked = {"INPUT": scene.id(), "MODEL": "sentinel2-landcover", "BANDS": "1,2,3"}
+    dialog = processing.createAlgorithmDialog("geoseg:segment", asked)
     dialog.show()
+    dialog.resize(DIALOG[0], SCREEN[1])
     yield pause(3)
     picture(dialog, "processing")
     dialog.close()
@@ -187,9 +273,8 @@ def open_scene(iface: Any) -> Any:
     from osgeo import gdal
     from qgis.core import QgsProject, QgsRasterLayer
 
-    chips = sorted(Path(os.environ[DATA], "korea_sentinel2/images").glob("202412_*.tif"))
     path = str(Path(os.environ[OUT], "sentinel2.vrt"))
-    gdal.BuildVRT(path, [str(each) for each in chips])
+    gdal.BuildVRT(path, [str(each) for each in chips()])
     scene = QgsRasterLayer(path, "Sentinel-2, December 2024")
     scene.renderer().setRedBand(3)
     scene.renderer().setBlueBand(1)
@@ -203,6 +288,27 @@ def open_scene(iface: Any) -> Any:
     iface.messageBar().clearWidgets()
     iface.mapCanvas().setExtent(scene.extent())
     return scene
+
+
+def open_web_map() -> Any:
+    """The same image as tiles of a web map."""
+    from osgeo import gdal
+    from osgeo_utils import gdal2tiles
+    from qgis.core import QgsProject, QgsRasterLayer
+
+    folder = Path(os.environ[OUT], "tiles")
+    colours = gdal.BuildVRTOptions(bandList=[3, 2, 1])
+    gdal.BuildVRT(f"{folder}.vrt", [str(each) for each in chips()], options=colours)
+    gdal2tiles.main(["", "--xyz", "-q", "-w", "none", "-z", "9-14", f"{folder}.vrt", str(folder)])
+    address = f"file://{folder}/%7Bz%7D/%7Bx%7D/%7By%7D.png"
+    layer = QgsRasterLayer(f"type=xyz&url={address}&zmin=9&zmax=14", "Web map", "wms")
+    QgsProject.instance().addMapLayer(layer)
+    return layer
+
+
+def chips() -> list[Path]:
+    """Images of one date that lie beside each other."""
+    return sorted(Path(os.environ[DATA], "korea_sentinel2/images").glob("202412_*.tif"))
 
 
 def drag(canvas: Any) -> None:

@@ -208,6 +208,22 @@ def test_a_report_in_the_way_is_told_before_anything_is_counted(tmp_path: Path) 
     assert "holds other things than a report" in done.output
 
 
+def test_files_on_one_grid_are_a_pair_though_one_does_not_say_its_coordinate_system(
+    tmp_path: Path,
+) -> None:
+    found, truth = maps((50, 40))
+    good, bare = write(tmp_path / "map.tif", found), write(tmp_path / "t.tif", truth, crs=None)
+    for pair, matrix in (
+        ((good, bare), by_hand(found, truth)),
+        ((bare, good), by_hand(truth, found)),
+    ):
+        np.testing.assert_array_equal(evaluate(*pair, classes=NAMES).matrix.counts, matrix.counts)
+    beside = Affine(10, 0, 500_010, 0, -10, 5_000_000)
+    apart = write(tmp_path / "apart.tif", truth, crs=None, transform=beside)
+    with pytest.raises(UserError, match="do not both say where they lie"):
+        evaluate(good, apart, classes=NAMES)
+
+
 def test_files_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     found, truth = maps((50, 50))
     good = write(tmp_path / "map.tif", found)

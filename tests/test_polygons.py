@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import dask.array as da
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pyogrio
 import pytest
@@ -22,9 +23,11 @@ import rioxarray
 import shapely
 import xarray as xr
 from affine import Affine
+from geopandas.testing import assert_geodataframe_equal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from maps import (
+    NORTH_UP,
     UTM,
     around,
     class_map,
@@ -947,6 +950,67 @@ def test_maps_without_a_place_are_not_reprojected(
     with pytest.raises(UserError, match=message):
         polygonize_file(tmp_path / "nowhere.tif", tmp_path / name, **options)
     assert not (tmp_path / name).exists()
+
+
+ASSUMED = pytest.mark.parametrize(
+    ("crs", "transform"),
+    [(UTM, NORTH_UP), ("EPSG:4326", Affine(1e-4, 0, 120, 0, -1e-4, 60))],
+    ids=["metres", "degrees"],
+)
+"""A system, and where it is."""
+
+
+@ASSUMED
+def test_a_map_without_a_coordinate_system_is_measured_in_the_one_assumed(
+    crs: str, transform: Affine
+) -> None:
+    values = landscape((40, 50), smooth=1.0, classes=3, seed=4)
+    told, bare = (class_map(values, transform, each) for each in (crs, None))
+    limit = {"min_area": 20 * area_by_class(told).area_m2.sum() / values.size}
+    expected = polygonize(told, simplify=1, **limit)
+    assert len(expected) < len(polygonize(told))
+    assert_geodataframe_equal(polygonize(bare, assume_crs=crs, simplify=1, **limit), expected)
+    areas = area_by_class(bare, assume_crs=crs, **limit)
+    assert areas.attrs["unit"] == "m2"
+    pd.testing.assert_frame_equal(areas, area_by_class(told, **limit))
+
+
+@ASSUMED
+def test_a_file_without_a_coordinate_system_is_written_in_the_one_assumed(
+    tmp_path: Path, crs: str, transform: Affine
+) -> None:
+    values = landscape((40, 50), smooth=1.0, classes=3, seed=4)
+    paths = {each: tmp_path / f"{each}.gpkg" for each in ("told", "bare")}
+    for name, said in (("told", crs), ("bare", None)):
+        write_raster(class_map(values, transform, said), tmp_path / f"{name}.tif")
+        sure = np.random.default_rng(0).random(values.shape, np.float32)
+        write_band(tmp_path / f"{name}-sure.tif", sure, crs=said, transform=transform)
+        polygonize_file(
+            tmp_path / f"{name}.tif",
+            paths[name],
+            min_area=1000,
+            confidence=tmp_path / f"{name}-sure.tif",
+            sieve=tmp_path / f"{name}-sieve.tif",
+            assume_crs=crs,
+        )
+    told, bare = (gpd.read_file(each, layer=each.stem) for each in paths.values())
+    assert_geodataframe_equal(bare, told)
+    assert bare.crs.to_epsg() == int(crs.split(":")[1])
+    with rasterio.open(tmp_path / "bare-sieve.tif") as sieve:
+        assert sieve.crs == rasterio.CRS.from_user_input(crs)
+    polygonize_file(tmp_path / "bare.tif", tmp_path / "bare.geojson", assume_crs=crs)
+    assert read(tmp_path / "bare.geojson").total_bounds == pytest.approx(
+        told.to_crs(4326).total_bounds, abs=1e-6
+    )
+
+
+def test_a_map_in_another_coordinate_system_than_the_one_assumed_is_refused(scene: Path) -> None:
+    said = "says that it is in EPSG:32633, and EPSG:32632 is to be assumed"
+    with pytest.raises(UserError, match=rf"map\.tif {said}"):
+        polygonize_file(scene, scene.with_name("p.gpkg"), assume_crs="EPSG:32632")
+    assert not scene.with_name("p.gpkg").exists()
+    with pytest.raises(UserError, match=f"the class map {said}"):
+        polygonize(class_map(np.ones((4, 5), np.uint8)), assume_crs="EPSG:32632")
 
 
 @pytest.mark.parametrize(

@@ -565,6 +565,20 @@ def test_polygonize_takes_its_options_and_tells_areas(tmp_path: Path) -> None:
     assert "name the file to write, e.g. map.gpkg" in neither.stderr
 
 
+def test_polygonize_takes_the_coordinate_system_of_a_map_that_has_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "map.tif", np.ones((1, 4, 8), np.uint8), crs=None)
+    words = ["--summary", "--assume-crs", "EPSG:32633"]
+    alone = call("polygonize", path, *words)
+    assert alone.returncode == 0, alone.stderr
+    head, row = alone.stdout.splitlines()
+    assert head.split()[3] == "m2"
+    done = call("polygonize", path, tmp_path / "p.gpkg", *words)
+    assert done.stdout.splitlines() == [head, row]
+    frame = gpd.read_file(tmp_path / "p.gpkg")
+    assert frame.crs.to_epsg() == 32633
+    assert float(row.split()[4].replace(",", "")) == pytest.approx(frame.area.sum())
+
+
 def test_areas_of_a_map_without_coordinates_are_headed_pixels(tmp_path: Path) -> None:
     path = tmp_path / "bare.tif"
     shape = {"width": 8, "height": 4, "count": 1, "dtype": "uint8"}

@@ -258,6 +258,28 @@ def test_a_model_in_the_way_is_never_lost(data: Dataset, tmp_path: Path) -> None
     assert path.read_text() == "kept"
 
 
+def test_a_model_that_may_be_replaced_is_kept_until_the_new_one_is_trained(
+    data: Dataset, tmp_path: Path
+) -> None:
+    path, report = tmp_path / "model", tmp_path / "report"
+    fit(QUICK, data, path, report=report)
+    old = path.read_bytes()
+    changed = replace(QUICK, seed=QUICK.seed + 1)
+    with pytest.raises(UserError, match=r"model is finished, and no run .* leave out --resume"):
+        fit(changed, data, path, report=report, resume=True, overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(changed, data, path, report=report, overwrite=True, on_progress=StopAfter(5))
+    assert path.read_bytes() == old
+    with pytest.raises(UserError, match=r"model.checkpoint is there .* give --resume"):
+        fit(changed, data, path, report=report, overwrite=True)
+    fit(changed, data, path, report=report, resume=True, overwrite=True)
+    new = path.read_bytes()
+    assert new != old
+    assert not checkpoint_of(path).exists()
+    fit(changed, data, path, report=report, overwrite=True)
+    assert path.read_bytes() == new
+
+
 def test_the_folder_of_the_model_must_be_there(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no folder .*nowhere; make it first"):
         fit(QUICK, data, tmp_path / "nowhere" / "model")

@@ -54,6 +54,7 @@ def polygonize(
     classes: str | int | Sequence[str | int] | None = None,
     with_nodata: bool = False,
     regularize: bool = False,
+    assume_crs: str | None = None,
 ) -> gpd.GeoDataFrame:
     """Make polygons of a class map.
 
@@ -85,6 +86,9 @@ def polygonize(
         Whether to give polygons square corners, as buildings have; needs ``geoseg[regularize]``.
         They do not fit together any more, and are multipolygons. What is no building, or one that
         the border of the map cuts askew, gets steps; `simplify` alone suits it better.
+    assume_crs : str, optional
+        Coordinate system of a map that has coordinates and does not say in which system: a code
+        such as ``"EPSG:32633"``, or WKT.
 
     Returns
     -------
@@ -105,13 +109,13 @@ def polygonize(
     ------
     UserError
         When `labels` has other dimensions, holds no integers, values past int64 or no such class,
-        or another argument is not as described.
+        is in another coordinate system than `assume_crs`, or another argument is not as described.
     """
     # Those who write files only do not wait for the import of pandas.
     import geopandas as gpd
 
     making = Making(connectivity, simplify, min_area, classes, with_nodata, regularize)
-    given = map_of_array(labels)
+    given = map_of_array(labels, assume_crs)
     tell_units(given.grid)
     source, chosen = making.traced(making.sieved(given)), making.chosen(given)
     features = Features(source.grid, given, making)
@@ -136,6 +140,7 @@ def polygonize_file(
     regularize: bool = False,
     band: str | int | None = None,
     confidence: str | PathLike[str] | None = None,
+    assume_crs: str | None = None,
     crs: str | None = None,
     sieve: str | PathLike[str] | None = None,
     overwrite: bool = False,
@@ -164,6 +169,8 @@ def polygonize_file(
     confidence : path-like, optional
         A raster of one band on the grid of the class map. Its mean over each region, to 1e-6 of its
         unit, is written as ``mean_confidence``; pixels without a value do not count.
+    assume_crs : str, optional
+        Coordinate system of `src` and `confidence` where they have none, as for `polygonize`.
     crs : str, optional
         Coordinate system to reproject vertices to, e.g. ``"EPSG:3035"``; by default the map's. The
         columns ``area_m2`` and ``perimeter_m`` are measured in the map's either way.
@@ -193,10 +200,12 @@ def polygonize_file(
         _refuse_sieve(sieve_target, read, making, overwrite)
     keep_memory()  # strip after strip asks for as much as the one before
     with ExitStack() as stack:
-        given = stack.enter_context(open_map(src, band))
+        given = stack.enter_context(open_map(src, band, assume_crs))
         tell_units(given.grid)
         source, chosen = making.sieved(given), making.chosen(given)
-        beside = None if confidence is None else open_confidence(confidence, source.grid)
+        beside = (
+            None if confidence is None else open_confidence(confidence, source.grid, assume_crs)
+        )
         features = Features(source.grid, given, making, _target_crs(crs, source, target))
         header = Header(
             target.stem, making.multi, features.crs, source.classes, confidence is not None
@@ -279,8 +288,7 @@ def refuse_unlocated(target: Path, grid: Grid, crs: str | None = None) -> None:
     if (geojson or crs is not None) and not located:
         raise UserError(
             f"the map does not say where it lies, which {'GeoJSON' if geojson else 'crs'} needs; "
-            "give it a coordinate system, e.g. gdal_edit.py -a_srs EPSG:32633, or write .gpkg as "
-            "it is"
+            "say it, e.g. --assume-crs EPSG:32633 (assume_crs), or write .gpkg as it is"
         )
 
 

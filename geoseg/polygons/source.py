@@ -18,8 +18,9 @@ from rasterio.windows import Window
 from geoseg.classes import ClassInfo
 from geoseg.errors import UserError
 from geoseg.polygons.points import MAX_SIDE
-from geoseg.raster import Grid, class_table, opened
+from geoseg.raster import Grid, class_table, opened, parse_crs
 from geoseg.raster.files import band_numbers, grid_of_file, reading, refuse_unusable
+from geoseg.raster.grid import with_assumed_crs
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -75,13 +76,14 @@ def shown_nodata(source: ClassMap) -> int | None:
     return None if source.nodata == MISSING else source.nodata
 
 
-def map_of_array(labels: xr.DataArray) -> ClassMap:
+def map_of_array(labels: xr.DataArray, assume_crs: str | None = None) -> ClassMap:
     """A class map in memory, or a lazy one, of which a row of chunks is computed at a time.
 
     Raises
     ------
     UserError
-        When the array has other dimensions than ``y, x`` or holds no integers.
+        When the array has other dimensions than ``y, x`` or holds no integers, or `assume_crs`
+        cannot be its coordinate system.
     """
     from geoseg.raster import grid_of  # whoever reads a file does not wait for xarray
 
@@ -107,7 +109,7 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
     nodata = _nodata(plane)
     heights = plane.chunks[0] if plane.chunks else _heights(plane.shape[0], 1)
     return ClassMap(
-        grid_of(plane),
+        _located(grid_of(plane), assume_crs, "the class map"),
         _in_range(nodata),
         class_table(plane),
         _with_sign(plane.dtype),
@@ -116,14 +118,16 @@ def map_of_array(labels: xr.DataArray) -> ClassMap:
 
 
 @contextmanager
-def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[ClassMap]:
+def open_map(
+    path: str | PathLike[str], band: str | int | None, assume_crs: str | None = None
+) -> Iterator[ClassMap]:
     """A class map in a file.
 
     Raises
     ------
     UserError
         When the file cannot be read or holds no integers, there is no such band, or more than one
-        band and none was chosen.
+        band and none was chosen, or `assume_crs` cannot be its coordinate system.
     """
     name = fspath(path)
     with opened(name) as dataset:
@@ -143,7 +147,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
         nodata = _whole(dataset.nodatavals[number - 1])
         blocks = _blocks(_heights(dataset.height, dataset.block_shapes[number - 1][0]))
         yield ClassMap(
-            grid_of_file(dataset),
+            _located(grid_of_file(dataset), assume_crs, name),
             MISSING if masked else _in_range(nodata),
             class_table(name),
             np.dtype(np.int64) if masked else _with_sign(dtype),
@@ -151,7 +155,7 @@ def open_map(path: str | PathLike[str], band: str | int | None) -> Iterator[Clas
         )
 
 
-def open_confidence(path: str | PathLike[str], grid: Grid) -> Rows:
+def open_confidence(path: str | PathLike[str], grid: Grid, assume_crs: str | None = None) -> Rows:
     """Confidence by rows, as floats with NaN where there is none.
 
     Raises
@@ -161,7 +165,7 @@ def open_confidence(path: str | PathLike[str], grid: Grid) -> Rows:
     """
     from geoseg.raster import grid_of, open_raster
 
-    image = open_raster(path)
+    image = open_raster(path, assume_crs=assume_crs)
     if image.sizes["band"] != 1 or grid_of(image) != grid:
         raise UserError(
             f"{fspath(path)} does not lie on the grid of the class map; give one band of the same "
@@ -174,6 +178,10 @@ def open_confidence(path: str | PathLike[str], grid: Grid) -> Rows:
         return np.where(values == nodata, np.nan, values) if nodata is not None else values
 
     return read
+
+
+def _located(grid: Grid, assume_crs: str | None, name: str) -> Grid:
+    return with_assumed_crs(grid, None if assume_crs is None else parse_crs(assume_crs), name)
 
 
 def _refuse_floats(dtype: np.dtype[Any], remedy: str) -> None:

@@ -37,6 +37,7 @@ def area_by_class(
     band: str | int | None = None,
     min_area: float = 0.0,
     connectivity: int = 4,
+    assume_crs: str | None = None,
 ) -> pd.DataFrame:
     """Add up the pixels and the area of each class of a map.
 
@@ -49,6 +50,8 @@ def area_by_class(
     min_area, connectivity
         As for `geoseg.polygonize`: what the classes take after small regions went to their
         neighbours.
+    assume_crs : str, optional
+        Coordinate system of a map that has none, as for `geoseg.polygonize`.
 
     Returns
     -------
@@ -68,10 +71,10 @@ def area_by_class(
 
     making = Making(connectivity=connectivity, min_area=min_area)
     if isinstance(labels, str | PathLike):
-        with open_map(labels, band) as source:
+        with open_map(labels, band, assume_crs) as source:
             found = class_areas(making.sieved(source))
     else:
-        source = map_of_array(labels)
+        source = map_of_array(labels, assume_crs)
         found = class_areas(making.sieved(source))
     frame = pd.DataFrame(found, columns=list(ClassArea._fields))
     frame.attrs.update(unit=area_unit(source.grid), nodata=shown_nodata(source))

@@ -114,6 +114,7 @@ def train_files(
     settings: Sequence[str] = (),
     *,
     resume: bool = False,
+    overwrite: bool = False,
     device: str = "auto",
     on_progress: Progress | None = None,
     report: str | PathLike[str] | None = None,
@@ -135,7 +136,7 @@ def train_files(
         second task of a network with two lies; others change a setting, see
         `geoseg.train.changed`, or else an option of what reads the folder, as `describe` lists
         them.
-    resume, device, on_progress, report
+    resume, overwrite, device, on_progress, report
         As for `geoseg.train.fit`.
 
     Raises
@@ -165,6 +166,7 @@ def train_files(
         out,
         classmate=second,
         resume=resume,
+        overwrite=overwrite,
         device=device,
         on_progress=on_progress,
         report=report,

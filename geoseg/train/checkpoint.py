@@ -83,7 +83,7 @@ def checkpoint_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.checkpoint")
 
 
-def refuse_to_replace(out: Path, resume: bool) -> None:
+def refuse_to_replace(out: Path, resume: bool, overwrite: bool = False) -> None:
     """Refuse to train where a model is, or a run that did not finish and shall not go on.
 
     Raises
@@ -91,7 +91,12 @@ def refuse_to_replace(out: Path, resume: bool) -> None:
     UserError
     """
     saved = checkpoint_of(out)
-    if out.exists():
+    if out.exists() and overwrite and resume and not saved.exists():
+        raise UserError(
+            f"{out} is finished, and no run of it is left to go on with; leave out --resume to "
+            "train it anew"
+        )
+    if out.exists() and not overwrite:
         onward = f"; to train on from it, name another one and --set start={out}" if resume else ""
         raise UserError(f"{out} exists; name another model file or delete it{onward}")
     if saved.exists() and not resume:

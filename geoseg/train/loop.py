@@ -58,6 +58,7 @@ def fit(
     *,
     classmate: Dataset | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     device: str = "auto",
     on_progress: Progress | None = None,
     report: str | PathLike[str] | None = None,
@@ -77,6 +78,8 @@ def fit(
     resume : bool
         Go on from the checkpoint, if there is one. On a processor the model is then the same, bit
         by bit, as that of an undisturbed run.
+    overwrite : bool
+        Whether a model that is there may be replaced, once the new one is trained, and its report.
     device : str
         As for `geoseg.predict`; the first one is used.
     on_progress : callable, optional
@@ -106,10 +109,10 @@ def fit(
     """
     path = Path(fspath(out))
     saved = checkpoint.checkpoint_of(path)
-    checkpoint.refuse_to_replace(path, resume)
+    checkpoint.refuse_to_replace(path, resume, overwrite)
     folder = None if report is None else Path(fspath(report))
     if folder is not None:
-        refuse_other_report(folder, path, resume)
+        refuse_other_report(folder, path, resume, overwrite)
     if settings.net == "svm":
         if classmate is not None:
             raise UserError(

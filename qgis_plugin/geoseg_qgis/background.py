@@ -9,33 +9,15 @@ from qgis.core import QgsApplication, QgsTask
 
 from .engine.process import Cancelled
 
+Function = Callable[[QgsTask], Any]
 Done = Callable[[Any, Optional[Exception]], None]
 
 
 class _Call(QgsTask):
-    """One call of one function.
+    """One call of one function; see `Background.call`."""
 
-    Parameters
-    ----------
-    title : str
-        What the bar of tasks shows.
-    function : callable
-        Called in a thread.
-    done : callable
-        Called in the window's, with what the function returned or raised.
-    stop : callable, optional
-        Makes the function return early, when somebody cancels the task.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        function: Callable[[], Any],
-        done: Done,
-        stop: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, title: str, function: Function, done: Done) -> None:
         super().__init__(title, QgsTask.Flag.CanCancel)
-        self._stop = stop
         self._function = function
         self._done: Done | None = done
         self._result: Any = None
@@ -44,23 +26,17 @@ class _Call(QgsTask):
     def run(self) -> bool:
         """Call the function; what it raises is handed on, for the caller knows what it means."""
         try:
-            self._result = self._function()
+            self._result = self._function(self)
             self._error = None
         except Exception as error:
             self._error = error
-        return True
+        return self._error is None
 
     def finished(self, result: bool) -> None:
         """Hand over the result, in the thread of the window."""
         done, self._done = self._done, None
         if done is not None:
             done(self._result, self._error)
-
-    def cancel(self) -> None:
-        """Ask the function to return; what it then raises is handed over as always."""
-        if self._stop is not None:
-            self._stop()
-        super().cancel()
 
     def forget(self) -> None:
         """Whoever asked is gone."""
@@ -74,29 +50,36 @@ class Background:
     def __init__(self) -> None:
         self._calls: list[_Call] = []
 
-    def call(
-        self,
-        title: str,
-        function: Callable[[], Any],
-        done: Done,
-        stop: Callable[[], None] | None = None,
-    ) -> None:
-        """Call `function` in a thread, then `done(result, error)` in this one; see `_Call`."""
+    def call(self, title: str, function: Function, done: Done) -> None:
+        """Call a function in a thread, then hand over what came of it.
+
+        Parameters
+        ----------
+        title : str
+            What the bar of tasks shows.
+        function : callable
+            Called in a thread with its task, which takes its progress and tells by `isCanceled`
+            whether to return early.
+        done : callable
+            Called in this thread with result and error; the latter is `Cancelled` when somebody
+            cancelled the task before it began.
+        """
 
         def finish(result: Any, error: Exception | None) -> None:
             self._calls.remove(call)
             done(result, error)
 
-        call = _Call(title, function, finish, stop)
+        call = _Call(title, function, finish)
         self._calls.append(call)
         QgsApplication.taskManager().addTask(call)
 
-    def is_busy(self) -> bool:
-        """Whether something is under way."""
-        return bool(self._calls)
+    def cancel(self) -> None:
+        """Ask all functions to return."""
+        for call in list(self._calls):
+            call.cancel()
 
     def forget_all(self) -> None:
-        """Hand no more results over."""
+        """Ask all functions to return, and hand no more results over."""
         for call in self._calls:
             call.forget()
         self._calls.clear()

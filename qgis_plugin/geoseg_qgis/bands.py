@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from .fitting import Band, bands_argument, suggested_bands
+from .notices import shrinking
 from .words import translated as _tr
 
 
@@ -36,6 +37,7 @@ class BandTable(QWidget):
         for row, (name, number) in enumerate(zip(wanted, suggested_bands(bands, wanted))):
             choice = self._choice(number)
             label = QLabel(name)
+            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setBuddy(choice)
             self._grid.addWidget(label, row, 0)
             self._grid.addWidget(choice, row, 1)
@@ -56,18 +58,18 @@ class BandTable(QWidget):
         return bands_argument(self.numbers())
 
     def _choice(self, number: int | None) -> QComboBox:
-        choice = QComboBox()
+        choice = shrinking(QComboBox())
         choice.addItem(_tr("Choose…"), None)
         for band in self._bands:
             choice.addItem(self._words(band), band.number)
         choice.setCurrentIndex(max(choice.findData(number), 0))
-        choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        choice.setMinimumContentsLength(8)
         choice.currentIndexChanged.connect(self.changed)
         return choice
 
     def _words(self, band: Band) -> str:
         text = _tr("Band {}").format(band.number)
+        if band.is_alpha:
+            return _tr("{} (transparency)").format(text)
         if band.name:
             return f"{text}: {band.name}"
         return f"{text} ({band.colour})" if band.colour else text

@@ -12,7 +12,7 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from . import settings
 from .background import Background
-from .engine import process
+from .engine import commands, process
 from .fitting import ModelCard, card_from
 from .words import translated as _tr
 
@@ -35,28 +35,38 @@ class Catalogue(QObject):
         super().__init__(parent)
         self._background = Background()
         self.models: list[ModelCard] = []
+        self._asked = ""
 
     def refresh(self) -> None:
         """Show what was known last, and ask the engine whether it still holds."""
+        self._asked = ""
         try:
-            python = settings.engine_python()
+            python = self._asked = settings.engine_python()
         except Exception as error:  # each kind has a message of its own, made for the user
             self._show([])
             self._fail(error)
             return
-        self._show(_remembered(python))
+        self._show(remembered(python))
         network = settings.network_environment()
 
         def done(told: Any, error: Exception | None) -> None:
+            if python != self._asked:
+                return  # it is late: another one was chosen, and asked
             if error is not None:
                 self._fail(error)
             else:
+                told = sorted(told, key=lambda each: is_demo(str(each["name"])))
                 _remember(python, told)
                 self._show(told)
 
         self._background.call(
             _tr("geoseg: list of models"),
-            lambda: process.ask(python, ["model", "list", "--json"], environment=network),
+            lambda task: process.ask(
+                python,
+                ["model", "list", "--json"],
+                is_cancelled=task.isCanceled,
+                environment=network,
+            ),
             done,
         )
 
@@ -77,10 +87,12 @@ class Catalogue(QObject):
             self._fail(error)
             return
         network = settings.network_environment()
-        arguments = ["model", "info", path, "--json", "--brief"]
+        arguments = commands.ModelInfo(path, brief=True).arguments()
         self._background.call(
             _tr("geoseg: reading a model"),
-            lambda: process.ask(python, arguments, environment=network),
+            lambda task: process.ask(
+                python, arguments, is_cancelled=task.isCanceled, environment=network
+            ),
             done,
         )
 
@@ -99,11 +111,17 @@ class Catalogue(QObject):
             self.changed.emit()
 
 
-def _remembered(python: str) -> list[Mapping[str, Any]]:
+def is_demo(name: str) -> bool:
+    """Whether a shipped model is for a demonstration, and knows nothing of real images."""
+    return name.startswith("demo-")
+
+
+def remembered(python: str = "") -> list[Mapping[str, Any]]:
+    """Models that the engine told last; none where another interpreter than the one named did."""
     text = QgsSettings().value(_KEY, "")
     try:
         kept = json.loads(text) if text else {}
-        return list(kept["models"]) if kept.get("python") == python else []
+        return list(kept["models"]) if python in ("", kept.get("python")) else []
     except (ValueError, TypeError, KeyError, AttributeError):
         return []  # written by another version: asked anew
 

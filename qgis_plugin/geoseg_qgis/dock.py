@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
 
 from qgis.core import (
-    Qgis,
-    QgsApplication,
     QgsMapLayerProxyModel,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
     QgsReferencedRectangle,
-    QgsVectorLayer,
 )
 from qgis.gui import (
     QgsCollapsibleGroupBox,
@@ -24,16 +21,11 @@ from qgis.gui import (
     QgsMapLayerComboBox,
     QgsScrollArea,
 )
-from qgis.PyQt.QtCore import Qt, QTimer, QUrl
-from qgis.PyQt.QtGui import QDesktopServices
+from qgis.PyQt.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qgis.PyQt.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QMessageBox,
-    QPlainTextEdit,
-    QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -51,22 +43,21 @@ from .fitting import (
     WARNING,
     Finding,
     LayerFacts,
+    ModelCard,
     Range,
     about_export,
     findings,
     size_words,
+    suggested_bands,
 )
 from .models import ModelChooser
-from .notices import DONE, Notice, Notices, quiet
-from .outputs import CONFIDENCE, MAP, POLYGONS, Outputs
-from .tasks import Pace, Run, time_left
+from .notices import Notice, Notices, quiet, shrinking
+from .outputs import Outputs
+from .run_panel import TITLE, RunPanel
 from .tuning import Tuning
 from .words import translated as _tr
 
-TITLE = "geoseg"
-LOG_LINES = 2000
 LABEL_DROP = 5  # pixels, to the text of the control beside it
-AFTER_QGIS = 500  # milliseconds; QGIS tells of each task, and would hide what is told here
 WAIT = 120  # milliseconds; while the map is dragged, nothing is worked out anew
 
 
@@ -89,8 +80,7 @@ class GeosegDock(QgsDockWidget):
         self._iface, self._open_settings = iface, open_settings
         self._background = Background()
         self._values: dict[str, Mapping[int, Range]] = {}
-        self._run: Run | None = None
-        self._pace, self._unit, self._title = Pace(), "", TITLE
+        self._suggested, self._suggested_for = 0.0, ("", "")
         self.catalogue = Catalogue(self)
         self._make_controls()
         self._lay_out()
@@ -98,13 +88,7 @@ class GeosegDock(QgsDockWidget):
         self._look_later.setSingleShot(True)
         self._look_later.setInterval(WAIT)
         self._look_later.timeout.connect(self.look)
-        self._outcome: Callable[[], None] = lambda: None
-        self._tell_later = QTimer(self)
-        self._tell_later.setSingleShot(True)
-        self._tell_later.setInterval(AFTER_QGIS)
-        self._tell_later.timeout.connect(lambda: self._outcome())
         self._connect()
-        self._show_idle()
         self.look()
 
     # What is asked for
@@ -117,7 +101,8 @@ class GeosegDock(QgsDockWidget):
         """Parameters of the algorithm as chosen here."""
         layer = self.layer()
         told: dict[str, Any] = {
-            "INPUT": layer,
+            # Not the layer itself, which somebody may remove while it runs.
+            "INPUT": "" if layer is None else layer.id(),
             "MODEL": self.models.argument(),
             **self.tuning.parameters(),
             **self.outputs.parameters(),
@@ -138,11 +123,19 @@ class GeosegDock(QgsDockWidget):
             return has_no_pixels(layer)
         return self.area.kind() != WHOLE
 
+    def _part(self, layer: QgsRasterLayer) -> QgsRectangle:
+        """What of the layer is read, in its CRS."""
+        part = self.area.within(layer) if self._needs_extent(layer) else QgsRectangle()
+        return layer.extent() if part.isEmpty() else part
+
     def look(self) -> None:
         """Compare the layer with the model, and say what does not fit."""
-        layer, card = self.layer(), self.models.card()
-        facts = None if layer is None else self._facts(layer)
+        layer = self.layer()
+        facts = self._facts(layer) if layer is not None and layer.isValid() else None
         self._tell_layer(layer, facts)
+        if facts is not None and not self.is_running():
+            self.models.suggest(lambda each: _misfit(facts, each))
+        card = self.models.card()
         if facts is not None and card is not None:
             self.bands.show_bands(facts.bands, card.bands)
         self.bands_box.setVisible(
@@ -151,19 +144,23 @@ class GeosegDock(QgsDockWidget):
         found = self._findings(layer, facts)
         self.warnings.show_findings(found)
         stopped = any(each.severity == STOP for each in found)
-        self.run_button.setEnabled(layer is not None and card is not None and not stopped)
+        self.runs.run_button.setEnabled(layer is not None and card is not None and not stopped)
 
     def _findings(self, layer: QgsRasterLayer | None, facts: LayerFacts | None) -> list[Finding]:
         card = self.models.card()
-        if layer is None or facts is None:
+        if layer is None:
             return [Finding(NOTE, _tr("Add a raster layer to the project to begin."))]
-        if card is None:
+        if not layer.isValid():
+            text = _tr("The layer cannot be read. Repair its source, or choose another one.")
+            return [Finding(STOP, text)]
+        if card is None or facts is None:
             return []
         chosen = self.bands.numbers()
         found = findings(facts, card, chosen)
         if None in chosen and len(facts.bands) >= len(card.bands):
             self.bands_box.setCollapsed(False)
-        problem = self.area.problem(layer) or self.outputs.problem()
+        needed = [layer, self.area.mask()]
+        problem = self.area.problem(layer) or self.outputs.problem(needed)
         if problem:
             # It is translated already, and may hold braces of a path.
             found.insert(0, Finding(STOP, "{problem}", {"problem": problem}))
@@ -173,21 +170,20 @@ class GeosegDock(QgsDockWidget):
 
     def _facts(self, layer: QgsRasterLayer) -> LayerFacts:
         web = has_no_pixels(layer)
-        facts = facts_of(layer, self.pixel_size.value() if web else None)
+        facts = facts_of(layer, self._part(layer), self.pixel_size.value() if web else None)
         self.pixel_size_label.setVisible(web)
         self.pixel_size.setVisible(web)
-        if web:
+        if web or facts.values:
             return facts
-        if layer.id() not in self._values:
-            self._values[layer.id()] = {}
-            self._sample(layer)
-        return LayerFacts(facts.bands, facts.pixel_size, self._values[layer.id()])
+        key = f"{layer.id()} {layer.source()}"
+        if key not in self._values:
+            self._values = {key: {}}  # of one layer: those of all would be kept for ever
+            self._sample(layer, key)
+        return LayerFacts(facts.bands, facts.pixel_size, self._values[key])
 
-    def _sample(self, layer: QgsRasterLayer) -> None:
-        key = layer.id()
-
+    def _sample(self, layer: QgsRasterLayer, key: str) -> None:
         def done(values: Any, error: Exception | None) -> None:
-            if error is None:
+            if error is None and key in self._values:
                 self._values[key] = values
                 self.look()
 
@@ -211,7 +207,8 @@ class GeosegDock(QgsDockWidget):
 
     def _tell_layer(self, layer: QgsRasterLayer | None, facts: LayerFacts | None) -> None:
         if layer is None or facts is None:
-            self.about_layer.hide()
+            for each in (self.about_layer, self.pixel_size_label, self.pixel_size):
+                each.hide()
             self.area.tell("")
             return
         parts = [_tr("{} bands").format(len(facts.bands))]
@@ -239,132 +236,45 @@ class GeosegDock(QgsDockWidget):
 
     def start(self) -> None:
         """Run it, unless something stands against it."""
+        # What is shown may be older than the last choice.
+        self._look_later.stop()
+        self.runs.forget()
+        self.look()
+        if not self.runs.run_button.isEnabled():
+            return
         existing = self.outputs.existing()
-        if existing and not self._may_replace(existing):
+        replaced = results.layers_in(existing, QgsProject.instance().mapLayers().values())
+        if existing and not self._may_replace(existing, bool(replaced)):
             return
-        self.messages.clear()
-        self.log.clear()
-        self._pace, self._unit = Pace(), ""
-        run = Run("geoseg:segment", self.parameters())
-        run.progressed.connect(self._progress)
-        run.heard.connect(self._step)
-        run.said.connect(self._hear)
-        run.ended.connect(self._end)
         layer = self.layer()
-        self._title = layer.name() if layer is not None else TITLE
-        refused = run.start()
-        if refused:
-            self._fail(refused, [])
-            return
-        self._run = run
-        self._show_running()
+        title = layer.name() if layer is not None else TITLE
+        self.models.keep()
+        if self.runs.start(self.parameters(), title):
+            self.asked.setEnabled(False)
+            # Their legends would lie about the new files, which Windows could not even put there.
+            results.take_out(QgsProject.instance(), replaced)
 
-    def cancel(self) -> None:
-        """Stop the run; what it has done so far is kept for the next one."""
-        if self._run is not None:
-            self.cancel_button.setEnabled(False)
-            self.step.setText(_tr("Stopping…"))
-            self._run.cancel()
+    def _go_on(self) -> None:
+        self.asked.setEnabled(True)
+        self.look()
 
     def is_running(self) -> bool:
         """Whether a run is under way."""
-        return self._run is not None
+        return self.runs.is_running()
 
-    def _may_replace(self, files: list[Path]) -> bool:
+    def _may_replace(self, files: list[Path], are_shown: bool) -> bool:
+        listed = "\n".join(map(str, files))
+        text = _tr("These files exist already and will be replaced:\n\n{}").format(listed)
+        if are_shown:
+            text += "\n\n" + _tr("Their layers will be taken out of the project.")
         answer = QMessageBox.question(
             self,
             _tr("Replace files?"),
-            _tr("These files exist already and will be replaced:\n\n{}").format(
-                "\n".join(map(str, files))
-            ),
+            text,
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )
         return bool(answer == QMessageBox.StandardButton.Yes)
-
-    def _progress(self, percent: float) -> None:
-        if self._run is None or self._run.was_cancelled():
-            return
-        self.progress.setRange(0, 100)
-        self.progress.setValue(round(percent))
-        seconds = self._pace.seconds_left(percent)
-        self.left.setText("" if seconds is None else time_left(seconds))
-
-    def _step(self, event: Mapping[str, Any]) -> None:
-        """Say what is being done, by an event of the engine."""
-        if event["event"] not in ("start", "progress") or self._run is None:
-            return
-        self._unit = str(event.get("unit", self._unit))
-        if self._run.was_cancelled():
-            return
-        if self._unit == "block":
-            text = _tr("Classifying: block {} of {}")
-            now = min(int(event.get("done", 0)) + 1, int(event["total"]))
-            self.step.setText(text.format(now, event["total"]))
-        else:
-            self.step.setText(_tr("Making polygons"))
-
-    def _hear(self, level: str, text: str) -> None:
-        self._write(text if level == "info" else f"{level.upper()}: {text}")
-
-    def _write(self, text: str) -> None:
-        if text.strip():
-            self.log.appendPlainText(text.rstrip())
-
-    def _end(self, successful: bool, told: dict[str, Any]) -> None:
-        run, self._run = self._run, None
-        self._show_idle()
-        self.look()
-        if run is None:
-            return
-        if run.was_cancelled():
-            kept = bool(self.outputs.paths())
-            text = _tr("Stopped. Run again to go on from there.") if kept else _tr("Stopped.")
-            self.messages.add(Notice(NOTE, text))
-        elif successful:
-            self._add_results(told)
-        else:
-            self._fail(run.error or _tr("The run failed; see the log."), run.log)
-
-    def _fail(self, text: str, log: list[str]) -> None:
-        text = text[:1].upper() + text[1:]
-        notice = self.messages.add(Notice(STOP, text))
-        details = "\n".join([text, "", *log])
-        notice.add_button(_tr("Copy diagnostics"), lambda: _copy(details))
-        # All of it would be cut off there.
-        short = _tr("{} is not classified; the dock says why.").format(self._title)
-        bar, level = self._iface.messageBar(), Qgis.MessageLevel.Critical
-        self._outcome = lambda: bar.pushMessage(TITLE, short, level, 0)
-        self._tell_later.start()
-
-    def _add_results(self, told: Mapping[str, Any]) -> None:
-        classes = json.loads(told.get("CLASSES") or "[]")
-        layers: list[Any] = []
-        if told.get(POLYGONS):
-            polygons = QgsVectorLayer(str(told[POLYGONS]), _tr("Polygons"), "ogr")
-            results.style_polygons(polygons, classes)
-            layers.append(polygons)
-        class_map = QgsRasterLayer(str(told[MAP]), _tr("Class map"))
-        results.style_map(class_map, classes)
-        layers.append(class_map)
-        if told.get(CONFIDENCE):
-            layers.append(QgsRasterLayer(str(told[CONFIDENCE]), _tr("Confidence")))
-        results.add_results(QgsProject.instance(), self._title, layers)
-        self._tell_done(Path(str(told[MAP])).parent)
-
-    def _tell_done(self, folder: Path) -> None:
-        text = _tr("{} is classified.").format(self._title)
-        self.messages.add(Notice(DONE, text)).add_button(_tr("Open folder"), lambda: _open(folder))
-        self._outcome = lambda: self._tell_on_the_map(text, folder)
-        self._tell_later.start()
-
-    def _tell_on_the_map(self, text: str, folder: Path) -> None:
-        bar = self._iface.messageBar()
-        item = bar.createMessage(TITLE, text)
-        button = QPushButton(_tr("Open folder"))
-        button.clicked.connect(lambda _checked=False: _open(folder))
-        item.layout().addWidget(button)
-        bar.pushWidget(item, Qgis.MessageLevel.Success, 15)
 
     # The engine
 
@@ -382,10 +292,6 @@ class GeosegDock(QgsDockWidget):
         if not missing:
             notice.add_button(_tr("Try again"), self.refresh_models)
 
-    def _refuse_file(self, error: Exception) -> None:
-        self.messages.clear()
-        self.messages.add(Notice(STOP, str(error)))
-
     def refresh_models(self) -> None:
         """Ask the engine for its models."""
         self.engine.clear()
@@ -393,15 +299,15 @@ class GeosegDock(QgsDockWidget):
 
     def choose_layer(self, layer: Any) -> None:
         """Choose a layer, where it is a raster."""
-        if isinstance(layer, QgsRasterLayer) and not self.is_running():
+        is_another = isinstance(layer, QgsRasterLayer) and layer is not self.layer()
+        if is_another and not self.is_running():
+            self.runs.forget()
             self.layers.setLayer(layer)
 
     def close_down(self) -> None:
         """Let go of everything before the plugin is unloaded."""
-        if self._run is not None:
-            self._run.stop()
+        self.runs.close_down()
         self._look_later.stop()
-        self._tell_later.stop()
         self.catalogue.close()
         self._background.forget_all()
         self.area.close_tool()
@@ -410,13 +316,12 @@ class GeosegDock(QgsDockWidget):
 
     def _make_controls(self) -> None:
         self.engine = Notices()
-        self.layers = QgsMapLayerComboBox()
+        self.layers = shrinking(QgsMapLayerComboBox())
         self.layers.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
         self.about_layer = quiet(QLabel())
         self.models = ModelChooser(self.catalogue)
         self.area = ExtentChooser(self._iface.mapCanvas())
         self.pixel_size = QgsDoubleSpinBox()
-        self.pixel_size.setDecimals(6)
         self.pixel_size.setRange(0, 1e6)
         self.pixel_size.setToolTip(
             _tr("Side of a pixel, in units of the layer's CRS, with which it is exported")
@@ -429,25 +334,10 @@ class GeosegDock(QgsDockWidget):
         self.tuning = Tuning()
         self.tuning.setCollapsed(True)
         self.outputs = Outputs()
-        self.messages = Notices()
-        self.run_button = QPushButton(QgsApplication.getThemeIcon("/mActionStart.svg"), _tr("Run"))
-        self.run_button.setObjectName("geosegRun")
-        self.run_button.setDefault(True)
-        self.progress = QProgressBar()
-        self.step, self.left = QLabel(), quiet(QLabel())
-        self.left.setWordWrap(False)
-        self.cancel_button = QPushButton(_tr("Cancel"))
-        self.cancel_button.setObjectName("geosegCancel")
-        self.log_box = QgsCollapsibleGroupBox()
-        self.log_box.setTitle(_tr("Log"))
-        self.log_box.setCollapsed(True)
-        self.log = QPlainTextEdit()
-        self.log.setReadOnly(True)
-        self.log.setMaximumBlockCount(LOG_LINES)
+        self.runs = RunPanel(self._iface)
 
     def _lay_out(self) -> None:
         QVBoxLayout(self.bands_box).addWidget(self.bands)
-        QVBoxLayout(self.log_box).addWidget(self.log)
         # No form layout: it gives a text that wraps the height of another width.
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
@@ -476,7 +366,7 @@ class GeosegDock(QgsDockWidget):
         column.addWidget(self.engine)
         column.addWidget(self.asked)
         column.addStretch(1)
-        scroll = QgsScrollArea()
+        scroll = _Scroll()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QgsScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -485,41 +375,24 @@ class GeosegDock(QgsDockWidget):
         outer = QVBoxLayout(whole)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll, 1)
-        outer.addWidget(self._footer())
+        outer.addWidget(self.runs)
         self.setWidget(whole)
-
-    def _footer(self) -> QWidget:
-        footer = QWidget()
-        column = QVBoxLayout(footer)
-        column.addWidget(self.messages)
-        column.addWidget(self.run_button)
-        told = QHBoxLayout()
-        told.addWidget(self.step, 1)
-        told.addWidget(self.left)
-        bar = QHBoxLayout()
-        bar.addWidget(self.progress, 1)
-        bar.addWidget(self.cancel_button)
-        self.running = QWidget()
-        running = QVBoxLayout(self.running)
-        running.setContentsMargins(0, 0, 0, 0)
-        running.addLayout(told)
-        running.addLayout(bar)
-        column.addWidget(self.running)
-        column.addWidget(self.log_box)
-        return footer
 
     def _connect(self) -> None:
         soon = self._look_later.start
         self.layers.layerChanged.connect(lambda _layer: self._change_layer())
-        for part in (self.area, self.bands, self.outputs):
+        # Layers that come and go change it, too; what was said stays then.
+        self.layers.activated.connect(lambda _index: self.runs.forget())
+        for part in (self.bands, self.outputs):
             part.changed.connect(lambda: soon())
+        self.area.changed.connect(self._change_layer)
         self.models.changed.connect(self._change_layer)
         self.pixel_size.valueChanged.connect(lambda _value: soon())
         self.tuning.changed.connect(self._want)
-        self.run_button.clicked.connect(lambda _checked=False: self.start())
-        self.cancel_button.clicked.connect(lambda _checked=False: self.cancel())
+        self.runs.run_button.clicked.connect(lambda _checked=False: self.start())
+        self.runs.ended.connect(self._go_on)
         self.catalogue.failed.connect(self.show_engine)
-        self.catalogue.file_refused.connect(self._refuse_file)
+        self.catalogue.file_refused.connect(lambda error: self.runs.refuse(str(error)))
 
     def _change_layer(self) -> None:
         self._suggest_pixel_size()
@@ -528,28 +401,45 @@ class GeosegDock(QgsDockWidget):
     def _suggest_pixel_size(self) -> None:
         """Offer the pixels that the model knows for what has none of its own."""
         layer, card = self.layer(), self.models.card()
-        if layer is None or card is None or card.gsd is None or not has_no_pixels(layer):
+        if layer is None or not layer.isValid() or not has_no_pixels(layer):
             return
-        unit = ground_size(layer.crs(), self.area.within(layer), (1.0, 1.0))
+        self.pixel_size.setDecimals(9 if layer.crs().isGeographic() else 3)
+        asked = layer.id(), self.models.argument()
+        is_own = self.pixel_size.value() != self._suggested
+        if card is None or card.gsd is None or (is_own and asked == self._suggested_for):
+            return  # what the user has made of it since stays
+        unit = ground_size(layer.crs(), self._part(layer), (1.0, 1.0))
         if unit is not None and unit[0] > 0:
-            self.pixel_size.setValue(card.gsd / unit[0])
+            self._suggested_for = asked
+            self.pixel_size.setValue(float(f"{card.gsd / unit[0]:.3g}"))
+            self._suggested = self.pixel_size.value()
 
     def _want(self) -> None:
         self.outputs.want(self.tuning.polygons.isChecked(), self.tuning.confidence.isChecked())
 
-    def _show_idle(self) -> None:
-        self.asked.setEnabled(True)
-        self.run_button.show()
-        self.running.hide()
 
-    def _show_running(self) -> None:
-        self.asked.setEnabled(False)
-        self.run_button.hide()
-        self.cancel_button.setEnabled(True)
-        self.progress.setRange(0, 0)
-        self.step.setText(_tr("Starting…"))
-        self.left.clear()
-        self.running.show()
+def _misfit(facts: LayerFacts, card: ModelCard) -> int:
+    """How badly a model fits a layer, as far as nobody has chosen bands."""
+    found = findings(facts, card, suggested_bands(facts.bands, card.bands))
+    return max(
+        (2 if each.severity == STOP else each.severity == WARNING for each in found), default=0
+    )
+
+
+class _Scroll(QgsScrollArea):
+    """Scrolls up and down, and is never so narrow that something would be cut off."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802  (Qt calls it)
+        """As wide as what it holds and its scroll bar."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        held = self.widget().minimumSizeHint().width()
+        return QSize(held + bar, super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (as above)
+        """Ask for more room where what it holds has grown."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
 
 def _column(*widgets: QWidget) -> QWidget:
@@ -560,11 +450,3 @@ def _column(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         column.addWidget(widget)
     return whole
-
-
-def _copy(text: str) -> None:
-    QgsApplication.clipboard().setText(text)
-
-
-def _open(folder: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

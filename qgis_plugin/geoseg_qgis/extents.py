@@ -25,14 +25,13 @@ from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from .notices import quiet
+from .notices import quiet, shrinking
 from .words import translated as _tr
 
 WHOLE, CANVAS, DRAWN, POLYGONS = "whole", "canvas", "drawn", "polygons"
@@ -58,7 +57,7 @@ class ExtentChooser(QWidget):
         self._tool.extentChanged.connect(self._take)
         self._tool_before: Any = None
 
-        self.choice = QComboBox()
+        self.choice = shrinking(QComboBox())
         for text, kind in (
             (_tr("Whole layer"), WHOLE),
             (_tr("What the map shows"), CANVAS),
@@ -70,27 +69,26 @@ class ExtentChooser(QWidget):
         self.draw = QPushButton(_tr("Draw…"))
         self.draw.setToolTip(_tr("Drag a rectangle on the map"))
         self.draw.clicked.connect(self._begin_drawing)
-        self.polygons = QgsMapLayerComboBox()
+        self.polygons = shrinking(QgsMapLayerComboBox())
         self.polygons.setFilters(QgsMapLayerProxyModel.Filter.PolygonLayer)
         self.polygons.setAllowEmptyLayer(True)
         self.polygons.layerChanged.connect(self._take_layer)
         self._watched: set[str] = set()
-        self.selected = QCheckBox(_tr("Selected polygons only"))
+        self.selected = QCheckBox(_tr("Selected ones only"))
         self.selected.toggled.connect(lambda _on: self.changed.emit())
         self.told = quiet(QLabel())
         self.told.hide()
 
-        row = QHBoxLayout()
-        row.addWidget(self.choice, 1)
-        row.addWidget(self.draw)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row)
+        column.addWidget(self.choice)
+        column.addWidget(self.draw)
         column.addWidget(self.polygons)
         column.addWidget(self.selected)
         column.addWidget(self.told)
         self._show_controls()
         canvas.extentsChanged.connect(self._canvas_moved)
+        canvas.destinationCrsChanged.connect(self._outline)
 
     def kind(self) -> str:
         """Which of the four ways is chosen."""
@@ -153,8 +151,19 @@ class ExtentChooser(QWidget):
     def close_tool(self) -> None:
         """Leave the map as it was."""
         self._canvas.extentsChanged.disconnect(self._canvas_moved)
+        self._canvas.destinationCrsChanged.disconnect(self._outline)
         self._end_drawing()
         self._erase()
+        self._tool.deleteLater()  # it belongs to the map
+
+    def _take_selection(self) -> None:
+        """Polygons that somebody has selected are most likely meant."""
+        offered = (self.polygons.layer(each) for each in range(self.polygons.count()))
+        for layer in offered:
+            if layer is not None and layer.selectedFeatureCount():
+                self.polygons.setLayer(layer)
+                self.selected.setChecked(True)
+                return
 
     def _take_layer(self, layer: QgsVectorLayer | None) -> None:
         if layer is not None and layer.id() not in self._watched:
@@ -176,6 +185,8 @@ class ExtentChooser(QWidget):
 
     def _choose(self, _index: int) -> None:
         self._show_controls()
+        if self.kind() == POLYGONS and self.polygons.currentLayer() is None:
+            self._take_selection()
         if self.kind() == DRAWN and self._drawn is None:
             self._begin_drawing()
         elif self.kind() != DRAWN:
@@ -208,16 +219,20 @@ class ExtentChooser(QWidget):
         crs = self._canvas.mapSettings().destinationCrs()
         self._drawn = QgsReferencedRectangle(box, crs)
         self._end_drawing()
-        self._outline(box)
+        self._outline()
         self.changed.emit()
 
-    def _outline(self, box: QgsRectangle) -> None:
+    def _outline(self) -> None:
+        """Show the rectangle where it lies in the CRS of the map, which may be a new one."""
         self._erase()
+        if self._drawn is None:
+            return
         self._band = QgsRubberBand(self._canvas, QgsWkbTypes.GeometryType.PolygonGeometry)
         self._band.setStrokeColor(QColor(200, 40, 40))
         self._band.setFillColor(QColor(0, 0, 0, 0))
         self._band.setWidth(2)
-        self._band.setToGeometry(QgsGeometry.fromRect(box), None)
+        self._band.setToGeometry(QgsGeometry.fromRect(self._drawn), self._drawn.crs())
+        self._band.setVisible(self.kind() == DRAWN)
 
     def _erase(self) -> None:
         if self._band is not None:

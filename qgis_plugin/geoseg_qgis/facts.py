@@ -6,13 +6,16 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from qgis.core import (
+    Qgis,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsDistanceArea,
     QgsPointXY,
     QgsRaster,
+    QgsRasterDataProvider,
     QgsRasterLayer,
     QgsRectangle,
+    QgsTask,
     QgsUnitTypes,
 )
 
@@ -20,6 +23,7 @@ from .fitting import Band, LayerFacts, Range, percentiles
 
 PROBES = 4  # a side: small windows spread over the image tell its values without reading it all
 PROBE = 24  # pixels a side
+BYTE = (0.0, 255.0)
 
 _COLOURS = {
     QgsRaster.ColorInterpretation.RedBand: "red",
@@ -28,25 +32,31 @@ _COLOURS = {
 }
 
 
-def facts_of(layer: QgsRasterLayer, asked_size: float | None = None) -> LayerFacts:
+def facts_of(
+    layer: QgsRasterLayer, extent: QgsRectangle, asked_size: float | None = None
+) -> LayerFacts:
     """What can be said without reading pixels.
 
     Parameters
     ----------
     layer : QgsRasterLayer
+    extent : QgsRectangle
+        The part of it that is meant, in its CRS.
     asked_size : float, optional
         Side of the pixels, in units of the layer's CRS, with which it will be exported.
     """
+    if not layer.isValid():
+        return LayerFacts(())
     exported = has_no_pixels(layer)
     if exported:
-        # QGIS exports what it draws: red, green, blue and transparency.
-        bands = tuple(Band(n, name, name) for n, name in enumerate(("red", "green", "blue"), 1))
         size = (asked_size, asked_size) if asked_size else None
     else:
-        bands = _bands(layer)
         size = (layer.rasterUnitsPerPixelX(), layer.rasterUnitsPerPixelY())
-    ground = None if size is None else ground_size(layer.crs(), layer.extent(), size)
-    return LayerFacts(bands=bands, pixel_size=ground, exported=exported)
+    ground = None if size is None else ground_size(layer.crs(), extent, size)
+    bands = bands_of(layer.dataProvider())
+    # Pictures have 8 bits a colour, whatever is shown.
+    values = {band.number: BYTE for band in bands} if is_picture(layer.dataProvider()) else {}
+    return LayerFacts(bands, ground, values, exported)
 
 
 def has_no_pixels(layer: QgsRasterLayer) -> bool:
@@ -54,16 +64,30 @@ def has_no_pixels(layer: QgsRasterLayer) -> bool:
     return layer.width() <= 0 or layer.height() <= 0
 
 
-def _bands(layer: QgsRasterLayer) -> tuple[Band, ...]:
-    provider = layer.dataProvider()
-    found = []
-    for number in range(1, layer.bandCount() + 1):
-        shown_as = provider.colorInterpretation(number)
-        if shown_as != QgsRaster.ColorInterpretation.AlphaBand:
-            # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
-            name = layer.bandName(number).partition(": ")[2]
-            found.append(Band(number, name.rpartition(" (")[0] or name, _COLOURS.get(shown_as, "")))
-    return tuple(found)
+def bands_of(provider: QgsRasterDataProvider) -> tuple[Band, ...]:
+    """The bands of a layer, or of the picture that it is exported as."""
+    if is_picture(provider):
+        return tuple(Band(n, name, name) for n, name in enumerate(_COLOURS.values(), 1))
+    return tuple(_band(provider, number) for number in range(1, provider.bandCount() + 1))
+
+
+def is_picture(provider: QgsRasterDataProvider) -> bool:
+    """Whether QGIS exports what it draws: red, green, blue and transparency."""
+    kinds = (Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied)
+    return provider.bandCount() == 1 and provider.dataType(1) in kinds
+
+
+def _band(provider: QgsRasterDataProvider, number: int) -> Band:
+    # QGIS writes "Band 1: red (Gray)" where the file names its band, else "Band 1".
+    name = provider.generateBandName(number).partition(": ")[2]
+    name = name.removesuffix(f" ({provider.colorInterpretationName(number)})")
+    shown_as = provider.colorInterpretation(number)
+    said = name.casefold() or "alpha"
+    # As the engine judges: what is described as something else is that.
+    is_alpha = shown_as == QgsRaster.ColorInterpretation.AlphaBand and (
+        "alpha" in said or "mask" in said
+    )
+    return Band(number, name, _COLOURS.get(shown_as, ""), is_alpha)
 
 
 def ground_size(
@@ -82,37 +106,43 @@ def ground_size(
     Returns
     -------
     tuple of float, or None
-        Along the ellipsoid for longitude and latitude; None without a CRS.
+        On the ellipsoid, for map units may be stretched: at 50 degrees those of web maps are
+        0.64 m. In map units where the CRS, or the place in it, is nowhere on Earth; None without a
+        CRS.
     """
     if not crs.isValid():
         return None
     width, height = size
-    if not crs.isGeographic():
-        unit = QgsUnitTypes.fromUnitToUnitFactor(
-            crs.mapUnits(), QgsUnitTypes.DistanceUnit.DistanceMeters
-        )
+    unit = QgsUnitTypes.fromUnitToUnitFactor(
+        crs.mapUnits(), QgsUnitTypes.DistanceUnit.DistanceMeters
+    )
+    ellipsoid = crs.ellipsoidAcronym() or ("EPSG:7030" if crs.isGeographic() else "")
+    if not ellipsoid:
         return width * unit, height * unit
     ruler = QgsDistanceArea()
     ruler.setSourceCrs(crs, QgsCoordinateTransformContext())
-    ruler.setEllipsoid(crs.ellipsoidAcronym() or "EPSG:7030")
+    ruler.setEllipsoid(ellipsoid)
     here = extent.center()
-    return (
-        ruler.measureLine(here, QgsPointXY(here.x() + width, here.y())),
-        ruler.measureLine(here, QgsPointXY(here.x(), here.y() + height)),
-    )
+    wide = ruler.measureLine(here, QgsPointXY(here.x() + width, here.y()))
+    high = ruler.measureLine(here, QgsPointXY(here.x(), here.y() + height))
+    return (wide, high) if wide > 0 and high > 0 else (width * unit, height * unit)
 
 
-def sampler(layer: QgsRasterLayer) -> Callable[[], dict[int, Range]]:
+def sampler(layer: QgsRasterLayer) -> Callable[[QgsTask], dict[int, Range]]:
     """A function for another thread that gives low and high values of each band.
 
     It reads small windows with a copy of the layer's provider, as QGIS does to draw: statistics
     of the provider would write a file beside the user's image.
     """
     provider = layer.dataProvider().clone()
-    numbers = [band.number for band in _bands(layer)]
+    numbers = [band.number for band in bands_of(provider)]
 
-    def sample() -> dict[int, Range]:
-        found = {number: percentiles(_probe(provider, number)) for number in numbers}
+    def sample(task: QgsTask) -> dict[int, Range]:
+        found = {
+            number: percentiles(_probe(provider, number))
+            for number in numbers
+            if not task.isCanceled()
+        }
         return {number: span for number, span in found.items() if span is not None}
 
     return sample

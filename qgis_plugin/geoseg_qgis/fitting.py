@@ -52,11 +52,16 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Band:
-    """A band of a layer: number from 1, name (may be empty), the colour it is shown as."""
+    """A band of a layer: the file's number for it, name (may be empty), the colour it is shown as.
+
+    One that is marked as transparency is taken only where it is chosen; many files mark another
+    fourth band so.
+    """
 
     number: int
     name: str = ""
     colour: str = ""
+    is_alpha: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,6 @@ class LayerFacts:
     Parameters
     ----------
     bands : tuple of Band
-        Without those of transparency.
     pixel_size : tuple of float, or None
         Width and height of a pixel on the ground in metres; None when nobody knows.
     values : mapping
@@ -116,7 +120,8 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     """Number of the layer's band for each of the model's, None where nobody can tell.
 
     By name where the layer names its bands, else by the colours they are marked as, as the engine
-    does; in order where neither is said of any and there are as many.
+    does; in order where neither is said of any and there are as many. A model that was trained on
+    bands without names calls them "band 1" and so on: those are meant by number.
 
     Examples
     --------
@@ -126,10 +131,15 @@ def suggested_bands(bands: Sequence[Band], wanted: Sequence[str]) -> list[int | 
     [None, None]
     >>> suggested_bands([Band(1, "", "red"), Band(2, "", "green")], ["green", "red"])
     [2, 1]
+    >>> suggested_bands([Band(1), Band(2), Band(3)], ["band 3", "band 1"])
+    [3, 1]
     """
+    bands = [band for band in bands if not band.is_alpha]
     known: dict[str, int] = {}
     for band in bands:
         known.setdefault(_common_name(band.name or band.colour), band.number)
+    for band in bands:
+        known.setdefault(f"band_{band.number}", band.number)
     found = [known.get(_common_name(name)) for name in wanted]
     # Where one is found by its name, the order of the others proves nothing.
     if not any(found) and not any(_says_something(band.name or band.colour) for band in bands):
@@ -251,7 +261,7 @@ def _about_values(
     if _all_off(ratios, DOUBTFUL):
         template = _tr(
             "Pixel values go up to {seen}, but the model was trained on values up to {usual}. The "
-            "map may be poor."
+            "map may be poor: scale the image to such values, or choose another model."
         )
         return [Finding(WARNING, template, told)]
     return []

@@ -75,7 +75,8 @@ class InstallBox(QGroupBox):
         for widget in (self.backend, self.wheels, self.offline):
             widget.setEnabled(is_free)
         self.look_button.setVisible(plan is None and not is_shown)
-        self.look_hint.setVisible(plan is None and not is_shown)
+        is_fetched = plan is None and not is_shown and not self.offline.isChecked()
+        self.look_hint.setVisible(is_fetched)
         self.look_button.setEnabled(is_free)
         self.plan_box.setVisible(plan is not None)
         self.refusals.clear()
@@ -314,15 +315,19 @@ def wrapped(text: str = "") -> QLabel:
 
 def bytes_words(size: int) -> str:
     """Write a size in words."""
-    return f"{size / 1e9:.1f} GB" if size >= 999.5e6 else f"{size / 1e6:.0f} MB"
+    if size >= 999.5e6:
+        return _tr("{} GB").format(f"{size / 1e9:.1f}")
+    return _tr("{} MB").format(f"{size / 1e6:.0f}")
 
 
 def download_words(plan: Plan) -> str:
     """What is downloaded, in words."""
-    about = "about " if plan.is_estimate else ""
+    size = bytes_words(plan.download)
+    told = _tr("about {}").format(size) if plan.is_estimate else size
     here = sum(each.is_here for each in plan.packages)
-    known = f"; {here} of {len(plan.packages)} packages are here already" if here else ""
-    return f"{about}{bytes_words(plan.download)}{known}"
+    if not here:
+        return told
+    return _tr("{}; {} of {} packages are here already").format(told, here, len(plan.packages))
 
 
 def packages_words(plan: Plan) -> str:
@@ -331,5 +336,8 @@ def packages_words(plan: Plan) -> str:
     named = sorted(others, key=lambda each: -each.size)[:LARGEST]
     listed = ", ".join(f"{each.name} {each.version}" for each in named)
     more = len(others) - len(named)
-    rest = f" and {more} more" if more else ""
-    return f"geoseg {plan.version} with {listed}{rest}" if named else f"geoseg {plan.version}"
+    if more:
+        return _tr("geoseg {} with {} and {} more").format(plan.version, listed, more)
+    if named:
+        return _tr("geoseg {} with {}").format(plan.version, listed)
+    return f"geoseg {plan.version}"

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 import qgis.utils
-from qgis.core import Qgis, QgsApplication, QgsTask
+from qgis.core import Qgis, QgsTask
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from . import settings
-from .engine.environment import Busy, EngineMissing, Report, check, chosen_python
+from .background import Background
+from .engine.environment import EngineMissing, IsCancelled, Report, check, chosen_python
 from .engine.failures import InstallationFailed, classify
+from .engine.home import Busy
 from .engine.install import Installation, Order, Plan, Progress, rollback, uninstall
 from .engine.process import Cancelled
 from .fitting import NOTE, STOP
@@ -25,7 +27,6 @@ CHECK, USE, PLAN = "check", "use", "plan"
 INSTALL, ROLLBACK, REMOVE = "install", "rollback", "remove"
 
 OnProgress = Callable[[Progress], None]
-IsCancelled = Callable[[], bool]
 Function = Callable[[OnProgress, IsCancelled], Any]
 
 
@@ -49,44 +50,6 @@ class Outcome:
     severity: str
     text: str
     subject: Any = None
-
-
-class _Work(QgsTask):
-    """One function in a thread, with progress and a way to stop it."""
-
-    told = pyqtSignal(object)
-
-    def __init__(self, title: str, function: Function, done: Callable[[_Work], None]) -> None:
-        super().__init__(title, QgsTask.Flag.CanCancel)
-        self._function = function
-        self._done: Callable[[_Work], None] | None = done
-        self.result: Any = None
-        self.error: Exception | None = Cancelled()  # it may be cancelled before it starts
-
-    def run(self) -> bool:
-        """Call the function."""
-        try:
-            self.result = self._function(self._tell, self.isCanceled)
-            self.error = None
-        except Exception as error:
-            self.error = error
-        return self.error is None
-
-    def finished(self, result: bool) -> None:
-        """Hand over, in the thread of the window."""
-        if self._done is not None:
-            self._done(self)
-        self._done = None
-
-    def forget(self) -> None:
-        """Stop, and tell nobody."""
-        self._done = None
-        self.cancel()
-
-    def _tell(self, progress: Progress) -> None:
-        if progress.total:
-            self.setProgress(100 * progress.done / progress.total)
-        self.told.emit(progress)
 
 
 class Setup(QObject):
@@ -120,11 +83,13 @@ class Setup(QObject):
 
     changed = pyqtSignal()
     progressed = pyqtSignal(object)
+    _told = pyqtSignal(object)  # in the thread of the work
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         super().__init__()
         self._on_change = on_change
-        self._task: _Work | None = None
+        self._background = Background()
+        self._told.connect(self._hear)
         self._installation: Installation | None = None
         self._trace = ""
         self.activity = ""
@@ -151,15 +116,15 @@ class Setup(QObject):
         self._start(
             CHECK,
             _tr("Checking geoseg"),
-            lambda _tell, _stop: check(chosen_python(setting), environment),
+            lambda _tell, stop: check(chosen_python(setting), stop, environment),
         )
 
     def use(self, python: str) -> None:
         """Use an existing Python, when it has an engine that works."""
         environment = settings.network_environment()
 
-        def examined(_tell: OnProgress, _stop: IsCancelled) -> tuple[str, Report]:
-            return python, check(python, environment)
+        def examined(_tell: OnProgress, stop: IsCancelled) -> tuple[str, Report]:
+            return python, check(python, stop, environment)
 
         self._start(USE, _tr("Checking a Python for geoseg"), examined)
 
@@ -201,7 +166,7 @@ class Setup(QObject):
         self._start(
             ROLLBACK,
             _tr("Going back to the geoseg before"),
-            lambda _tell, _stop: rollback(environment),
+            lambda _tell, stop: rollback(stop, environment),
         )
 
     def remove(self) -> None:
@@ -210,25 +175,30 @@ class Setup(QObject):
 
     def cancel(self) -> None:
         """Stop what is being done; what is there stays as it is."""
-        if self._task is not None:
+        if self.activity:
             self.is_stopping = True
-            self._task.cancel()
+            self._background.cancel()
             self.changed.emit()
 
     def close_down(self) -> None:
         """Stop and let go, before the plugin is unloaded."""
-        if self._task is not None:
-            self._task.forget()
-            self._task = None
+        self._background.forget_all()
         self.activity = ""
 
     def _start(self, activity: str, title: str, function: Function) -> None:
         if self.activity:
             return
         self.activity, self.outcome, self.progress, self._trace = activity, None, None, ""
-        self._task = _Work(title, function, self._end)
-        self._task.told.connect(self._hear)
-        QgsApplication.taskManager().addTask(self._task)
+
+        def work(task: QgsTask) -> Any:
+            def tell(progress: Progress) -> None:
+                if progress.total:
+                    task.setProgress(100 * progress.done / progress.total)
+                self._told.emit(progress)
+
+            return function(tell, task.isCanceled)
+
+        self._background.call(title, work, self._end)
         self.changed.emit()
 
     def _hear(self, progress: Progress) -> None:
@@ -236,13 +206,13 @@ class Setup(QObject):
             self.progress = progress
             self.progressed.emit(progress)
 
-    def _end(self, task: _Work) -> None:
+    def _end(self, result: Any, error: Exception | None) -> None:
         activity, self.activity, self.is_stopping = self.activity, "", False
-        self._task = self.progress = None
-        if task.error is None:
-            self.outcome = self._succeeded(activity, task.result)
+        self.progress = None
+        if error is None:
+            self.outcome = self._succeeded(activity, result)
         else:
-            self.outcome = self._failed(activity, task.error)
+            self.outcome = self._failed(activity, error)
         is_shown = self.receivers(self.changed) > 0
         self.changed.emit()
         if self.outcome is not None and not is_shown:

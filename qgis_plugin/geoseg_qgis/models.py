@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import Callable
 
 from qgis.core import QgsSettings
 from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
 
-from .catalogue import Catalogue
+from .catalogue import Catalogue, is_demo
 from .fitting import ModelCard, first_sentence, metres
+from .notices import shrinking
 from .words import translated as _tr
 
 _LAST_MODEL, _LAST_FOLDER = "geoseg/dock/model", "geoseg/dock/model_folder"
@@ -29,11 +32,8 @@ class ModelChooser(QWidget):
         self._files: list[ModelCard] = []
         self._chosen: ModelCard | None = None
         self._whole = False
-        self.choice = QComboBox()
-        self.choice.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.choice.setMinimumContentsLength(8)
+        self._awaited = ""
+        self.choice = shrinking(QComboBox())
         self.choice.activated.connect(self._activate)
         self.told = QLabel()
         self.told.setWordWrap(True)
@@ -65,38 +65,76 @@ class ModelChooser(QWidget):
 
     def choose(self, name: str) -> None:
         """Choose a shipped model by name."""
-        for index in range(self.choice.count()):
-            card = self.choice.itemData(index)
-            if isinstance(card, ModelCard) and card.name == name:
-                self.choice.setCurrentIndex(index)
-                self._show()
+        index = self._place_of_name(name)
+        if index >= 0:
+            self.choice.setCurrentIndex(index)
+            self._chosen = self.card()
+            self._show()
+
+    def keep(self) -> None:
+        """Remember what is chosen, for it is used."""
+        card = self._chosen = self.card()
+        if card is not None and card not in self._files:
+            QgsSettings().setValue(_LAST_MODEL, card.name)
+
+    def suggest(self, rank: Callable[[ModelCard], int]) -> None:
+        """Take the first of the shipped models with the lowest rank, unless one was chosen."""
+        if self._chosen is not None or QgsSettings().value(_LAST_MODEL, ""):
+            return
+        listed = list(self._listed())[: len(self._catalogue.models)]
+        place, best = min(
+            listed, key=lambda each: (is_demo(each[1].name), rank(each[1])), default=(-1, None)
+        )
+        if best != self.card():
+            self.choice.setCurrentIndex(place)
+            self._show()
 
     def _fill(self) -> None:
-        before = self.card() or self._chosen
+        before = self._chosen or self.card()
         last = before.name if before else str(QgsSettings().value(_LAST_MODEL, ""))
         self.choice.clear()
-        for card in [*self._catalogue.models, *self._files]:
-            self.choice.addItem(card.name if card not in self._files else _file_name(card), card)
+        for card in self._catalogue.models:
+            self.choice.addItem(card.name, card)
+        for card in self._files:
+            self.choice.addItem(self._file_words(card), card)
+        shipped = len(self._catalogue.models)
         if self.choice.count():
             self.choice.insertSeparator(self.choice.count())
         self.choice.addItem(_tr("Model file…"), _FROM_FILE)
-        self.choice.setCurrentIndex(0 if self._cards() else -1)
-        self.choose(last)
-        if before in self._files:
-            self.choice.setCurrentIndex(self.choice.findText(_file_name(before)))
+        # Names are those that their makers gave, so two files may have the same.
+        very = -1 if before is None else self._place_of_path(before.path)
+        wanted = very if very >= 0 else self._place_of_name(last)
+        # No file takes the place of a shipped model, which the engine may be about to tell.
+        self.choice.setCurrentIndex(max(wanted, 0 if shipped else -1))
         self._show()
 
-    def _cards(self) -> list[ModelCard]:
-        return [*self._catalogue.models, *self._files]
+    def _place_of_path(self, path: str) -> int:
+        return next((place for place, card in self._listed() if card.path == path), -1)
+
+    def _place_of_name(self, name: str) -> int:
+        """Where the shipped model of that name is listed, before all files."""
+        names = [card.name for card in self._catalogue.models]
+        return names.index(name) if name in names else -1
+
+    def _listed(self) -> Iterator[tuple[int, ModelCard]]:
+        for place in range(self.choice.count()):
+            card = self.choice.itemData(place)
+            if isinstance(card, ModelCard):
+                yield place, card
+
+    def _file_words(self, card: ModelCard) -> str:
+        """The name of a model's file, with its folder where there are two of that name."""
+        path = Path(card.path)
+        names = [Path(each.path).name for each in self._files]
+        return path.name if names.count(path.name) < 2 else f"{path.name} ({path.parent})"
 
     def _activate(self, _index: int) -> None:
         if self.choice.currentData() == _FROM_FILE:
             self._fill()
             self._ask_file()
             return
-        card = self.card()
-        if card is not None:
-            QgsSettings().setValue(_LAST_MODEL, card.name)
+        self._awaited = ""
+        self.keep()
         self._show()
 
     def _ask_file(self) -> None:
@@ -110,18 +148,21 @@ class ModelChooser(QWidget):
         if path:
             QgsSettings().setValue(_LAST_FOLDER, str(Path(path).parent))
             self.told.setText(_tr("Reading {}…").format(escape(Path(path).name)))
+            self._awaited = path
             self._catalogue.read_file(path)
 
     def _take_file(self, card: ModelCard) -> None:
         self._files = [*(each for each in self._files if each.path != card.path), card]
         self._fill()
-        self.choice.setCurrentIndex(self.choice.findText(_file_name(card)))
-        self._show()
+        if card.path == self._awaited:  # else somebody has chosen another one since
+            self.choice.setCurrentIndex(self._place_of_path(card.path))
+            self._chosen = card
+            self._show()
 
     def _show(self) -> None:
         card = self.card()
-        self._chosen = card or self._chosen
-        self.choice.setToolTip("" if card is None else card.description)
+        # Marked as rich, for else Qt may take it for that by what it says.
+        self.choice.setToolTip("" if card is None else f"<p>{escape(card.description)}</p>")
         self.told.setText("" if card is None else self._words(card))
         self.told.setVisible(card is not None)
         self.changed.emit()
@@ -156,7 +197,3 @@ class ModelChooser(QWidget):
             + escape(str(each["name"])).replace(" ", "&nbsp;")
             for each in card.classes
         )
-
-
-def _file_name(card: ModelCard) -> str:
-    return Path(card.path).name

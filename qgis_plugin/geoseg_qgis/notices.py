@@ -10,6 +10,7 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QPalette
 from qgis.PyQt.QtWidgets import (
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -116,9 +117,17 @@ class Notices(QWidget):
         return [each.text for each in items if isinstance(each, Notice)]
 
 
+def shrinking(box: QComboBox) -> QComboBox:
+    """Let a choice be narrower than its entries, which are cut short then."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
+
+
 def quiet(label: QLabel) -> QLabel:
     """Make a label wrap, and stand back behind the controls it explains."""
     label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setMinimumWidth(1)
     palette = label.palette()
     text = palette.color(QPalette.ColorRole.WindowText)

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qgis.core import QgsProcessing
+from qgis.core import QgsMapLayer, QgsProcessing
 from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from .notices import quiet
+from .results import layers_in
 from .words import translated as _tr
 
 MAP, POLYGONS, CONFIDENCE = "OUTPUT", "POLYGONS", "CONFIDENCE"
@@ -48,36 +50,50 @@ class Outputs(QWidget):
 
     def paths(self) -> dict[str, Path]:
         """Files to be written, by parameter; empty where results are temporary."""
-        text = self.file.filePath().strip()
-        return {} if not text else _beside(Path(text), self._wanted)
+        path = Path(self._text())
+        return _beside(path, self._wanted) if path.name else {}
+
+    def _text(self) -> str:
+        return str(self.file.filePath()).strip()
 
     def parameters(self) -> dict[str, str]:
         """Destinations as the algorithm takes them."""
         paths = self.paths()
         return {name: str(paths.get(name, QgsProcessing.TEMPORARY_OUTPUT)) for name in self._wanted}
 
-    def problem(self) -> str:
-        """Why nothing can be written there; empty where it can."""
+    def problem(self, needed: Sequence[QgsMapLayer | None]) -> str:
+        """Why nothing can be written there; empty where it can.
+
+        Parameters
+        ----------
+        needed : sequence of QgsMapLayer or None
+            Layers that the run reads, whose files must stay.
+        """
         paths = self.paths()
         if not paths:
-            return ""
+            return _tr("Add the name of a file to the folder.") if self._text() else ""
         folder = paths[MAP].parent
         if not paths[MAP].is_absolute():
             return _tr("Give the whole path of the class map, or press … to choose it.")
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # unlike pathlib's it takes what no system would
             return _tr("The folder {} does not exist. Choose another one.").format(folder)
+        for path in paths.values():
+            for layer in layers_in([path], needed):
+                return _tr(
+                    "The layer {} is read from {}, which would be replaced. Choose another name."
+                ).format(layer.name(), path)
         return ""
 
     def existing(self) -> list[Path]:
         """Files that a run would replace."""
-        return [path for path in self.paths().values() if path.exists()]
+        return [path for path in self.paths().values() if os.path.exists(path)]
 
     def _change(self, _path: str = "") -> None:
         self.told.setText(self._words(self.paths()))
         self.changed.emit()
 
     def _words(self, paths: Mapping[str, Path]) -> str:
-        if not paths:
+        if not self._text():
             return _tr("Temporary results are gone when QGIS closes.")
         others = [path.name for name, path in paths.items() if name != MAP]
         if not others:

@@ -9,10 +9,15 @@ from typing import Any
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, Qt, QTranslator
 from qgis.PyQt.QtGui import QIcon
-from qgis.PyQt.QtWidgets import QAction
 
+from .engine import words
 from .provider import GeosegProvider
 from .words import translated as _tr
+
+try:
+    from qgis.PyQt.QtGui import QAction
+except ImportError:  # Qt 5 has it elsewhere
+    from qgis.PyQt.QtWidgets import QAction
 
 MENU = "geoseg"
 FOLDER = Path(__file__).parent
@@ -35,6 +40,7 @@ class GeosegPlugin:
         # As long as nobody has translated them, the texts stay English.
         if self._texts.load(f"geoseg_{QgsApplication.locale()}", str(FOLDER / "i18n")):
             QCoreApplication.installTranslator(self._texts)
+        words.translate_with(_tr)
         self._segment: QAction | None = None
         self._settings: QAction | None = None
         self._dock: Any = None

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qgis.core import (
@@ -14,13 +16,14 @@ from qgis.core import (
     QgsMapLayer,
     QgsPalettedRasterRenderer,
     QgsProject,
+    QgsProviderRegistry,
     QgsRasterLayer,
     QgsRendererCategory,
     QgsVectorLayer,
 )
 from qgis.PyQt.QtGui import QColor
 
-__all__ = ["add_results", "style_map", "style_polygons"]
+__all__ = ["add_results", "layers_in", "style_map", "style_polygons", "take_out"]
 
 HAIRLINE = "0"
 """A width of one pixel of the screen, at any scale."""
@@ -79,7 +82,7 @@ def add_results(
     ----------
     project : QgsProject
     title : str
-        Of the group: the name of the layer that was classified.
+        Of the group: what was classified, and by what.
     layers : sequence of QgsMapLayer
         Polygons are put above rasters; the order is kept else.
 
@@ -95,6 +98,34 @@ def add_results(
         _expand(group.addLayer(layer), place == 0)
     _expand(group, True)
     return group
+
+
+def layers_in(files: Iterable[Path], layers: Iterable[QgsMapLayer | None]) -> list[QgsMapLayer]:
+    """Those of some layers that some files hold."""
+    places = {_place(str(file)) for file in files}
+    return [each for each in layers if each is not None and _place(_file_of(each)) in places]
+
+
+def _file_of(layer: QgsMapLayer) -> str:
+    provider = layer.dataProvider()
+    if provider is None:
+        return ""
+    parts = QgsProviderRegistry.instance().decodeUri(provider.name(), layer.source())
+    return str(parts.get("path") or "")
+
+
+def _place(path: str) -> str:
+    return os.path.normcase(os.path.realpath(path)) if path else ""
+
+
+def take_out(project: QgsProject, layers: Sequence[QgsMapLayer]) -> None:
+    """Remove layers from a project, and the groups that had no others."""
+    nodes = [project.layerTreeRoot().findLayer(each.id()) for each in layers]
+    groups = {node.parent() for node in nodes if node is not None}
+    project.removeMapLayers([each.id() for each in layers])
+    for group in groups:
+        if group.parent() is not None and not group.children():  # the root has none above it
+            group.parent().removeChildNode(group)
 
 
 def _expand(node: QgsLayerTreeNode, wanted: bool) -> None:

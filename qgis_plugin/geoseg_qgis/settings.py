@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from qgis.core import QgsApplication, QgsAuthMethodConfig, QgsSettings
+from qgis.core import QgsApplication, QgsAuthMethodConfig, QgsMessageLog, QgsSettings
 
-from .engine.environment import chosen_python, data_folder
+from .engine.environment import chosen_python
+from .engine.home import data_folder, write_wholly
 
 __all__ = ["engine_python", "network_environment", "python_setting", "set_python_setting"]
 
@@ -120,23 +120,20 @@ def _certificate_variables() -> dict[str, str]:
     manager = QgsApplication.authManager()
     if manager.isDisabled() or not (manager.databaseCAs() or manager.extraFileCAs()):
         return {}
-    texts = [bytes(manager.trustedCaCertsPemText()).decode("ascii", "replace")]
-    own = os.environ.get("SSL_CERT_FILE", "")
-    if os.path.isfile(own):
-        texts.append(Path(own).read_text(encoding="utf-8", errors="replace"))
-    path = str(_written("\n".join(texts)))
-    return dict.fromkeys(CERTIFICATE_VARIABLES, path)
-
-
-def _written(text: str) -> Path:
-    """Write the file of certificates, wholly or not at all: another QGIS may be reading it."""
     path = data_folder() / "certificates.pem"
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, suffix=".pem", delete=False
-    ) as file:
-        file.write(text)
-    os.replace(file.name, path)
-    return path
+    text = bytes(manager.trustedCaCertsPemText()).decode("ascii", "replace")
+    try:
+        own = os.environ.get("SSL_CERT_FILE", "")
+        if os.path.isfile(own):
+            text += "\n" + _read(Path(own))
+        if not path.is_file() or _read(path) != text:
+            write_wholly(path, text)
+    except OSError as error:
+        # An installation says the same of the folder; without one, hardly anything is downloaded.
+        QgsMessageLog.logMessage(str(error), "geoseg")
+        return {}
+    return dict.fromkeys(CERTIFICATE_VARIABLES, str(path))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")

@@ -3,26 +3,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qgis.core import (
-    Qgis,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsFeature,
     QgsFeatureRequest,
     QgsFields,
-    QgsProcessingContext,
+    QgsGeometry,
     QgsProcessingException,
     QgsProcessingFeatureSource,
     QgsProcessingFeedback,
-    QgsProcessingUtils,
     QgsProviderRegistry,
-    QgsRaster,
     QgsRasterBlockFeedback,
     QgsRasterDataProvider,
     QgsRasterFileWriter,
@@ -30,8 +29,12 @@ from qgis.core import (
     QgsRasterPipe,
     QgsRectangle,
     QgsVectorFileWriter,
+    QgsWkbTypes,
 )
+from qgis.PyQt.QtCore import Qt
 
+from .facts import bands_of, is_picture
+from .fitting import Band
 from .words import translated as _tr
 
 __all__ = [
@@ -41,7 +44,7 @@ __all__ = [
     "Taken",
     "crs_text",
     "export",
-    "prepare",
+    "stop_if_cancelled",
     "take",
     "write",
     "write_features",
@@ -50,8 +53,8 @@ __all__ = [
 LIMIT_PIXELS = 100_000_000
 """Of an export from a service: 400 MB of pictures, and thousands of requests to its server."""
 
-PICTURE_BANDS = ("red", "green", "blue")
-"""What an exported picture holds, before its transparency."""
+PICTURE_ALPHA = 4
+"""Band of an exported picture that tells where it is transparent."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,14 @@ class Source:
         Coordinate system to be used because the file has none; empty where it has one.
     is_temporary : bool
         Whether it was written for this run.
-    bands : tuple of str
-        A name for each band, or an empty text; transparency is not counted.
+    bands : tuple of Band
+        With the numbers that they have in the file.
     """
 
     path: str
     assume_crs: str
     is_temporary: bool
-    bands: tuple[str, ...]
+    bands: tuple[Band, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Taken:
         The layer's, which may have been set by hand.
     pipe : QgsRasterPipe
         Holds a copy of the layer's provider; of a copy no other one can be made in QGIS 3.22.
-    bands : tuple of str
+    bands : tuple of Band
         As for `Source`.
     """
 
@@ -97,7 +100,7 @@ class Taken:
     uri: str
     crs: QgsCoordinateReferenceSystem
     pipe: QgsRasterPipe
-    bands: tuple[str, ...]
+    bands: tuple[Band, ...]
 
     @property
     def provider(self) -> QgsRasterDataProvider:
@@ -110,15 +113,34 @@ class Taken:
         return self.provider.xSize() == 0 or self.provider.ySize() == 0
 
     @property
+    def is_relocated(self) -> bool:
+        """Whether the layer was set to another coordinate system than its file states."""
+        own = self.provider.crs()
+        return own.isValid() and self.crs.isValid() and own != self.crs
+
+    @property
     def path(self) -> str | None:
-        """What GDAL opens outside of QGIS, too; None where nothing does."""
+        """What the engine opens as this one raster; None where it must be exported."""
         if self.provider.name() != "gdal" or "/vsimem/" in self.uri or self.uri.startswith("MEM"):
             return None
-        parts = QgsProviderRegistry.instance().decodeUri("gdal", self.uri)
+        if self.is_relocated or self._means_several:
+            return None
+        registry = QgsProviderRegistry.instance()
+        parts = registry.decodeUri("gdal", self.uri)
         if parts.get("openOptions") or parts.get("credentialOptions"):
             return None
+        file = Path(parts["path"])  # or the one that holds this raster, as in GPKG:file:table
+        if file.is_absolute() or not file.exists():
+            return self.uri
         # The engine runs in another folder.
-        return str(Path(self.uri).absolute()) if Path(self.uri).exists() else self.uri
+        return str(registry.encodeUri("gdal", {**parts, "path": str(file.absolute())}))
+
+    @property
+    def _means_several(self) -> bool:
+        """Whether the engine would look for files by this name: a folder, or a pattern."""
+        is_remote = "://" in self.uri or self.uri.startswith("/vsi")
+        is_pattern = any(sign in self.uri for sign in "*?[") and not is_remote
+        return Path(self.uri).is_dir() or (is_pattern and not Path(self.uri).exists())
 
 
 def take(layer: QgsRasterLayer) -> Taken:
@@ -138,25 +160,7 @@ def take(layer: QgsRasterLayer) -> Taken:
     provider = layer.dataProvider()
     pipe = QgsRasterPipe()
     pipe.set(provider.clone())
-    return Taken(layer.name(), layer.source(), layer.crs(), pipe, _bands(provider))
-
-
-def _bands(provider: QgsRasterDataProvider) -> tuple[str, ...]:
-    if _is_picture(provider):
-        return PICTURE_BANDS
-    numbers = range(1, provider.bandCount() + 1)
-    alpha = QgsRaster.ColorInterpretation.AlphaBand
-    return tuple(
-        # QGIS calls a band "Band 1", or "Band 1: red" where the file has a name for it.
-        provider.generateBandName(number).partition(": ")[2]
-        for number in numbers
-        if provider.colorInterpretation(number) != alpha
-    )
-
-
-def _is_picture(provider: QgsRasterDataProvider) -> bool:
-    kinds = (Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied)
-    return provider.bandCount() == 1 and provider.dataType(1) in kinds
+    return Taken(layer.name(), layer.source(), layer.crs(), pipe, bands_of(provider))
 
 
 def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
@@ -167,41 +171,19 @@ def crs_text(crs: QgsCoordinateReferenceSystem) -> str:
     return name if name and not name.startswith("USER:") else str(crs.toWkt())
 
 
-def prepare(
-    layer: QgsRasterLayer,
-    context: QgsProcessingContext,
-    feedback: QgsProcessingFeedback,
-    extent: QgsRectangle | None = None,
-    pixel_size: float | None = None,
-    limit_pixels: int = LIMIT_PIXELS,
-) -> Source:
-    """Give the engine a file: the layer's own, or one in a temporary folder.
+@dataclass(frozen=True)
+class Region:
+    """What part of a layer is exported, and how finely.
 
     Parameters
     ----------
-    layer : QgsRasterLayer
-    context : QgsProcessingContext
-    feedback : QgsProcessingFeedback
     extent : QgsRectangle, optional
-        In the layer's coordinate system: what to export. A layer of a service needs it.
+        In the layer's coordinate system; all of it where none is given. A service needs it.
     pixel_size : float, optional
-        Of an export, in map units of the layer. A layer of a service needs it.
+        In map units of the layer, for a service, which needs it.
     limit_pixels : int
         How large an export from a service may be.
-
-    Raises
-    ------
-    QgsProcessingException
-        When the layer cannot be read or exported.
     """
-    folder = Path(tempfile.mkdtemp(dir=QgsProcessingUtils.tempFolder()))
-    region = Region(extent, pixel_size, limit_pixels)
-    return write(take(layer), folder, region, context.transformContext(), feedback)
-
-
-@dataclass(frozen=True)
-class Region:
-    """What part of a layer is exported, and how finely; see `prepare`."""
 
     extent: QgsRectangle | None = None
     pixel_size: float | None = None
@@ -215,28 +197,32 @@ def write(
     transforms: QgsCoordinateTransformContext,
     feedback: QgsProcessingFeedback,
 ) -> Source:
-    """As `prepare`, in any thread, into a folder that exists.
+    """Give the engine a file, in any thread: the layer's own, or an export.
 
     Parameters
     ----------
     taken : Taken
     folder : Path
-        Where an export is written.
+        Where an export is written; it exists.
     region : Region
     transforms : QgsCoordinateTransformContext
     feedback : QgsProcessingFeedback
+
+    Raises
+    ------
+    QgsProcessingException
+        When the layer cannot be exported.
     """
-    path = taken.path
-    if path is None:
-        path = export(taken, folder, region, transforms, feedback)
-        return Source(path, "", True, taken.bands)
-    own = taken.provider.crs()
-    if own.isValid() and taken.crs.isValid() and own != taken.crs:
+    path, own = taken.path, taken.provider.crs()
+    if taken.is_relocated:
         feedback.pushWarning(
-            _tr("layer “{}” is shown in {}, but its file says {}; the file's is used").format(
+            _tr("layer “{}” is set to {}, but its file says {}; the layer's is used").format(
                 taken.name, crs_text(taken.crs)[:60], crs_text(own)[:60]
             )
         )
+    if path is None:
+        path = export(taken, folder, region, transforms, feedback)
+        return Source(path, "", True, taken.bands)
     return Source(path, "" if own.isValid() else crs_text(taken.crs), False, taken.bands)
 
 
@@ -306,6 +292,18 @@ def _grid_of_service(taken: Taken, region: Region) -> _Grid:
     return _Grid(exact, columns, rows)
 
 
+def stop_if_cancelled(feedback: QgsProcessingFeedback) -> None:
+    """Let go of what is being written.
+
+    Raises
+    ------
+    QgsProcessingException
+        When the user wants no more of it.
+    """
+    if feedback.isCanceled():
+        raise QgsProcessingException(_tr("cancelled; nothing was written"))
+
+
 def export(
     taken: Taken,
     folder: Path,
@@ -326,48 +324,87 @@ def export(
     )
     path = Path(tempfile.mkdtemp(dir=folder)) / "layer.tif"
     writer = QgsRasterFileWriter(str(path))
+    writer.setCreateOptions(_creation_options(taken))
     told = QgsRasterBlockFeedback()
-    feedback.canceled.connect(told.cancel)
+    # A queued signal would wait for the event loop of this thread, which may have none.
+    feedback.canceled.connect(told.cancel, Qt.ConnectionType.DirectConnection)
     try:
+        stop_if_cancelled(feedback)
         status = writer.writeRaster(
             taken.pipe, grid.columns, grid.rows, grid.extent, taken.crs, transforms, told
         )
     finally:
         feedback.canceled.disconnect(told.cancel)
-    if feedback.isCanceled():
-        raise QgsProcessingException(_tr("cancelled; nothing was written"))
+    stop_if_cancelled(feedback)
     if status != QgsRasterFileWriter.WriterError.NoError or told.errors():
-        reason = "; ".join(told.errors()[:1]) or _tr("error {}").format(int(status))
+        reason = "; ".join(told.errors()[:1]) or _tr("error {}").format(status)
         raise QgsProcessingException(
             _tr("layer “{}” could not be exported ({}); check it, and the free disk space").format(
                 taken.name, reason
             )
         )
-    if _is_picture(taken.provider) and _is_empty(path):
+    if is_picture(taken.provider) and _is_empty(path):
         raise QgsProcessingException(
             _tr(
                 "layer “{}” showed nothing in the extent; check the connection, and whether the "
                 "server has pictures there at this pixel size"
             ).format(taken.name)
         )
+    _date_by_content(path, feedback)
     return str(path)
+
+
+def _creation_options(taken: Taken) -> list[str]:
+    """GDAL takes any fourth band of bytes for transparency, and none of other numbers."""
+    alpha = [band.number for band in taken.bands if band.is_alpha]
+    if is_picture(taken.provider) or alpha == [PICTURE_ALPHA]:
+        return ["PHOTOMETRIC=RGB", "ALPHA=YES"]
+    return ["ALPHA=NO"]
+
+
+def _date_by_content(path: Path, feedback: QgsProcessingFeedback) -> None:
+    """Date a file by what it holds.
+
+    The engine knows its input by name, size and date. So a run that was stopped goes on with the
+    same pixels exported anew, and begins anew with others.
+    """
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**22):
+            sha.update(piece)
+            stop_if_cancelled(feedback)
+    # Nanoseconds: a day between 1985 and 2017, which every disk can tell.
+    date = 5 * 10**17 + int.from_bytes(sha.digest()[:8], "big") % 10**18
+    os.utime(path, ns=(date, date))
 
 
 def _is_empty(picture: Path) -> bool:
     """Whether all of an exported picture is transparent."""
     layer = QgsRasterLayer(str(picture), "picture")  # which owns the provider
     provider = layer.dataProvider()
-    alpha = len(PICTURE_BANDS) + 1
-    return bool(provider.bandCount() == alpha and provider.bandStatistics(alpha).maximumValue == 0)
+    has_alpha = provider.bandCount() == PICTURE_ALPHA
+    return has_alpha and provider.bandStatistics(PICTURE_ALPHA).maximumValue == 0
+
+
+def _mended(polygon: QgsGeometry) -> QgsGeometry:
+    if polygon.isEmpty() or polygon.isGeosValid():
+        return polygon
+    mended, kind = polygon.makeValid(), QgsWkbTypes.GeometryType.PolygonGeometry
+    mended.convertGeometryCollectionToSubclass(kind)
+    # What is as thin as a line goes.
+    return mended if mended.type() == kind else QgsGeometry()
 
 
 def write_features(
     source: QgsProcessingFeatureSource,
     path: Path,
     crs: QgsCoordinateReferenceSystem,
+    feedback: QgsProcessingFeedback,
     columns: Sequence[str] = (),
 ) -> int:
     """Write polygons to a GeoPackage, the selected ones where only those are meant.
+
+    Those that cross themselves are written as QGIS fills them, for the engine refuses them.
 
     Parameters
     ----------
@@ -376,6 +413,7 @@ def write_features(
         Where nothing is yet.
     crs : QgsCoordinateReferenceSystem
         To be taken where the source has none.
+    feedback : QgsProcessingFeedback
     columns : sequence of str
         Attributes to keep.
 
@@ -399,13 +437,14 @@ def write_features(
         options,
     )
     count = 0
-    # An invalid ring does less harm here than a run that stops for it.
     unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
     for feature in source.getFeatures(QgsFeatureRequest(), unchecked):
+        if feedback.isCanceled():
+            break
         copy = QgsFeature(fields)
-        copy.setGeometry(feature.geometry())
+        copy.setGeometry(_mended(feature.geometry()))
         copy.setAttributes([feature.attribute(place) for place in places])
-        count += bool(feature.hasGeometry() and writer.addFeature(copy))
+        count += bool(not copy.geometry().isEmpty() and writer.addFeature(copy))
     if writer.hasError() != QgsVectorFileWriter.WriterError.NoError:
         raise QgsProcessingException(
             _tr("polygons could not be written to {} ({}); check the free disk space").format(
@@ -413,4 +452,5 @@ def write_features(
             )
         )
     del writer  # which closes the file
+    stop_if_cancelled(feedback)
     return count

@@ -9,7 +9,7 @@ from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsSpinBox
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
-from .notices import quiet
+from .notices import quiet, shrinking
 from .words import translated as _tr
 
 LARGEST_WINDOW = 8192
@@ -87,6 +87,7 @@ class Tuning(QgsCollapsibleGroupBox):
     def _form(self) -> None:
         form = QFormLayout(self)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         form.addRow(self.polygons)
         form.addRow(_tr("Simplify polygons"), self.simplify)
         form.addRow(_tr("Smallest area"), self.min_area)
@@ -124,9 +125,7 @@ def _whole(most: int, at_least: str, least: int = 0) -> QgsSpinBox:
 
 
 def _words(choices: dict[str, str]) -> QComboBox:
-    box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(10)
+    box = shrinking(QComboBox())
     for value, text in choices.items():
         box.addItem(text, value)
     return box

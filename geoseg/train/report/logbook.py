@@ -43,7 +43,7 @@ HISTORY = {
 """Columns of history.csv by the names that a row has for them."""
 
 
-def refuse_other_report(folder: Path, out: Path, resume: bool) -> None:
+def refuse_other_report(folder: Path, out: Path, resume: bool, overwrite: bool = False) -> None:
     """Refuse a folder that holds anything but the report of the run that is taken up again.
 
     Parameters
@@ -53,6 +53,8 @@ def refuse_other_report(folder: Path, out: Path, resume: bool) -> None:
         The model file of the run.
     resume : bool
         Whether a run that did not finish shall be taken up again.
+    overwrite : bool
+        Whether a report of this model may be replaced, whatever became of its run.
 
     Raises
     ------
@@ -69,6 +71,8 @@ def refuse_other_report(folder: Path, out: Path, resume: bool) -> None:
         ) from None
     if owner != _seen_from(folder, out):
         raise UserError(f"{folder} is the report of the model {owner}; choose another folder")
+    if overwrite:
+        return
     if finished:
         raise UserError(f"{folder} is the report of a finished run; delete it or choose another")
     if not resume:

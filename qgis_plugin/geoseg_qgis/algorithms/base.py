@@ -39,12 +39,22 @@ from ..engine.environment import EngineMissing
 from ..results import Classes, style_map, style_polygons
 from .progress import Progress, Shares
 
-__all__ = ["EngineAlgorithm", "Loaded", "advanced", "workspace"]
+__all__ = ["EngineAlgorithm", "Loaded", "advanced", "is_temporary", "workspace"]
 
 FOLDER = Path(__file__).resolve().parent.parent
 
 DATABASES = ("memory:", "ogr:", "postgis:", "postgres:", "spatialite:", "oracle:", "mssql:")
 """How destinations begin that are no files."""
+
+IN_QGIS = {
+    # Where the layer has a coordinate system that the file lacks, the engine is told.
+    r"say it with --pixel-size \(pixel_size\)": "set the coordinate system of the layer",
+    r"leave --assume-crs \(assume_crs\) out": "correct the coordinate system of the layer",
+    r"geoseg polygonize (?=--)|; see geoseg model list| \(geoseg model list\)": "",
+    "; if they mean something, list it in a class": "",
+    "on 1 validation scene": "on the part that was held out",
+}
+"""What the engine says to terminals and of files it is told, and what that is here."""
 
 
 @contextmanager
@@ -55,6 +65,11 @@ def workspace() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_temporary(path: str) -> bool:
+    """Whether it is a file of this run alone, so that no later one can go on with it."""
+    return Path(QgsProcessingUtils.tempFolder()) in Path(path).parents
 
 
 def advanced(parameter: QgsProcessingParameterDefinition) -> QgsProcessingParameterDefinition:
@@ -118,6 +133,11 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
     ) -> bool:
         """Look at what belongs to the main thread."""
         self._network = settings.network_environment()
+        self._python, self._missing = "", ""
+        try:
+            self._python = settings.engine_python()
+        except EngineMissing as error:
+            self._missing = str(error)  # of what is raised here, scripts are not told the reason
         return True
 
     def _refused_destination(self, parameters: Mapping[str, Any]) -> str:
@@ -138,8 +158,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         ------
         QgsProcessingException
         """
-        able, message = self.canExecute()
-        message = message if not able else self._refused_destination(parameters)
+        message = self._missing or self._refused_destination(parameters)
         if message:
             raise QgsProcessingException(message)
 
@@ -196,36 +215,47 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         QgsProcessingException
             When it fails or is cancelled.
         """
+        progress = Progress(feedback, shares)
+
+        def hear(event: Mapping[str, Any]) -> None:
+            if event["event"] == "output" and event["text"].startswith(process.COMPLAINT):
+                return  # what is raised here says it
+            if event["event"] == "log":
+                event = {**event, "message": self._in_terms_of_parameters(event["message"])}
+            progress(event)
+
         try:
             return process.run(
-                settings.engine_python(),
+                self._python,
                 arguments,
-                on_event=Progress(feedback, shares),
+                on_event=hear,
                 is_cancelled=feedback.isCanceled,
                 environment=self._network,
             )
         except process.Cancelled as cancelled:
             # An empty answer would look like success to a script.
             raise QgsProcessingException(self.cancelled()) from cancelled
-        except (process.EngineError, EngineMissing) as error:
+        except process.EngineError as error:
             raise self._failure(error, feedback) from error
 
     def ask_engine(self, arguments: Sequence[str], feedback: QgsProcessingFeedback) -> Any:
         """Ask the engine for a document; as `run_engine`."""
         try:
             return process.ask(
-                settings.engine_python(),
+                self._python,
                 arguments,
                 is_cancelled=feedback.isCanceled,
                 environment=self._network,
             )
         except process.Cancelled as cancelled:
             raise QgsProcessingException(self.cancelled()) from cancelled
-        except (process.EngineError, EngineMissing) as error:
+        except process.EngineError as error:
             raise self._failure(error, feedback) from error
 
-    def _failure(self, error: Exception, feedback: QgsProcessingFeedback) -> QgsProcessingException:
-        if isinstance(error, process.EngineError) and error.kind != "user" and error.log:
+    def _failure(
+        self, error: process.EngineError, feedback: QgsProcessingFeedback
+    ) -> QgsProcessingException:
+        if error.kind != "user" and error.log:
             feedback.pushDebugInfo(error.log)
         return QgsProcessingException(self._in_terms_of_parameters(str(error)))
 
@@ -233,13 +263,18 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         """Name parameters where the engine, which speaks to terminals, names its options."""
         known = {each.name(): each.description() for each in self.parameterDefinitions()}
         names = {"BBOX": "EXTENT", "OUT": "OUTPUT"}
+        for pattern, here in IN_QGIS.items():
+            message = re.sub(pattern, here, message)
 
         def named(option: re.Match[str]) -> str:
-            name = option[1].replace("-", "_").upper()
-            name = names.get(name, name)
-            return f"“{known[name]}” ({name})" if name in known else option[0]
+            in_python = option[1].replace("-", "_")
+            name = names.get(in_python.upper(), in_python.upper())
+            rest = "" if option[3] == in_python else option[2] or ""
+            return f"“{known[name]}” ({name}){rest}" if name in known else option[0]
 
-        return re.sub(r"--([a-z][a-z-]*)", named, message)
+        # Alone, for names of files may hold dashes, too. Its name in Python may follow.
+        option = r"(?<![\w./\\-])--([a-z][a-z-]*)(?![\w-]|[./\\]\w)( \(([a-z_]+)(?:=True)?\))?"
+        return re.sub(option, named, message)
 
     def load_with(
         self, loaded: Loaded, path: str, name: str, context: QgsProcessingContext

@@ -12,6 +12,7 @@ from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsPalettedRasterRenderer,
     QgsProcessingException,
+    QgsProcessingFeedback,
     QgsRasterDataProvider,
     QgsRasterIterator,
     QgsRasterLayer,
@@ -19,6 +20,7 @@ from qgis.core import (
 )
 
 from ..engine.commands import TrainingClass
+from ..sources import stop_if_cancelled
 from ..words import translated as _tr
 
 __all__ = ["classes_of_raster", "classes_of_vector", "shown_in"]
@@ -58,15 +60,17 @@ def shown_in(layer: QgsRasterLayer | QgsVectorLayer, field: str) -> Shown:
     return shown
 
 
-def classes_of_raster(provider: QgsRasterDataProvider, shown: Shown) -> tuple[TrainingClass, ...]:
+def classes_of_raster(
+    provider: QgsRasterDataProvider, shown: Shown, feedback: QgsProcessingFeedback
+) -> tuple[TrainingClass, ...]:
     """Classes of the values that a raster of labels holds.
 
     Raises
     ------
     QgsProcessingException
-        When they are no labels.
+        When they are no labels, or reading them is cancelled.
     """
-    codes = sorted(_codes(provider))
+    codes = sorted(_codes(provider, feedback))
     small = all(0 <= code <= LARGEST for code in codes)
     return tuple(
         TrainingClass(name, color, marks[0] if small else index, codes=marks)
@@ -97,7 +101,7 @@ _FORMATS = {
 }
 
 
-def _codes(provider: QgsRasterDataProvider) -> set[int]:
+def _codes(provider: QgsRasterDataProvider, feedback: QgsProcessingFeedback) -> set[int]:
     """The values of the first band, without no data."""
     kind = _FORMATS.get(provider.dataType(1))
     if kind is None:
@@ -106,6 +110,7 @@ def _codes(provider: QgsRasterDataProvider) -> set[int]:
         )
     found: set[float] = set()
     for data in _blocks(provider):
+        stop_if_cancelled(feedback)
         found.update(array(kind, data))
         if len(found) > MOST:
             raise QgsProcessingException(

@@ -123,7 +123,7 @@ class ModelInfo(EngineAlgorithm):
         for band, span in zip(card["bands"], card["value_range"] or ()):
             values = self.tr("mostly {:g} to {:g}").format(*span)
             rows.append((self.tr("Values of {}").format(escape(band)), values))
-        rows.append((self.tr("Windows"), self.tr("{} pixels").format(card["window"])))
+        rows.append((self.tr("Windows"), self.tr("{} pixels").format(escape(str(card["window"])))))
         return rows
 
     def _section(self, title: str, content: Mapping[str, Any] | None) -> str:
@@ -139,7 +139,7 @@ def _classes(classes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [
         (
             f'<span class="swatch" style="background:{escape(each["color"])}"></span>',
-            f"{each['value']}&ensp;{escape(each['name'])}",
+            f"{escape(str(each['value']))}&ensp;{escape(each['name'])}",
         )
         for each in classes
     ]

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from processing.gui.wrappers import WidgetWrapper
-from qgis.core import QgsSettings
 from qgis.gui import QgsGui
 from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
+from ..catalogue import remembered
 from ..words import translated as _tr
 
 __all__ = ["ModelWidget"]
@@ -40,7 +39,7 @@ class ModelWidget(WidgetWrapper):
         """Make the list and the button beside it."""
         self._names = QComboBox()
         self._names.setEditable(True)
-        self._names.addItems(_known())
+        self._names.addItems([str(each["name"]) for each in remembered()] or USUAL)
         self._names.setCurrentText("")
         button = QToolButton()
         button.setText("…")
@@ -67,12 +66,3 @@ class ModelWidget(WidgetWrapper):
         )
         if path:
             self.setValue(path)
-
-
-def _known() -> list[str]:
-    """Names of the models that the engine told of last."""
-    try:
-        kept = json.loads(QgsSettings().value("geoseg/models", "") or "{}")
-        return [str(each["name"]) for each in kept["models"]] or list(USUAL)
-    except (ValueError, KeyError, TypeError):
-        return list(USUAL)

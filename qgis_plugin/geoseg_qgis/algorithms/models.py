@@ -9,7 +9,7 @@ from typing import Any
 from qgis.core import QgsProcessingException, QgsProcessingParameterString
 
 from ..engine import commands
-from ..fitting import Band, suggested_bands
+from ..fitting import Band, bands_argument, suggested_bands
 from ..words import translated as _tr
 
 __all__ = ["bands_for", "brief", "model_parameter"]
@@ -29,8 +29,8 @@ def brief(model: str) -> list[str]:
     return commands.ModelInfo(model, brief=True).arguments()
 
 
-def bands_for(card: Mapping[str, Any], layer: str, names: Sequence[str], stated: str) -> str:
-    """The bands to tell the engine; empty where it finds them by itself.
+def bands_for(card: Mapping[str, Any], layer: str, bands: Sequence[Band], stated: str) -> str:
+    """The bands to tell the engine: by number, for files that are exported name none.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def bands_for(card: Mapping[str, Any], layer: str, names: Sequence[str], stated:
         What the model takes.
     layer : str
         What the image is called, for messages.
-    names : sequence of str
-        Of its bands; empty texts where the file names none.
+    bands : sequence of Band
+        Those that it has.
     stated : str
         What the user says, as in ``4,3,2``.
 
@@ -51,16 +51,23 @@ def bands_for(card: Mapping[str, Any], layer: str, names: Sequence[str], stated:
     wanted = [str(each) for each in card["bands"]]
     chosen = tuple(each.strip() for each in stated.split(",") if each.strip())
     if chosen:
-        _refuse_wrong(card["name"], wanted, layer, names, chosen)
-        return ",".join(chosen)
-    bands = [Band(number, name) for number, name in enumerate(names, 1)]
-    if None in suggested_bands(bands, wanted):
-        raise QgsProcessingException(_unclear(card["name"], wanted, layer, names))
-    return ""
+        known = {_name_of(band).casefold(): str(band.number) for band in reversed(bands)}
+        known.update((str(band.number), str(band.number)) for band in bands)
+        told = [known.get(each.casefold(), each) for each in chosen]
+        _refuse_wrong(card["name"], wanted, layer, len(bands), told)
+        return ",".join(told)
+    found = suggested_bands(bands, wanted)
+    if None in found:
+        raise QgsProcessingException(_unclear(card["name"], wanted, layer, bands))
+    return bands_argument(found)
+
+
+def _name_of(band: Band) -> str:
+    return band.name or band.colour or (_tr("transparency") if band.is_alpha else "")
 
 
 def _refuse_wrong(
-    model: str, wanted: Sequence[str], layer: str, names: Sequence[str], chosen: Sequence[str]
+    model: str, wanted: Sequence[str], layer: str, there: int, chosen: Sequence[str]
 ) -> None:
     if len(chosen) != len(wanted):
         raise QgsProcessingException(
@@ -69,22 +76,22 @@ def _refuse_wrong(
             )
         )
     for each in chosen:
-        if each.isdecimal() and not 1 <= int(each) <= len(names):
+        if each.isdecimal() and not 1 <= int(each) <= there:
             raise QgsProcessingException(
                 _tr("Bands (BANDS) names band {}, but layer “{}” has {}; give 1 to {}").format(
-                    each, layer, len(names), len(names)
+                    each, layer, there, there
                 )
             )
 
 
-def _unclear(model: str, wanted: Sequence[str], layer: str, names: Sequence[str]) -> str:
-    listed = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names, 1))
-    if len(names) < len(wanted):
+def _unclear(model: str, wanted: Sequence[str], layer: str, bands: Sequence[Band]) -> str:
+    listed = ", ".join(f"{band.number} {_name_of(band)}".strip() for band in bands)
+    if len(bands) < len(wanted):
         remedy = _tr("choose an image that has them, or another model")
     else:
         example = ",".join(str(number) for number in range(1, len(wanted) + 1))
         remedy = _tr("say under Bands (BANDS) which they are, in the model's order, as in {}")
         remedy = remedy.format(example)
     return _tr("{} takes {} bands ({}), but layer “{}” has {} ({}); {}").format(
-        model, len(wanted), ", ".join(wanted), layer, len(names), listed, remedy
+        model, len(wanted), ", ".join(wanted), layer, len(bands), listed, remedy
     )

@@ -12,6 +12,7 @@ from typing import Any
 from qgis.core import (
     QgsProcessing,
     QgsProcessingContext,
+    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputString,
     QgsProcessingParameterBand,
@@ -23,6 +24,7 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
+from .. import sources
 from ..engine import commands
 from .base import EngineAlgorithm, Loaded, advanced, workspace
 
@@ -144,15 +146,9 @@ class Polygonize(EngineAlgorithm):
         """Make polygons."""
         self.refuse_impossible(parameters)
         output = self.destination(parameters, "OUTPUT", context)
+        self._refuse_relocated()
         with workspace() as folder:
             source = self.file_of(self._taken, folder, context, feedback)
-            if source.assume_crs:
-                feedback.pushWarning(
-                    self.tr(
-                        "The file of “{}” does not say its coordinate system, so the polygons have "
-                        "none; write it into the file with Assign projection, then run this again"
-                    ).format(self._taken.name)
-                )
             confidence = ""
             if self._confidence is not None:
                 confidence = self.file_of(self._confidence, folder, context, feedback).path
@@ -160,12 +156,30 @@ class Polygonize(EngineAlgorithm):
                 source=source.path,
                 output=output,
                 confidence=confidence,
+                assume_crs=source.assume_crs,
                 **self._choices(parameters, context),
             )
             done = self.run_engine(command.arguments(), feedback, {})
         loaded = Loaded(done["classes"], 1, [])
         self.load_with(loaded, output, self.tr("{}: polygons").format(self._taken.name), context)
         return {"OUTPUT": output, "CLASSES": json.dumps(done["classes"], ensure_ascii=False)}
+
+    def _refuse_relocated(self) -> None:
+        """Refuse a layer that would be exported for its coordinate system.
+
+        No export of QGIS holds the names and colours of the file's classes.
+        """
+        if self._taken.is_relocated:
+            raise QgsProcessingException(
+                self.tr(
+                    "layer “{}” is set to {}, but its file says {}; set the layer back, or give "
+                    "the file that coordinate system with “Assign projection”"
+                ).format(
+                    self._taken.name,
+                    sources.crs_text(self._taken.crs)[:60],
+                    sources.crs_text(self._taken.provider.crs())[:60],
+                )
+            )
 
     def _choices(
         self, parameters: Mapping[str, Any], context: QgsProcessingContext

@@ -13,9 +13,12 @@ from typing import Any
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
+    QgsCsException,
+    QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsProcessingOutputString,
     QgsProcessingParameterEnum,
@@ -31,8 +34,7 @@ from qgis.core import (
 
 from .. import sources
 from ..engine import commands
-from ..fitting import Band, suggested_bands
-from .base import EngineAlgorithm, Loaded, advanced, workspace
+from .base import EngineAlgorithm, Loaded, advanced, is_temporary, workspace
 from .models import bands_for, brief, model_parameter
 
 __all__ = ["Segment"]
@@ -61,8 +63,9 @@ class Segment(EngineAlgorithm):
 
     def tags(self) -> list[str]:
         """Words that find it."""
-        words = "classify,segmentation,land cover,deep learning,predict,polygons,satellite,aerial"
-        return self.tr(words).split(",")
+        return self.tr(
+            "classify,segmentation,land cover,deep learning,predict,polygons,satellite,aerial"
+        ).split(",")
 
     def shortHelpString(self) -> str:
         """What the dialog shows beside the parameters."""
@@ -76,8 +79,9 @@ class Segment(EngineAlgorithm):
             "(.safetensors). <i>Model information</i> tells which bands and pixel sizes it was "
             "made for.<br>"
             "<b>Bands</b>: which bands of the image are the model's, in the model's order, by "
-            "number or name: <code>4,3,2</code>. Empty: matched by name, or taken in order where "
-            "the image has as many bands as the model and names none.<br>"
+            "the file's own number or by name: <code>4,3,2</code>. Empty: matched by name, or "
+            "taken in order where the image has as many bands as the model and names none; bands "
+            "that are marked as transparency are left out.<br>"
             "<b>Extent</b>, <b>Mask polygons</b>: only there; the rest is no data.<br>"
             "<b>Smallest area</b>: smaller regions go to their neighbours. <b>Simplify</b>: "
             "boundaries of polygons may move by so many pixels.</p>"
@@ -86,7 +90,7 @@ class Segment(EngineAlgorithm):
             "class_name, area and perimeter. <b>Confidence</b>: the probability of the class that "
             "was chosen.</p>"
             "<p>A cancelled run goes on from where it was when it is started again with the same "
-            "settings and the same output file.</p>"
+            "image, settings and output files; one to a temporary class map starts anew.</p>"
         )
 
     def initAlgorithm(self, configuration: Mapping[str, Any] | None = None) -> None:
@@ -181,6 +185,14 @@ class Segment(EngineAlgorithm):
                 advanced(QgsProcessingParameterString(name, text, default, optional=True))
             )
 
+    def checkParameterValues(
+        self, parameters: Mapping[str, Any], context: QgsProcessingContext
+    ) -> tuple[bool, str]:
+        """Refuse what cannot be meant before anything is done."""
+        able, message = super().checkParameterValues(parameters, context)
+        message = message if not able else self._refused_extent(parameters, context)
+        return not message, message
+
     def prepareAlgorithm(
         self,
         parameters: Mapping[str, Any],
@@ -190,6 +202,12 @@ class Segment(EngineAlgorithm):
         """Take what belongs to layers, in their thread."""
         self._taken = self.take(parameters, "INPUT", context)
         self._mask = self.parameterAsSource(parameters, "MASK", context)
+        if self._mask is not None:
+            # A copy, for with its layer, which somebody may remove, a source goes as well.
+            unchecked = QgsFeatureRequest.InvalidGeometryCheck.GeometryNoCheck
+            self._mask.setInvalidGeometryCheck(unchecked)
+            self._polygons = self._mask.materialize(QgsFeatureRequest().setNoAttributes())
+            self._mask = QgsProcessingFeatureSource(self._polygons, context)
         return super().prepareAlgorithm(parameters, context, feedback)
 
     def processAlgorithm(
@@ -200,46 +218,48 @@ class Segment(EngineAlgorithm):
     ) -> dict[str, Any]:
         """Classify."""
         self.refuse_impossible(parameters)
+        if self._mask is None and parameters.get("MASK"):
+            raise QgsProcessingException(self.invalidSourceError(parameters, "MASK"))
+        # All of them before anything that takes long: layers among them may be gone after it.
         model = self.parameterAsString(parameters, "MODEL", context).strip()
-        card = self.ask_engine(brief(model), feedback)
         stated = self.parameterAsString(parameters, "BANDS", context)
+        area = self._extent(parameters, context)
+        size = self.parameterAsDouble(parameters, "PIXEL_SIZE", context)
+        told = {**self._tuning(parameters, context), **self._outputs(parameters, context)}
+        self._is_temporary = is_temporary(told["output"])
+        card = self.ask_engine(brief(model), feedback)
         bands = bands_for(card, self._taken.name, self._taken.bands, stated)
         with workspace() as folder:
-            told = {
-                "model": model,
-                "bands": self._picture_bands(card, bands),
-                **self._place(parameters, context, feedback, folder),
-                **self._tuning(parameters, context),
-                **self._outputs(parameters, context),
-            }
+            told.update(
+                model=model,
+                bands=bands,
+                **self._place(area, size, context, feedback, folder),
+            )
             shares = {"block": (0.0, 90.0), "row": (90.0, 100.0)} if told["polygons"] else {}
             done = self.run_engine(commands.Segment(**told).arguments(), feedback, shares)
         return self._results(told, done, context)
 
     def cancelled(self) -> str:
         """What to say when the user stopped it."""
+        if self._is_temporary:
+            return self.tr(
+                "cancelled; nothing is kept of a run to a temporary class map, choose a file to be "
+                "able to go on with one"
+            )
         return self.tr(
             "cancelled; the same run with the same output file goes on from where it was"
         )
 
-    def _picture_bands(self, card: Mapping[str, Any], bands: str) -> str:
-        """Numbers for what is exported as a picture, for its file names no bands."""
-        names = self._taken.bands
-        if bands or self._taken.path is not None or not all(names):
-            return bands
-        bands_of = [Band(number, name) for number, name in enumerate(names, 1)]
-        return ",".join(map(str, suggested_bands(bands_of, card["bands"])))
-
     def _place(
         self,
-        parameters: Mapping[str, Any],
+        area: tuple[QgsRectangle | None, QgsCoordinateReferenceSystem],
+        size: float,
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
         folder: Path,
     ) -> dict[str, Any]:
         """What is classified: source, box and mask."""
-        extent, crs = self._extent(parameters, context)
-        size = self.parameterAsDouble(parameters, "PIXEL_SIZE", context)
+        extent, crs = area
         region = sources.Region(self._in_layer(extent, crs, context), size or None)
         source = sources.write(self._taken, folder, region, context.transformContext(), feedback)
         place: dict[str, Any] = {"source": source.path, "assume_crs": source.assume_crs}
@@ -249,14 +269,28 @@ class Segment(EngineAlgorithm):
             )  # fmt: skip
             place["bbox_crs"] = sources.crs_text(crs)
         if self._mask is not None:
-            place["mask"] = self._write_mask(folder)
+            place["mask"] = self._write_mask(folder, feedback)
         return place
+
+    def _refused_extent(self, parameters: Mapping[str, Any], context: QgsProcessingContext) -> str:
+        """Why an extent cannot be meant; empty where it can, or none is given."""
+        if not parameters.get("EXTENT"):
+            return ""
+        if not self.parameterAsExtent(parameters, "EXTENT", context).isEmpty():
+            return ""
+        return self.tr(
+            "Extent (EXTENT) holds nothing: it has no width or no height, or is that of an empty "
+            "layer; choose another one, or leave it empty for the whole image"
+        )
 
     def _extent(
         self, parameters: Mapping[str, Any], context: QgsProcessingContext
     ) -> tuple[QgsRectangle | None, QgsCoordinateReferenceSystem]:
+        refused = self._refused_extent(parameters, context)
+        if refused:  # models do not ask beforehand
+            raise QgsProcessingException(refused)
         extent = self.parameterAsExtent(parameters, "EXTENT", context)
-        if extent.isNull() or extent.isEmpty():
+        if extent.isEmpty():
             return None, QgsCoordinateReferenceSystem()
         crs = self.parameterAsExtentCrs(parameters, "EXTENT", context)
         return extent, crs if crs.isValid() and self._taken.crs.isValid() else self._taken.crs
@@ -270,11 +304,19 @@ class Segment(EngineAlgorithm):
         if extent is None or crs == self._taken.crs:
             return extent
         transform = QgsCoordinateTransform(crs, self._taken.crs, context.transformContext())
-        return transform.transformBoundingBox(extent)
+        try:
+            return transform.transformBoundingBox(extent)
+        except QgsCsException as error:
+            raise QgsProcessingException(
+                self.tr(
+                    "Extent (EXTENT) cannot be told in {}, the coordinate system of layer “{}”; "
+                    "choose one that meets the layer"
+                ).format(sources.crs_text(self._taken.crs)[:60], self._taken.name)
+            ) from error
 
-    def _write_mask(self, folder: Path) -> str:
+    def _write_mask(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
         path = folder / "mask.gpkg"
-        if not sources.write_features(self._mask, path, self._taken.crs):
+        if not sources.write_features(self._mask, path, self._taken.crs, feedback):
             raise QgsProcessingException(
                 self.tr(
                     "the mask layer “{}” has no polygons, or none is selected; select some, or "

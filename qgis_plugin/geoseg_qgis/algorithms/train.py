@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsFeatureRequest,
     QgsProcessing,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterBoolean,
-    QgsProcessingParameterField,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterMapLayer,
     QgsProcessingParameterNumber,
@@ -33,7 +34,7 @@ from qgis.core import (
 
 from .. import sources
 from ..engine import commands
-from .base import EngineAlgorithm, advanced, workspace
+from .base import EngineAlgorithm, advanced, is_temporary, workspace
 from .labels import classes_of_raster, classes_of_vector, shown_in
 from .models import brief
 
@@ -65,11 +66,13 @@ class Train(EngineAlgorithm):
             "<p>Trains a small U-Net that classifies images like the one it was shown. A part of "
             "the image is held out: the model never sees it, and is scored on it.</p>"
             "<h3>What it takes</h3>"
-            "<p><b>Image</b>: a raster layer; all its bands, or those under Bands.<br>"
+            "<p><b>Image</b>: a raster layer; all its bands but transparency, or those under "
+            "Bands.<br>"
             "<b>Labels</b>: a raster of class values on the image's grid, or polygons. Names and "
             "colours are those of the layer's style where it is paletted or categorised.<br>"
-            "<b>Field</b>: the polygons' attribute that tells the class. Empty: every polygon is "
-            "of one class, everything else is background.<br>"
+            "<b>Field</b>: name of the polygons' attribute that tells the class. Empty: the one by "
+            "which the layer's style is categorised. Without such a style every polygon is of "
+            "one class, and everything else is background.<br>"
             "<b>Steps</b>: more learn better and take longer. 2000 steps need minutes on a "
             "graphics card, and an hour or more without one.<br>"
             "<b>Held out</b>: the share of the image, at its eastern or northern end, that scores "
@@ -104,10 +107,10 @@ class Train(EngineAlgorithm):
         )
         self.addParameter(QgsProcessingParameterMapLayer("LABELS", self.tr("Labels"), types=kinds))
         self.addParameter(
-            QgsProcessingParameterField(
+            # No parameter of fields: its widget crashes QGIS where the labels are a raster.
+            QgsProcessingParameterString(
                 "FIELD",
-                self.tr("Field of the polygons' class"),
-                parentLayerParameterName="LABELS",
+                self.tr("Field of the polygons' class (that of the layer's style where empty)"),
                 optional=True,
             )
         )
@@ -166,13 +169,13 @@ class Train(EngineAlgorithm):
         """Take what belongs to layers, in their thread."""
         self._image = self.take(parameters, "INPUT", context)
         layer = self.parameterAsLayer(parameters, "LABELS", context)
-        self._field = self.parameterAsString(parameters, "FIELD", context)
+        self._field = self.parameterAsString(parameters, "FIELD", context).strip()
         self._labels: sources.Taken | None = None
         self._polygons: Any = None
         if isinstance(layer, QgsRasterLayer):
             self._labels = sources.take(layer)
         elif isinstance(layer, QgsVectorLayer):
-            self._field = self._field or _categorised_by(layer)
+            self._field = _spelt(self._field, layer) or _categorised_by(layer)
             self._polygons = self.parameterAsSource(parameters, "LABELS", context)
         else:
             raise QgsProcessingException(
@@ -190,6 +193,7 @@ class Train(EngineAlgorithm):
         """Train."""
         self.refuse_impossible(parameters)
         output = Path(self.parameterAsFileOutput(parameters, "OUTPUT", context))
+        self._is_temporary = is_temporary(str(output))
         report = output.with_name(f"{output.stem}-report")
         with workspace() as folder:
             description = folder / "dataset.yaml"
@@ -204,6 +208,8 @@ class Train(EngineAlgorithm):
                 settings=self._settings(parameters, context),
                 device="" if device == "auto" else device,
                 resume=self.parameterAsBool(parameters, "RESUME", context),
+                # The dialogs of QGIS have asked whether a file that is there may go.
+                overwrite=True,
             )
             self.run_engine(command.arguments(), feedback, {})
         card = self.ask_engine(brief(str(output)), feedback)
@@ -216,6 +222,11 @@ class Train(EngineAlgorithm):
 
     def cancelled(self) -> str:
         """What to say when the user stopped it."""
+        if self._is_temporary:
+            return self.tr(
+                "cancelled; nothing is kept of a training to a temporary file, choose a model file "
+                "to be able to go on with one"
+            )
         return self.tr("cancelled; start it again with “Go on” and the same model file")
 
     def _description(
@@ -227,7 +238,7 @@ class Train(EngineAlgorithm):
     ) -> str:
         """What is learnt from, as the engine reads it."""
         has_rest = self.parameterAsBool(parameters, "BACKGROUND", context)
-        classes = self._classes(has_rest)
+        classes = self._classes(has_rest, feedback)
         listed = ", ".join(f"{each.value} {each.name}" for each in classes)
         feedback.pushInfo(self.tr("Classes: {}").format(listed))
         data = commands.TrainingData(
@@ -257,7 +268,9 @@ class Train(EngineAlgorithm):
         labels = exporter.folder / "labels.gpkg"
         labels.unlink(missing_ok=True)
         columns = [self._field] if self._field else []
-        if not sources.write_features(self._polygons, labels, self._image.crs, columns):
+        if not sources.write_features(
+            self._polygons, labels, self._image.crs, exporter.feedback, columns
+        ):
             raise QgsProcessingException(
                 self.tr("layer “{}” of labels has no polygons; draw some first").format(
                     self._polygons.sourceName()
@@ -265,28 +278,47 @@ class Train(EngineAlgorithm):
             )
         return replace(data, image=image, labels=str(labels))
 
-    def _classes(self, has_rest: bool) -> tuple[commands.TrainingClass, ...]:
+    def _classes(
+        self, has_rest: bool, feedback: QgsProcessingFeedback
+    ) -> tuple[commands.TrainingClass, ...]:
         if self._labels is not None:
-            return classes_of_raster(self._labels.provider, self._shown)
+            return classes_of_raster(self._labels.provider, self._shown, feedback)
         if not self._field:
             return classes_of_vector(None, self._shown, True)
-        place = self._polygons.fields().lookupField(self._field)
-        values = (each.attribute(place) for each in self._polygons.getFeatures())
-        return classes_of_vector(values, self._shown, has_rest)
+        return classes_of_vector(self._values(feedback), self._shown, has_rest)
+
+    def _values(self, feedback: QgsProcessingFeedback) -> Iterator[Any]:
+        fields = self._polygons.fields()
+        place = fields.lookupField(self._field)
+        if place < 0:
+            raise QgsProcessingException(
+                self.tr("layer “{}” of labels has no field {}; choose one of: {}").format(
+                    self._polygons.sourceName(), self._field, ", ".join(fields.names())
+                )
+            )
+        request = QgsFeatureRequest().setFlags(QgsFeatureRequest.Flag.NoGeometry)
+        request.setSubsetOfAttributes([place])
+        # As in `write_features`.
+        unchecked = QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks
+        for each in self._polygons.getFeatures(request, unchecked):
+            sources.stop_if_cancelled(feedback)
+            yield each.attribute(place)
 
     def _bands(self, stated: str) -> dict[str, int]:
         """Names of the bands to learn from, with their numbers."""
-        names = self._image.bands
+        bands = self._image.bands
         chosen = [each.strip() for each in stated.split(",") if each.strip()]
         for each in chosen:
-            if not each.isdecimal() or not 1 <= int(each) <= len(names):
+            if not each.isdecimal() or not 1 <= int(each) <= len(bands):
                 raise QgsProcessingException(
                     self.tr(
                         "Bands (BANDS) names {}, but layer “{}” has bands 1 to {}; give numbers"
-                    ).format(each, self._image.name, len(names))
+                    ).format(each, self._image.name, len(bands))
                 )
-        numbers = [int(each) for each in chosen] or range(1, len(names) + 1)
-        named = {number: names[number - 1] or f"band {number}" for number in numbers}
+        numbers = [int(each) for each in chosen] or [
+            band.number for band in bands if not band.is_alpha
+        ]
+        named = {number: bands[number - 1].name or f"band {number}" for number in numbers}
         is_told_apart = len({*named.values()}) == len(named)
         return {
             name if is_told_apart else f"band {number}": number for number, name in named.items()
@@ -327,6 +359,12 @@ class _Exporter:
             if not source.assume_crs:
                 return source.path
         return sources.export(taken, self.folder, sources.Region(), transforms, self.feedback)
+
+
+def _spelt(field: str, layer: QgsVectorLayer) -> str:
+    """A field by its own name where it is told by an alias, or in other letters."""
+    place = layer.fields().lookupField(field)
+    return str(layer.fields()[place].name()) if place >= 0 else field
 
 
 def _categorised_by(layer: QgsVectorLayer) -> str:

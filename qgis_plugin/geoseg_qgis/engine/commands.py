@@ -120,6 +120,8 @@ class Polygonize:
         Number or name of the band, of several.
     confidence : str
         A raster on the same grid to average by polygon.
+    assume_crs : str
+        EPSG code or WKT of the coordinate system of a map that has none.
     overwrite : bool
         Whether an output that exists is replaced.
     """
@@ -135,6 +137,7 @@ class Polygonize:
     crs: str = ""
     band: str = ""
     confidence: str = ""
+    assume_crs: str = ""
     overwrite: bool = False
 
     def arguments(self) -> list[str]:
@@ -195,6 +198,8 @@ class Train:
         A folder for curves and samples; empty for one beside the model.
     device : str
         As in "cuda:0".
+    overwrite : bool
+        Whether a model that exists is replaced.
     """
 
     recipe: str
@@ -204,6 +209,7 @@ class Train:
     resume: bool = False
     report: str = ""
     device: str = ""
+    overwrite: bool = False
 
     def arguments(self) -> list[str]:
         """Words of the command line."""

@@ -6,20 +6,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .process import EngineError, ask, clean_environment
+from .home import data_folder, write_wholly
+from .process import EngineError, answer, ask, clean_environment
+from .words import translated as _tr
 
 __all__ = [
-    "Busy",
     "Engine",
     "EngineMissing",
     "Interpreter",
@@ -28,8 +24,6 @@ __all__ = [
     "Report",
     "check",
     "chosen_python",
-    "data_folder",
-    "exclusive",
     "interpreter_in",
     "look_at",
     "read_pointer",
@@ -38,7 +32,6 @@ __all__ = [
 
 ACCEPTED = (0, 1)  # an engine of this major and minor version speaks the language of this plugin
 LEAST_PYTHON = (3, 11)
-CHECK_SECONDS = 180  # the first import of everything, with a virus scanner looking at each file
 
 _PROBE = """
 import json, sys
@@ -53,6 +46,9 @@ print(json.dumps(facts))
 """
 
 
+IsCancelled = Callable[[], bool]
+
+
 class EngineMissing(Exception):  # noqa: N818  (a state to be mended, and its agreed name)
     """There is no engine that can be used; the text says why and what to do."""
 
@@ -64,10 +60,6 @@ class EngineMissing(Exception):  # noqa: N818  (a state to be mended, and its ag
 
 class NeverInstalled(EngineMissing):
     """Nobody has chosen or installed an engine yet."""
-
-
-class Busy(Exception):  # noqa: N818  (nothing is wrong)
-    """Another QGIS changes the engines at this moment."""
 
 
 @dataclass(frozen=True)
@@ -143,23 +135,6 @@ class Pointer:
     previous: Engine | None = None
 
 
-def data_folder() -> Path:
-    """Return the user's folder for engines: outside the plugin and outside QGIS' profiles.
-
-    The environment variable ``GEOSEG_HOME`` names another one. The folder need not exist.
-    """
-    home = os.environ.get("GEOSEG_HOME")
-    if home:
-        return Path(home).absolute()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "geoseg"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "geoseg"
-    shared = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(shared) if shared.startswith("/") else Path.home() / ".local/share") / "geoseg"
-
-
 def _pointer_file() -> Path:
     return data_folder() / "env.json"
 
@@ -175,84 +150,8 @@ def read_pointer() -> Pointer | None:
 
 
 def write_pointer(pointer: Pointer) -> None:
-    """Switch to another engine, at once and wholly: a reader sees the old one or the new one."""
-    target = _pointer_file()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix="env-", suffix=".json", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(pointer), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        _replace(name, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _replace(source: str, target: Path) -> None:
-    """Put a file in the place of another, which on Windows somebody may be reading."""
-    for pause in (0.05, 0.2, 0.5, 1.0):
-        try:
-            os.replace(source, target)
-            return
-        except PermissionError:
-            time.sleep(pause)
-    os.replace(source, target)
-
-
-@contextmanager
-def exclusive() -> Iterator[None]:
-    """Hold the lock that keeps two QGIS from changing the engines at once.
-
-    The system takes the lock from a process that dies, however it dies, so nobody has to find out
-    whether the owner of a lock file is still alive.
-
-    Raises
-    ------
-    Busy
-        When somebody else holds it.
-    """
-    folder = data_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "install.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if not _lock(handle):
-            owner = path.read_text(encoding="ascii", errors="replace").strip()
-            raise Busy(
-                f"another QGIS (process {owner or 'unknown'}) is installing geoseg; wait until it"
-                " is done, or close it"
-            )
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode("ascii"))
-        yield
-    finally:
-        os.close(handle)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int) -> bool:
-        os.lseek(handle, 1 << 20, os.SEEK_SET)  # behind the number, which others want to read
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        os.lseek(handle, 0, os.SEEK_SET)
-        return True
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    """Switch to another engine."""
+    write_wholly(_pointer_file(), json.dumps(asdict(pointer), indent=1))
 
 
 def interpreter_in(path: str) -> str:
@@ -270,15 +169,21 @@ def interpreter_in(path: str) -> str:
         existing = [each for each in found if os.path.isfile(each)]
         if not existing:
             raise EngineMissing(
-                f"there is no Python in the folder {path}; choose the interpreter of an"
-                " environment that has geoseg"
+                _tr(
+                    "there is no Python in the folder {}; choose the interpreter of an environment "
+                    "that has geoseg"
+                ).format(path)
             )
         return os.path.normpath(existing[0])
     if not os.path.isfile(path):
-        raise EngineMissing(f"{path} does not exist; choose an existing Python that has geoseg")
+        raise EngineMissing(
+            _tr("{} does not exist; choose an existing Python that has geoseg").format(path)
+        )
     if not re.match(r"(?i)python[\d.]*w?(\.exe)?$", os.path.basename(path)):
         raise EngineMissing(
-            f"{path} is no Python interpreter; choose a file called python, python3 or python.exe"
+            _tr(
+                "{} is no Python interpreter; choose a file called python, python3 or python.exe"
+            ).format(path)
         )
     return path
 
@@ -299,16 +204,18 @@ def chosen_python(setting: str) -> str:
     """
     asked = os.environ.get("GEOSEG_PYTHON")
     if asked:
-        return _existing(asked, "the environment variable GEOSEG_PYTHON")
+        return _existing(asked, _tr("the environment variable GEOSEG_PYTHON"))
     if setting:
-        return _existing(setting, "the setting 'Use an existing Python'")
+        return _existing(setting, _tr("the setting 'Use an existing Python'"))
     pointer = read_pointer()
     if pointer is None:
         raise NeverInstalled(
-            "geoseg is not installed yet; open Settings > Options > geoseg and install it, or"
-            " choose a Python that has it"
+            _tr(
+                "geoseg is not installed yet; open Settings > Options > geoseg and install it, or "
+                "choose a Python that has it"
+            )
         )
-    return _existing(pointer.current.python, "the installed engine")
+    return _existing(pointer.current.python, _tr("the installed engine"))
 
 
 def _existing(path: str, source: str) -> str:
@@ -318,48 +225,44 @@ def _existing(path: str, source: str) -> str:
         raise EngineMissing(f"{source}: {error}") from error
 
 
-def look_at(python: str) -> Interpreter:
+def look_at(python: str, is_cancelled: IsCancelled) -> Interpreter:
     """Ask an interpreter for its version and whether it has geoseg; takes a fraction of a second.
 
     Raises
     ------
     EngineMissing
         When it is no Python 3, or does not start.
+    Cancelled
     """
     path = interpreter_in(python)
     try:
-        done = subprocess.run(  # noqa: S603  (no shell; the user chose the program)
-            [path, "-I", "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            cwd=tempfile.gettempdir(),
-            env=clean_environment(os.environ, {}),
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        facts = json.loads(done.stdout)
+        command = [path, "-I", "-c", _PROBE]
+        facts = answer(command, clean_environment(os.environ, {}), is_cancelled)
         return Interpreter(
             facts["executable"] or path,
             tuple(facts["version"]),
             facts["is_64_bit"],
             facts["geoseg"],
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineMissing(f"{path} does not start ({error}); choose another Python") from error
-    except (ValueError, KeyError, TypeError) as error:
-        log = done.stderr.decode("utf-8", "replace")
+    except EngineError as error:
+        raise EngineMissing(str(error), error.log) from error
+    except (KeyError, TypeError) as error:
         raise EngineMissing(
-            f"{path} does not answer as a Python 3 does; choose another Python", log
+            _tr("{} does not answer as a Python 3 does; choose another Python").format(path)
         ) from error
 
 
-def check(python: str, environment: Mapping[str, str] | None = None) -> Report:
+def check(
+    python: str, is_cancelled: IsCancelled, environment: Mapping[str, str] | None = None
+) -> Report:
     """Ask an engine whether it works, by ``geoseg doctor``; takes some seconds.
 
     Parameters
     ----------
     python : str
         Interpreter, or the folder of an environment.
+    is_cancelled : callable
+        Is asked some times a second.
     environment : mapping, optional
         Variables to add, as `settings.network_environment` gives them.
 
@@ -372,18 +275,19 @@ def check(python: str, environment: Mapping[str, str] | None = None) -> Report:
     ------
     EngineMissing
         When it is no Python, too old, has no geoseg, or one that this plugin cannot talk to.
+    Cancelled
     """
     path = interpreter_in(python)
-    found = look_at(path)
-    _refuse_unsuitable(path, found)
+    _refuse_unsuitable(path, look_at(path, is_cancelled))
     try:
-        facts = ask(
-            path, ["doctor", "--json"], timeout=CHECK_SECONDS, environment=environment or {}
-        )
+        question = ["doctor", "--json"]
+        facts = ask(path, question, is_cancelled=is_cancelled, environment=environment)
     except EngineError as error:
         raise EngineMissing(
-            f"geoseg in {path} does not work: {error}; install it again, or choose another Python",
-            getattr(error, "log", ""),
+            _tr(
+                "geoseg in {} does not work: {}; install it again, or choose another Python"
+            ).format(path, error),
+            error.log,
         ) from error
     devices = facts.get("devices") or [{"name": "unknown"}]
     return Report(
@@ -402,17 +306,23 @@ def _refuse_unsuitable(path: str, found: Interpreter) -> None:
     version = ".".join(str(number) for number in found.version)
     if found.version[:2] < LEAST_PYTHON:
         raise EngineMissing(
-            f"{path} is Python {version}, geoseg needs {least} or newer; choose a newer Python"
+            _tr("{} is Python {}, geoseg needs {} or newer; choose a newer Python").format(
+                path, version, least
+            )
         )
     if found.geoseg is None:
         raise EngineMissing(
-            f"{path} has no geoseg; install it there (pip install geoseg), or choose another Python"
+            _tr(
+                "{} has no geoseg; install it there (pip install geoseg), or choose another Python"
+            ).format(path)
         )
     if not is_accepted(found.geoseg):
         numbers = _numbers(found.geoseg)
-        advice = "update geoseg there" if numbers < ACCEPTED else "update this plugin"
+        advice = _tr("update geoseg there") if numbers < ACCEPTED else _tr("update this plugin")
         raise EngineMissing(
-            f"{path} has geoseg {found.geoseg}, this plugin works with {wanted}.x; {advice}"
+            _tr("{} has geoseg {}, this plugin works with {}.x; {}").format(
+                path, found.geoseg, wanted, advice
+            )
         )
 
 

@@ -8,8 +8,10 @@ import configparser
 import hashlib
 import json
 import os
+import socket
 import ssl
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -220,18 +222,27 @@ class Web:
             password = urllib.parse.unquote(parts.password or "")
             word = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
             request.add_unredirected_header("Authorization", f"Basic {word}")
-        with self._opener(host).open(request, timeout=SECONDS) as answer:
+        direct = bool(urllib.request.proxy_bypass_environment(host, self._proxies))  # type: ignore[attr-defined]
+        try:
+            answer = self._opener(direct).open(request, timeout=SECONDS)
+        except urllib.error.URLError as error:
+            unreached = isinstance(error.reason, (ConnectionRefusedError, socket.gaierror))
+            if unreached and not direct and parts.scheme in self._proxies:
+                raise OSError(f"proxyconnect: {error}") from error  # nobody else was asked
+            raise
+        with answer:
             yield answer
 
-    def _opener(self, host: str) -> urllib.request.OpenerDirector:
-        direct = urllib.request.proxy_bypass_environment(host, self._proxies)  # type: ignore[attr-defined]
+    def _opener(self, direct: bool) -> urllib.request.OpenerDirector:
         if not direct and any("socks" in each.partition(":")[0] for each in self._proxies.values()):
             raise ValueError("Python cannot use a SOCKS proxy; put the wheel of uv into a folder")
+        try:
+            trusted = ssl.create_default_context(cafile=self._certificates or None)
+        except OSError as error:
+            raise OSError(f"the certificate file {self._certificates}: {error}") from error
         return urllib.request.build_opener(
             urllib.request.ProxyHandler({} if direct else self._proxies),
-            urllib.request.HTTPSHandler(
-                context=ssl.create_default_context(cafile=self._certificates or None)
-            ),
+            urllib.request.HTTPSHandler(context=trusted),
         )
 
 

@@ -22,24 +22,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .environment import (
-    Busy,
     Engine,
     EngineMissing,
     Interpreter,
+    IsCancelled,
     Pointer,
     Report,
     check,
-    data_folder,
-    exclusive,
     is_accepted,
     look_at,
     read_pointer,
     write_pointer,
 )
 from .failures import Failure, InstallationFailed, classify, without_secrets
+from .home import Busy, data_folder, exclusive, unused
 from .index import Index, Web
-from .process import clean_environment
+from .process import Cancelled, clean_environment
 from .uv import Uv, obtain_uv
+from .words import translated as _tr
 
 __all__ = ["Installation", "Order", "Package", "Plan", "Progress", "rollback", "uninstall"]
 
@@ -154,9 +154,8 @@ class Plan:
         """Why this cannot start; empty when it can."""
         if self.free >= self.needed:
             return ""
-        return (
-            f"about {_megabytes(self.needed)} are needed in {self.folder}, but only"
-            f" {_megabytes(self.free)} are free"
+        return _tr("about {} are needed in {}, but only {} are free").format(
+            _megabytes(self.needed), self.folder, _megabytes(self.free)
         )
 
 
@@ -180,7 +179,6 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-IsCancelled = Callable[[], bool]
 
 
 class Installation:
@@ -218,14 +216,14 @@ class Installation:
 
     def plan(self, on_progress: OnProgress, is_cancelled: IsCancelled) -> Plan:
         """Find out what will be downloaded, how much it is, and whether there is room for it."""
-        with _explained(self.log):
+        with _explained(self.log), exclusive():
             self._refuse_missing_folder()
-            data_folder().mkdir(parents=True, exist_ok=True)
+            _remove_remains()
             uv = self._tool(on_progress, is_cancelled)
             python = self._python(uv, on_progress, is_cancelled)
-            on_progress(Progress("plan", "Looking for the packages that are needed"))
+            on_progress(Progress("plan", _tr("Looking for the packages that are needed")))
             lock = self._resolved(uv, python, is_cancelled)
-            packages = self._packages(lock)
+            packages = self._packages(lock, is_cancelled)
             version = next(each.version for each in packages if each.name == "geoseg")
             free = shutil.disk_usage(data_folder()).free
             return Plan(python, version, packages, data_folder(), free, lock)
@@ -238,14 +236,14 @@ class Installation:
             folder = _new_folder(plan.version)
             try:
                 python = self._installed(uv, plan, folder, _Steps(on_progress, is_cancelled))
-                on_progress(Progress("verify", "Checking that everything works"))
-                report = self._verified(python)
+                on_progress(Progress("verify", _tr("Checking that everything works")))
+                report = self._verified(python, is_cancelled)
                 write_pointer(_next_pointer(Engine(python, report.version, str(folder))))
             except BaseException:
                 _remove(folder)
                 _remove_unfinished()
                 raise
-            _remove_others()
+            _remove_remains()
             return report
 
     def _refuse_missing_folder(self) -> None:
@@ -254,8 +252,10 @@ class Installation:
             raise InstallationFailed(
                 Failure(
                     "version",
-                    f"the folder of wheels {wheels or '(none given)'} does not exist",
-                    "choose a folder that holds the wheels of geoseg and all it needs",
+                    _tr("the folder of wheels {} does not exist").format(
+                        wheels or _tr("(none given)")
+                    ),
+                    _tr("choose a folder that holds the wheels of geoseg and all it needs"),
                 )
             )
 
@@ -264,7 +264,7 @@ class Installation:
             program = obtain_uv(
                 self._index,
                 self._web,
-                lambda done, total: on_progress(Progress("uv", "Downloading uv", done, total)),
+                lambda done, total: on_progress(Progress("uv", _tr("Downloading uv"), done, total)),
                 is_cancelled,
             )
             self.log.append(f"uv: {program}")
@@ -274,15 +274,20 @@ class Installation:
     def _python(self, uv: Uv, on_progress: OnProgress, is_cancelled: IsCancelled) -> Interpreter:
         """The Python to build on: the one asked for, uv's own, or one that is found."""
         if self._order.python:
-            return _refuse_unfit(look_at(self._order.python))
-        on_progress(Progress("python", "Getting Python"))
+            return _refuse_unfit(look_at(self._order.python, is_cancelled))
+        on_progress(Progress("python", _tr("Getting Python")))
         found = self._managed_python(uv, is_cancelled) or self._found_python(uv, is_cancelled)
         if found is None:
             raise InstallationFailed(
                 Failure(
                     "python",
-                    "there is no Python 3.11, 3.12 or 3.13 to build on, and none can be downloaded",
-                    "install one from python.org, or choose an existing Python that has geoseg",
+                    _tr(
+                        "there is no Python 3.11, 3.12 or 3.13 to build on, and none can be "
+                        "downloaded"
+                    ),
+                    _tr(
+                        "install one from python.org, or choose an existing Python that has geoseg"
+                    ),
                     "\n".join(self.log),
                 )
             )
@@ -298,7 +303,8 @@ class Installation:
                 uv.run(["python", "install", "--no-bin", wanted], is_cancelled)
         with suppress(InstallationFailed, EngineMissing):
             find = ["python", "find", "--managed-python", "--no-python-downloads", wanted]
-            return _refuse_unfit(look_at(_absolute(uv.run([*find, *offline], is_cancelled))))
+            found = _absolute(uv.run([*find, *offline], is_cancelled))
+            return _refuse_unfit(look_at(found, is_cancelled))
         return None
 
     def _found_python(self, uv: Uv, is_cancelled: IsCancelled) -> Interpreter | None:
@@ -309,7 +315,7 @@ class Installation:
         found = []
         for path in dict.fromkeys([*paths, *_python_of_qgis()]):
             with suppress(EngineMissing, InstallationFailed):
-                found.append(_refuse_unfit(look_at(_absolute(path))))
+                found.append(_refuse_unfit(look_at(_absolute(path), is_cancelled)))
         return min(
             found,
             key=lambda each: (_is_of_qgis(each.path), PYTHONS.index(each.version[:2])),
@@ -331,8 +337,13 @@ class Installation:
             uv.run([*command, *source, *names, "--no-python-downloads"], is_cancelled)
             return lock.read_text(encoding="utf-8")
 
-    def _packages(self, lock: str) -> tuple[Package, ...]:
-        return tuple(self._sized(each) for each in _parsed(lock))
+    def _packages(self, lock: str, is_cancelled: IsCancelled) -> tuple[Package, ...]:
+        packages = []
+        for each in _parsed(lock):
+            if is_cancelled():
+                raise Cancelled
+            packages.append(self._sized(each))
+        return tuple(packages)
 
     def _sized(self, package: Package) -> Package:
         """The package with its size, asked for where the index does not tell."""
@@ -352,7 +363,7 @@ class Installation:
 
     def _installed(self, uv: Uv, plan: Plan, folder: Path, steps: _Steps) -> str:
         """Fill the folder; return its interpreter."""
-        steps.on_progress(Progress("install", "Making the environment"))
+        steps.on_progress(Progress("install", _tr("Making the environment")))
         offline = ["--offline"] if self._order.is_offline else []
         create = ["venv", "--no-project", "--no-python-downloads", "--python", plan.python.path]
         uv.run([*create, *offline, str(folder)], steps.is_cancelled)
@@ -360,7 +371,6 @@ class Installation:
         python = str(folder / inside)
         lock = folder / "pylock.toml"
         lock.write_text(plan.lock, encoding="utf-8")
-        _remove_unfinished()  # of a QGIS that was killed: it is of no use, and would be counted
         watch = _Watch(plan, steps.on_progress)
         command = ["pip", "install", "--no-build", "--no-python-downloads", "--python", python]
         uv.run(
@@ -372,9 +382,9 @@ class Installation:
         )
         return python
 
-    def _verified(self, python: str) -> Report:
+    def _verified(self, python: str, is_cancelled: IsCancelled) -> Report:
         try:
-            report = check(python, self._order.environment)
+            report = check(python, is_cancelled, self._order.environment)
         except EngineMissing as error:
             self.log += [str(error), without_secrets(error.log)]
             raise InstallationFailed(_failed_check(f"{error}\n{error.log}")) from error
@@ -394,9 +404,9 @@ class _Watch:
     """Tells progress from what has arrived in uv's cache, for uv itself tells only names."""
 
     def __init__(self, plan: Plan, on_progress: OnProgress) -> None:
-        # Wheels from a folder are unpacked like those from a server.
+        # Wheels from a folder are waited for as well; only what is downloaded is measured.
         self._missing = [each for each in plan.packages if not _is_cached(each)]
-        self._total = sum(each.size for each in self._missing)
+        self._total = plan.download
         self._on_progress = on_progress
         self._done = 0
         self._looked = 0.0
@@ -409,18 +419,18 @@ class _Watch:
         arrived = [each for each in self._missing if _is_cached(each)]
         for each in arrived:
             self._missing.remove(each)
-        coming = sum(each.size for each in self._missing)
+        coming = sum(each.size for each in self._missing if not each.is_here)
         whole = self._total - coming
         # What is on its way is unpacked as it comes; how much that was packed is not known exactly.
         part = min(coming, _unfinished_bytes() // GROWTH)
         self._done = max(self._done, min(self._total, whole + part))
         is_done = not self._missing
-        text = "Installing packages" if is_done else _doing(self._missing)
+        text = _tr("Installing packages") if is_done else _doing(self._missing)
         stage = "install" if is_done else "download"
         self._on_progress(Progress(stage, text, self._done, self._total))
 
 
-def rollback(environment: Mapping[str, str] | None = None) -> Report:
+def rollback(is_cancelled: IsCancelled, environment: Mapping[str, str] | None = None) -> Report:
     """Use the engine before the present one again, which becomes the one before.
 
     Raises
@@ -429,19 +439,27 @@ def rollback(environment: Mapping[str, str] | None = None) -> Report:
         When there is none, or it does not work any more; the present one stays in use.
     Busy
         When another QGIS is installing.
+    Cancelled
     """
+    # An engine that is at work goes on: it stays where it is, as the one before.
     with exclusive():
         pointer = read_pointer()
         if pointer is None or pointer.previous is None:
-            raise EngineMissing("there is no earlier engine to go back to; install one")
-        report = check(pointer.previous.python, environment)
+            raise EngineMissing(_tr("there is no earlier engine to go back to; install one"))
+        report = check(pointer.previous.python, is_cancelled, environment)
         write_pointer(Pointer(pointer.previous, pointer.current))
         return report
 
 
 def uninstall() -> None:
-    """Remove all engines, and everything that was downloaded for them."""
-    with exclusive():
+    """Remove all engines, and everything that was downloaded for them.
+
+    Raises
+    ------
+    Busy
+        When one of them is at work, or another QGIS is installing.
+    """
+    with exclusive(), unused():
         with suppress(FileNotFoundError):
             (data_folder() / "env.json").unlink()
         for name in ("engines", "cache", "tools", "pythons"):
@@ -454,17 +472,23 @@ def _explained(log: list[str]) -> Iterator[None]:
     try:
         yield
     except InstallationFailed as error:
-        told = replace(error.failure, log="\n".join(log))
-        raise InstallationFailed(told) from error
+        raise InstallationFailed(_with_log(error.failure, log)) from error
     except Busy as error:
-        told = Failure("busy", str(error), "then install again", "\n".join(log))
-        raise InstallationFailed(told) from error
+        told = Failure("busy", str(error), _tr("then install again"))
+        raise InstallationFailed(_with_log(told, log)) from error
     except EngineMissing as error:
-        told = Failure("python", str(error), "then install again", "\n".join([*log, error.log]))
-        raise InstallationFailed(told) from error
+        told = Failure("python", str(error), _tr("then install again"), error.log)
+        raise InstallationFailed(_with_log(told, log)) from error
     except OSError as error:
-        told = replace(classify(f"{type(error).__name__}: {error}"), log="\n".join(log))
-        raise InstallationFailed(told) from error
+        told = classify(f"{type(error).__name__}: {error}")
+        raise InstallationFailed(_with_log(told, log)) from error
+
+
+def _with_log(failure: Failure, log: list[str]) -> Failure:
+    """Tell what was done before the failure; its own words are in that, or come last."""
+    done = "\n".join(log)
+    own = [failure.log] if failure.log not in done else []
+    return replace(failure, log="\n".join([*log, *own]))
 
 
 def _failed_check(text: str) -> Failure:
@@ -473,8 +497,8 @@ def _failed_check(text: str) -> Failure:
         return failure
     return Failure(
         "damaged",
-        f"geoseg was installed but does not work: {text.strip().splitlines()[0]}",
-        "install again; if it happens again, copy the diagnostics and report them",
+        _tr("geoseg was installed but does not work: {}").format(text.strip().splitlines()[0]),
+        _tr("install again; if it happens again, copy the diagnostics and report them"),
         text,
     )
 
@@ -485,8 +509,10 @@ def _refuse_short_disk(plan: Plan) -> None:
             Failure(
                 "disk",
                 plan.refusal,
-                "free some space, or let the environment variable GEOSEG_HOME name a folder on"
-                " another disk",
+                _tr(
+                    "free some space, or let the environment variable GEOSEG_HOME name a folder on "
+                    "another disk"
+                ),
             )
         )
 
@@ -500,8 +526,8 @@ def _refuse_unfit(found: Interpreter) -> Interpreter:
     raise InstallationFailed(
         Failure(
             "python",
-            f"{found.path} is a {bits}-bit Python {version}",
-            "choose a 64-bit Python 3.11, 3.12 or 3.13",
+            _tr("{} is a {}-bit Python {}").format(found.path, bits, version),
+            _tr("choose a 64-bit Python 3.11, 3.12 or 3.13"),
         )
     )
 
@@ -586,12 +612,12 @@ def _unpacked(package: Package) -> int:
 def _doing(packages: Iterable[Package]) -> str:
     """What takes longest of what is still to come."""
     largest = max(packages, key=lambda each: (not each.is_here, each.size))
-    verb = "Unpacking" if largest.is_here else "Downloading"
-    return f"{verb} {largest.name} ({_megabytes(largest.size)})"
+    text = _tr("Unpacking {} ({})") if largest.is_here else _tr("Downloading {} ({})")
+    return text.format(largest.name, _megabytes(largest.size))
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
+    return _tr("{} MB").format(f"{size / 1e6:,.0f}")
 
 
 def _new_folder(version: str) -> Path:
@@ -612,21 +638,28 @@ def _next_pointer(engine: Engine) -> Pointer:
     return Pointer(engine, pointer.current if pointer else None)
 
 
-def _remove_others() -> None:
-    """Remove engines that neither are in use nor to go back to, and remains of killed attempts."""
-    pointer = read_pointer()
-    if pointer is None:
-        return
-    kept = {pointer.current.folder, pointer.previous.folder if pointer.previous else ""}
-    for folder in (data_folder() / "engines").iterdir():
-        if str(folder) not in kept:
-            _remove(folder)
+def _remove_remains() -> None:
+    """Remove what killed attempts left, and engines that are neither used nor to go back to."""
+    home, pointer = data_folder(), read_pointer()
+    _remove_unfinished()
+    for remains in (*home.glob("plan-*"), *home.glob("env-*.json"), *home.glob("tools/*.part")):
+        _remove(remains)
+    if pointer is None and (home / "env.json").exists():
+        return  # nobody can tell now which are used
+    known = [pointer.current, pointer.previous] if pointer else []
+    kept = {each.folder for each in known if each}
+    with suppress(Busy), unused():
+        for folder in home.glob("engines/*"):
+            if str(folder) not in kept:
+                _remove(folder)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder; Windows keeps what is in use, which the next installation removes."""
+    """Remove a folder or file; Windows keeps what is in use, which the next attempt removes."""
     for pause in (0.2, 0.5, 1.0):
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.unlink()
         if not folder.exists():
             return
         time.sleep(pause)

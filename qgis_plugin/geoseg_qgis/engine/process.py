@@ -19,17 +19,33 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-__all__ = ["Cancelled", "EngineError", "Event", "ProcessGroup", "ask", "clean_environment", "run"]
+from .home import Busy, in_use
+from .job import Job
+from .words import translated as _tr
+
+__all__ = [
+    "Cancelled",
+    "EngineError",
+    "Event",
+    "ProcessGroup",
+    "answer",
+    "ask",
+    "attached",
+    "clean_environment",
+    "run",
+    "started",
+]
 
 Event = dict[str, Any]
 
 GRACE = 1.5  # seconds to end in; a cancelled run is to be gone within 2
 POLL = 0.1  # seconds of silence until a cancelled run is noticed
 LEAVING = 10.0  # seconds that the engine may take to end after its work is done
+PATIENCE = 180.0  # seconds for an answer: the virus scanner may look at each file of the engine
 KEPT_LINES = 200  # of what it said last, for a report
 KEPT_WIDTH = 2000  # characters of such a line
 WAITING_LINES = 1000  # that nobody took yet; the engine waits when there are more
@@ -48,7 +64,6 @@ MISLEADING_BEGINNINGS = ("DYLD_", "PYTHON", "QGIS_")
 SYSTEM_FOLDERS = {Path("/usr"), Path("/usr/local")}
 
 COMPLAINT = "geoseg: "
-REMEDY = "choose another in the settings of geoseg, or let them install one"
 
 APART: dict[str, Any]
 if sys.platform == "win32":
@@ -56,6 +71,15 @@ if sys.platform == "win32":
     APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
 else:
     APART = {"start_new_session": True}
+
+
+# Beside the program that takes the place of the shell, a second process waits for standard input to
+# end. Nobody writes there, so it ends with QGIS; then the whole group ends, that process included.
+ATTACHED = """exec 3<&0 </dev/null
+{ read -r _; kill -KILL 0; } <&3 >/dev/null 2>&1 &
+exec 3<&-
+exec "$@"
+"""
 
 
 class Cancelled(Exception):  # noqa: N818  (the user's wish is no error)
@@ -119,7 +143,7 @@ def run(
     # Before the command's own arguments, for those end with names of files.
     told = ["--attached", command, "--progress", "json", *rest]
     heard = _Heard()
-    with _started(python, told, environment) as engine:
+    with _kept(python), started(*_engine(python, told, environment)) as engine:
         leave_at = float("inf")
         for line in engine.lines():
             if is_cancelled():
@@ -140,8 +164,7 @@ def ask(
     python: str,
     arguments: Sequence[str],
     *,
-    timeout: float = 60,
-    is_cancelled: Callable[[], bool] = lambda: False,
+    is_cancelled: Callable[[], bool],
     environment: Mapping[str, str] | None = None,
 ) -> Any:
     """Ask the engine for a document, such as ``doctor --json``.
@@ -151,11 +174,8 @@ def ask(
     python : str
         The engine's interpreter.
     arguments : sequence of str
-        A command that prints one JSON document. Its exit status does not matter.
-    timeout : float
-        Seconds.
-    is_cancelled : callable, optional
-    environment : mapping, optional
+        A command that prints one JSON document.
+    is_cancelled, environment
         As of `run`.
 
     Returns
@@ -165,15 +185,36 @@ def ask(
 
     Raises
     ------
+    EngineError, Cancelled
+        As of `answer`.
+    """
+    with _kept(python):
+        return answer(*_engine(python, ["--attached", *arguments], environment), is_cancelled)
+
+
+def answer(
+    command: Sequence[str], environment: Mapping[str, str], is_cancelled: Callable[[], bool]
+) -> Any:
+    """Hear the JSON document that a Python prints; its exit status does not matter.
+
+    Parameters
+    ----------
+    command, environment
+        As of `ProcessGroup`.
+    is_cancelled : callable
+        As of `run`.
+
+    Raises
+    ------
     EngineError
-        When there is no document.
+        When there is no document within `PATIENCE` seconds.
     Cancelled
     """
+    python, heard = command[0], _Heard()
     printed, size = list[str](), 0
-    heard = _Heard()
-    give_up_at = time.monotonic() + timeout
-    with _started(python, arguments, environment) as engine:
-        for line in engine.lines():
+    give_up_at = time.monotonic() + PATIENCE
+    with started(command, environment) as process:
+        for line in process.lines():
             if is_cancelled():
                 raise Cancelled
             if line is not None:
@@ -182,14 +223,15 @@ def ask(
                 printed.append(line.text)
                 size += len(line.text)
             if time.monotonic() > give_up_at:
-                told = f"{python} did not answer within {timeout:g} s; try again, or {REMEDY}"
+                told = _tr("{} did not answer within {:g} s; try again, or {}")
+                told = told.format(python, PATIENCE, _remedy())
                 raise EngineError(told, "missing", heard.log)
             if size > LONGEST["stdout"]:
-                told = f"{python} says more than geoseg would, so it is none; {REMEDY}"
-                raise EngineError(told, "missing", heard.log)
+                told = _tr("{} says more than geoseg would, so it is none; {}")
+                raise EngineError(told.format(python, _remedy()), "missing", heard.log)
     with suppress(ValueError):
         return _document(printed)
-    raise _failure(python, engine.status, heard)
+    raise _failure(python, process.status, heard)
 
 
 def clean_environment(environ: Mapping[str, str], additions: Mapping[str, str]) -> dict[str, str]:
@@ -242,6 +284,16 @@ def _within(value: str, folders: set[Path]) -> bool:
     return not folders.isdisjoint((path, *path.parents))
 
 
+def attached(command: Sequence[str]) -> list[str]:
+    """Let a command, run in a `ProcessGroup`, end with QGIS though it knows nothing of it.
+
+    On Windows it does anyway, see `Job`.
+    """
+    if sys.platform == "win32":
+        return list(command)
+    return ["/bin/sh", "-c", ATTACHED, "geoseg", *command]
+
+
 class ProcessGroup:
     """A process and all that it starts, which end together.
 
@@ -273,6 +325,8 @@ class ProcessGroup:
             )
         except (OSError, ValueError) as error:
             _refuse(command[0], error)
+        on_windows: Any = self._process  # where alone it has a handle
+        self._job = Job(int(on_windows._handle)) if sys.platform == "win32" else None
 
     @property
     def streams(self) -> dict[str, Any]:
@@ -295,6 +349,8 @@ class ProcessGroup:
                 self._wait()
             self._signal(signal.SIGKILL)
         self._wait()
+        if self._job is not None:
+            self._job.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
 
@@ -336,7 +392,7 @@ class Line(NamedTuple):
     text: str
 
 
-class _Listener:
+class Listener:
     """Hears both streams of a process, so that neither is ever full."""
 
     def __init__(self, group: ProcessGroup) -> None:
@@ -391,19 +447,35 @@ class _Listener:
 
 
 @contextmanager
-def _started(
-    python: str, arguments: Sequence[str], additions: Mapping[str, str] | None
-) -> Iterator[_Listener]:
-    """Start the engine; whatever happens, nothing of it runs afterwards."""
-    # -I: no variable, no user's packages and no file in the working folder changes what is loaded.
-    command = [python, "-I", "-u", "-X", "utf8", "-m", "geoseg", *arguments]
-    group = ProcessGroup(command, clean_environment(os.environ, additions or {}))
-    listener = _Listener(group)
+def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Listener]:
+    """Start a `ProcessGroup` and listen; whatever happens, nothing of it runs afterwards."""
+    group = ProcessGroup(command, environment)
+    listener = Listener(group)
     try:
         yield listener
     finally:
         group.end()
         listener.close()
+
+
+def _engine(
+    python: str, arguments: Sequence[str], additions: Mapping[str, str] | None
+) -> tuple[list[str], dict[str, str]]:
+    """Command and variables of the engine."""
+    # -I: no variable, no user's packages and no file in the working folder changes what is loaded.
+    command = [python, "-I", "-u", "-X", "utf8", "-m", "geoseg", *arguments]
+    return command, clean_environment(os.environ, additions or {})
+
+
+@contextmanager
+def _kept(python: str) -> Iterator[None]:
+    """See that the engine is not removed meanwhile."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(in_use(python))
+        except Busy as busy:
+            raise EngineError(str(busy), "missing") from busy
+        yield
 
 
 def _existing_folder() -> str:
@@ -414,9 +486,12 @@ def _existing_folder() -> str:
 
 def _refuse(program: str, error: Exception) -> NoReturn:
     reason = getattr(error, "strerror", None) or str(error)
-    raise EngineError(
-        f"{program} cannot be started as a Python ({reason}); {REMEDY}", "missing"
-    ) from error
+    told = _tr("{} cannot be started as a Python ({}); {}").format(program, reason, _remedy())
+    raise EngineError(told, "missing") from error
+
+
+def _remedy() -> str:
+    return _tr("choose another in the settings of geoseg, or let them install one")
 
 
 class _Heard:
@@ -500,17 +575,16 @@ def _reason(python: str, status: int | None, heard: _Heard) -> tuple[str, str]:
     if heard.complaint:
         return heard.complaint, "internal" if status == 1 else "user"
     if heard.last.endswith("No module named geoseg"):
-        return f"the Python {python} has no geoseg; {REMEDY}", "missing"
-    told = f"status {status}" + (f" ({heard.last})" if heard.last else "")
+        return _tr("the Python {} has no geoseg; {}").format(python, _remedy()), "missing"
+    ended = _tr("status {}").format(status) + (f" ({heard.last})" if heard.last else "")
     if not heard.spoke:
-        return (
-            f"{python} is no Python with a working geoseg: it ended with {told}; {REMEDY}",
-            "missing",
-        )
-    return (
-        f"the engine ended with {told} before it was done; run it again, and report the "
-        "diagnostics if that does not help"
-    ), "internal"
+        told = _tr("{} is no Python with a working geoseg: it ended with {}; {}")
+        return told.format(python, ended, _remedy()), "missing"
+    told = _tr(
+        "the engine ended with {} before it was done; run it again, and report the diagnostics if "
+        "that does not help"
+    )
+    return told.format(ended), "internal"
 
 
 def _was_killed(status: int) -> bool:
@@ -520,14 +594,14 @@ def _was_killed(status: int) -> bool:
 
 def _why_killed(status: int) -> str:
     if status == -9:
-        return (
+        return _tr(
             "the engine was killed (SIGKILL), most likely because memory ran out; close other "
             "programs, or give it less memory or a smaller extent, and run it again"
         )
     if status == -15:
-        return "the engine was ended by somebody else (SIGTERM); run it again to go on"
-    name = signal.strsignal(-status) if status < 0 else f"error {status:#x}"
-    return (
-        f"the engine crashed ({name}); run it again, and if that does not help install it anew in "
-        "the settings of geoseg"
-    )
+        return _tr("the engine was ended by somebody else (SIGTERM); run it again to go on")
+    name = signal.strsignal(-status) if status < 0 else _tr("error {:#x}").format(status)
+    return _tr(
+        "the engine crashed ({}); run it again, and if that does not help install it anew in the "
+        "settings of geoseg"
+    ).format(name)

@@ -5,28 +5,24 @@ from __future__ import annotations
 
 import os
 import platform
-import queue
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from .environment import data_folder
 from .failures import Failure, InstallationFailed, classify, without_secrets
+from .home import data_folder
 from .index import File, Index, Web
-from .process import Cancelled, EngineError, ProcessGroup, clean_environment
+from .process import Cancelled, EngineError, Line, attached, clean_environment, started
+from .words import translated as _tr
 
 __all__ = ["Uv", "obtain_uv"]
 
 LEAST = (0, 8)  # knows the format of the list that a plan is, and --torch-backend
-POLL = 0.2  # seconds
 PROGRAM = "uv.exe" if sys.platform == "win32" else "uv"
 LARGEST = 300_000_000  # bytes; uv has 40 MB
 
@@ -108,63 +104,26 @@ class Uv:
         self._log.append(f"$ uv {' '.join(arguments)}")
         begin = len(self._log)
         variables = {name: text for name, text in self._variables.items() if name not in without}
-        try:
-            group = ProcessGroup([self.program, *arguments], variables)
-        except EngineError as error:
-            raise InstallationFailed(classify(f"uv: {error.__cause__}")) from error
-        listener = _Listener(group.streams)
         printed: list[str] = []
         try:
-            while not listener.is_done or group.status is None:
-                if is_cancelled():
-                    raise Cancelled
-                on_poll()
-                self._take(listener.lines(POLL), printed)
-            status = group.status
-        finally:
-            group.end()
-        if status != 0:
-            self._log.append(f"exit status {status}")
+            with started(attached([self.program, *arguments]), variables) as process:
+                for line in process.lines():
+                    if is_cancelled():
+                        raise Cancelled
+                    on_poll()
+                    self._take(line, printed)
+        except EngineError as error:
+            raise InstallationFailed(classify(f"uv: {error.__cause__}")) from error
+        if process.status != 0:
+            self._log.append(f"exit status {process.status}")
             raise InstallationFailed(classify("\n".join(self._log[begin:])))
         return "\n".join(printed)
 
-    def _take(self, lines: Iterable[tuple[str, str]], printed: list[str]) -> None:
-        for stream, line in lines:
-            self._log.append(without_secrets(line))
-            if stream == "stdout":
-                printed.append(line)
-
-
-class _Listener:
-    """Reads both streams of a process, so that neither is ever full."""
-
-    def __init__(self, streams: Mapping[str, Any]) -> None:
-        self._said: queue.Queue[tuple[str, str]] = queue.Queue()
-        self._readers = [
-            threading.Thread(target=self._read, args=stream, daemon=True)
-            for stream in streams.items()
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    @property
-    def is_done(self) -> bool:
-        """Whether everything was read and taken."""
-        return self._said.empty() and not any(each.is_alive() for each in self._readers)
-
-    def lines(self, seconds: float) -> list[tuple[str, str]]:
-        """Return what was said; wait so long for a first line."""
-        found = []
-        with suppress(queue.Empty):
-            found.append(self._said.get(timeout=seconds))
-            while True:
-                found.append(self._said.get_nowait())
-        return found
-
-    def _read(self, name: str, stream: Any) -> None:
-        with stream:
-            for line in stream:
-                self._said.put((name, line.rstrip()))
+    def _take(self, line: Line | None, printed: list[str]) -> None:
+        if line is not None:
+            self._log.append(without_secrets(line.text.rstrip()))
+        if line is not None and line.stream == "stdout":
+            printed.append(line.text.rstrip())
 
 
 def obtain_uv(
@@ -216,8 +175,8 @@ def _obtained(
         raise InstallationFailed(
             Failure(
                 "version",
-                "the folder of wheels has no wheel of uv for this system",
-                "put the wheel of uv into it (pip download --no-deps uv), or install uv",
+                _tr("the folder of wheels has no wheel of uv for this system"),
+                _tr("put the wheel of uv into it (pip download --no-deps uv), or install uv"),
             )
         )
     return _downloaded(index, web, tools, on_bytes, is_cancelled)

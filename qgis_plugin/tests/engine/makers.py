@@ -88,6 +88,20 @@ def python_text(
     )
 
 
+_HANGING = """#!{python}
+import os, pathlib, signal, sys, time
+if {on!r} in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pathlib.Path({note!r}).write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+def hanging_text(on: str, note: Path, text: str) -> str:
+    """Return a program that, when told a word, notes its number and stays until it is killed."""
+    return _HANGING.format(python=sys.executable, on=on, note=str(note)) + text
+
+
 def lock_of(*wheels: tuple[str, str, int]) -> str:
     """Return a list as uv writes it, of names, addresses and sizes."""
     blocks = [

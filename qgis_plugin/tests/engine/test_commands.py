@@ -160,14 +160,14 @@ def test_the_engine_knows_all_options_of_the_other_commands() -> None:
         Polygonize(
             "-a.tif", "-p.gpkg", connectivity=8, min_area=4.0, simplify=0.5, classes="-x,y",
             with_nodata=True, regularize=True, crs="EPSG:4326", band="2", confidence="c.tif",
-            overwrite=True,
+            assume_crs="EPSG:2056", overwrite=True,
         ).arguments()
     )  # fmt: skip
     assert found == {
         "classmap": "-a.tif", "dst": "-p.gpkg", "connectivity": "8", "min_area": 4.0,
         "simplify": 0.5, "classes": "-x,y", "with_nodata": True, "regularize": True,
-        "crs": "EPSG:4326", "band": "2", "confidence": "c.tif", "overwrite": True,
-        "progress": "auto", "summary": False,
+        "crs": "EPSG:4326", "band": "2", "confidence": "c.tif", "assume_crs": "EPSG:2056",
+        "overwrite": True, "progress": "auto", "summary": False,
     }  # fmt: skip
     found = understood(
         Evaluate("-a", "-b", model="m", scores="s", report="-r", overwrite=True).arguments()
@@ -179,12 +179,12 @@ def test_the_engine_knows_all_options_of_the_other_commands() -> None:
     found = understood(
         Train(
             "unet", "-d", "-o", settings={"steps": "5", "lr": "-1"}, resume=True, report="-r",
-            device="cpu",
+            device="cpu", overwrite=True,
         ).arguments()
     )  # fmt: skip
     assert found == {
         "recipe": "unet", "data": "-d", "out": "-o", "settings": ["steps=5", "lr=-1"],
-        "resume": True, "report": "-r", "device": "cpu", "progress": "auto",
+        "resume": True, "report": "-r", "device": "cpu", "overwrite": True, "progress": "auto",
     }  # fmt: skip
     found = understood(ModelInfo("-m").arguments())
     assert (found["model"], found["as_json"]) == ("-m", True)

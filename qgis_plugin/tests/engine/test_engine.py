@@ -152,14 +152,14 @@ def test_a_mistake_is_told_in_the_words_of_the_engine(folder: Path) -> None:
         told(replace(segment(folder, "no.tif"), bands="1,2,9,4"))
     assert caught.value.kind == "user"
     with pytest.raises(EngineError, match="no-such-model") as caught:
-        ask(PYTHON, ModelInfo("no-such-model").arguments())
+        ask(PYTHON, ModelInfo("no-such-model").arguments(), is_cancelled=bool)
     assert caught.value.kind == "user"
 
 
 def test_the_card_of_a_model_is_told() -> None:
-    card = ask(PYTHON, ModelInfo("demo-landscape").arguments())
+    card = ask(PYTHON, ModelInfo("demo-landscape").arguments(), is_cancelled=bool)
     assert card["type"] == "Feature"
 
 
 def test_a_doctor_finds_the_engine_well() -> None:
-    assert ask(PYTHON, ["doctor", "--json"])["ok"] is True
+    assert ask(PYTHON, ["doctor", "--json"], is_cancelled=bool)["ok"] is True

@@ -15,12 +15,24 @@ SEEN = {
         "  cause: tunnel error: failed to create underlying connection\n"
         "  cause: Connection refused (os error 111)",
         "<urlopen error unknown url type: socks5h>",
+        "uv from https://i.example/simple: proxyconnect: <urlopen error [Errno 111] Connection "
+        "refused>",
     ],
     "certificate": [
         "<urlopen error [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed "
         "certificate in certificate chain (_ssl.c:1006)>",
         "error: Failed to fetch: `https://i.example/simple/`\n  cause: client error (Connect)\n"
         "  cause: invalid peer certificate: UnknownIssuer",
+    ],
+    "access": [
+        "error: No solution found when resolving dependencies\n  cause: Because geoseg was not "
+        "found in the package registry and you require geoseg>=0.1,<0.2, we can conclude that your "
+        "requirements are unsatisfiable.\n\nhint: An index URL (http://i.example/simple) could "
+        "not be queried due to a lack of valid authentication credentials (401 Unauthorized)",
+        "error: No solution found when resolving dependencies\n  cause: Because geoseg was not "
+        "found in the package registry\n\nhint: An index (http://i.example/simple) returned a "
+        "403 Forbidden error. Check that the index URL is correct and the credentials are valid.",
+        "uv from https://i.example/simple: HTTP Error 401: Unauthorized",
     ],
     "host": [
         "cause: Failed to fetch: https://i.example/torch/\n  cause: dns error\n"
@@ -51,6 +63,8 @@ SEEN = {
     "permission": [
         "PermissionError: [Errno 13] Permission denied: '/opt/geoseg'",
         "failed to create directory: Read-only file system (os error 30)",
+        "error: Could not acquire lock\n  cause: Could not create temporary file\n  cause: "
+        'Permission denied (os error 13) at path "/opt/geoseg/cache/.tmpiKClfi"',
     ],
     "antivirus": [
         "failed to rename file: Access is denied. (os error 5)",
@@ -63,7 +77,13 @@ SEEN = {
         'found. Error loading "C:\\x\\torch\\lib\\c10.dll" or one of its dependencies.)',
         "OSError: [WinError 1114] A dynamic link library (DLL) initialization routine failed.",
     ],
-    "file": ["Hash mismatch for `torch==2.13.0`", "the sha256 of uv-1.whl is not the one told"],
+    "file": [
+        "Hash mismatch for `torch==2.13.0`",
+        "the sha256 of uv-1.whl is not the one told",
+        "error: Failed to download `geoseg==0.1.0`\n  cause: Failed to extract archive: "
+        "geoseg-0.1.0-py3-none-any.whl\n  cause: Bad uncompressed size (got 00000a8e, expected "
+        "0001869f) for file: geoseg/big.txt",
+    ],
     "killed": ["exit status -9", "memory allocation of 1048576 bytes failed"],
     "other": ["error: something nobody has seen yet"],
 }
@@ -85,6 +105,23 @@ def test_a_blocked_server_is_named_and_the_other_source_of_pytorch_is_offered() 
     )
     assert failure.message == "a server cannot be reached (download.pytorch.org)"
     assert failure.remedy.startswith("take PyTorch from the package index instead")
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        (SEEN["version"][0], "geoseg==9 is not in the package index or in the folder of wheels"),
+        (SEEN["version"][1], "the folder of wheels lacks affine"),
+        ("No solution found:\n Because geoseg was not\n    found in the package registry",
+         "geoseg is not in the package index"),
+        ("Because there are no versions of torch>=2.6,<3 and",
+         "torch>=2.6,<3 is not in the package index or in the folder of wheels"),
+        (SEEN["version"][2], "a package, or the version of it that is needed, is not in the "
+         "package index or in the folder of wheels"),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_missing_is_named(log: str, message: str) -> None:
+    assert classify(log).message == message
 
 
 def test_an_unknown_failure_is_told_in_the_tools_own_words() -> None:

@@ -159,10 +159,27 @@ def test_names_that_are_mere_numbers_count_as_none(names: tuple[str, ...]) -> No
     assert suggested_bands(named(*names), ("x", "y")) == [None, None]
 
 
-def test_bands_keep_their_numbers_where_one_before_them_is_left_out() -> None:
-    """As one of transparency is."""
-    bands = (Band(2), Band(3), Band(4))
+def test_bands_that_a_model_knows_by_number_are_those_of_the_layer() -> None:
+    wanted = ("band 4", "band 2")
+    assert suggested_bands(named("", "", "", ""), wanted) == [4, 2]
+    assert suggested_bands(named("a", "b", "c", "d"), wanted) == [4, 2]
+    assert suggested_bands(named("band 2", "band 4"), wanted) == [2, 1]
+    assert suggested_bands(RGB, wanted) == [None, 2]
+    assert suggested_bands(RGB, ("band 4", "red")) == [None, 1]
+
+
+def test_transparency_is_never_suggested_and_the_others_keep_their_numbers() -> None:
+    bands = (Band(1, is_alpha=True), Band(2), Band(3), Band(4))
     assert suggested_bands(bands, ("x", "y", "z")) == [2, 3, 4]
+    assert suggested_bands(bands, ("w", "x", "y", "z")) == [None] * 4
+
+
+def test_transparency_may_be_chosen() -> None:
+    bands = (*RGB, Band(4, is_alpha=True))
+    model = card(bands=["blue", "green", "red", "nir"])
+    assert found(LayerFacts(bands, (10.0, 10.0)), model, [3, 2, 1, 4]) == []
+    (asked,) = found(LayerFacts(bands, (10.0, 10.0)), model)
+    assert asked.text == "Choose under Bands which band of the layer is: nir."
 
 
 def test_the_engine_is_told_the_bands_that_are_shown() -> None:

@@ -3,26 +3,31 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from makers import HEALTHY, FakeUv, lock_of, python_text, script, wheel
+from makers import HEALTHY, FakeUv, hanging_text, lock_of, python_text, script, wheel
+from processes import is_alive
 
 from geoseg_qgis.engine import install
 from geoseg_qgis.engine.environment import (
     EngineMissing,
     chosen_python,
-    data_folder,
-    exclusive,
     read_pointer,
 )
 from geoseg_qgis.engine.failures import InstallationFailed
+from geoseg_qgis.engine.home import Busy, data_folder, exclusive, in_use, unused
 from geoseg_qgis.engine.install import Installation, Order, Plan, Progress, rollback, uninstall
-from geoseg_qgis.engine.process import Cancelled
+from geoseg_qgis.engine.process import Cancelled, EngineError, ask, run
 
 REAL_UV = os.environ.get("GEOSEG_UV") or shutil.which("uv")
 
@@ -72,11 +77,6 @@ def engines() -> set[str]:
     return {each.name for each in (data_folder() / "engines").iterdir()}
 
 
-def is_running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
 def test_the_plan_tells_what_is_downloaded_and_how_much_room_it_needs(
     uv: FakeUv, base: str
 ) -> None:
@@ -118,6 +118,30 @@ def test_what_is_in_a_folder_or_in_the_cache_is_not_downloaded(uv: FakeUv, tmp_p
     }
     assert plan.download == 4_000_000
     assert plan.packages[0].size == local.stat().st_size
+
+
+def test_the_bar_goes_to_what_the_plan_says_is_downloaded(uv: FakeUv, tmp_path: Path) -> None:
+    local = wheel(tmp_path / "elsewhere", "geoseg-0.1.0", {"a": "b" * 5000})
+    torch = "https://i.example/torch-2.13.0-cp312-cp312-linux_x86_64.whl"
+    uv.behave(lock=lock_of(("geoseg", local.as_uri(), 0), ("torch", torch, 2_000_000)), seconds=1)
+    installation, plan = planned(uv)
+    told: list[Progress] = []
+    installation.run(plan, told.append, never)
+    assert {each.total for each in told if each.stage == "download"} == {plan.download}
+    assert plan.download == 2_000_000
+
+
+def test_wheels_that_are_all_in_a_folder_are_unpacked_without_a_size_to_download(
+    uv: FakeUv, tmp_path: Path
+) -> None:
+    local = wheel(tmp_path / "elsewhere", "geoseg-0.1.0", {"a": "b" * 5000})
+    uv.behave(lock=lock_of(("geoseg", local.as_uri(), 0)), seconds=1)
+    installation, plan = planned(uv)
+    told: list[Progress] = []
+    installation.run(plan, told.append, never)
+    assert plan.download == 0
+    unpacked = [each for each in told if each.stage == "download"]
+    assert {(each.text, each.total) for each in unpacked} == {("Unpacking geoseg (0 MB)", 0)}
 
 
 def test_a_size_that_nobody_tells_is_an_estimate(uv: FakeUv) -> None:
@@ -192,12 +216,50 @@ def test_cancelling_leaves_no_process_no_folder_and_the_old_engine(
     pids = uv.folder / "pids.txt"
     with pytest.raises(Cancelled):
         installation.run(plan, silent, pids.exists)
-    assert [is_running(int(pid)) for pid in pids.read_text().split()] == [False, False]
+    assert [is_alive(int(pid)) for pid in pids.read_text().split()] == [False, False]
     assert chosen_python("") == old
     assert engines() == {"0.1.0-1"}
     assert list((data_folder() / "cache").glob(".tmp*")) == []
     uv.behave(is_slow=False)
     assert installed(uv).endswith("0.1.0-2/bin/python")
+
+
+def test_cancelling_the_last_check_leaves_the_old_engine(uv: FakeUv, tmp_path: Path) -> None:
+    old, note = installed(uv), tmp_path / "number"
+    uv.behave(engine=hanging_text("doctor", note, python_text()))
+    installation, plan = planned(uv)
+    with pytest.raises(Cancelled):
+        installation.run(plan, silent, note.exists)
+    assert chosen_python("") == old
+    assert engines() == {"0.1.0-1"}
+
+
+def test_cancelling_while_servers_are_asked_for_sizes_asks_no_more_of_them(
+    uv: FakeUv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("geoseg-0.1.0", "torch-2.13.0", "numpy-2.0.0")
+    uv.behave(
+        lock=lock_of(
+            *(
+                (name.split("-")[0], f"https://i.example/{name}-py3-none-any.whl", 0)
+                for name in names
+            )
+        )
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(install.Web, "size", lambda _web, url: asked.append(url) or 0)
+    with pytest.raises(Cancelled):
+        Installation(Order(wheels=str(uv.wheels))).plan(silent, lambda: bool(asked))
+    assert len(asked) == 1
+
+
+def test_a_cancelled_rollback_changes_nothing(uv: FakeUv, tmp_path: Path) -> None:
+    first, second = installed(uv), installed(uv)
+    note = tmp_path / "number"
+    script(Path(first), hanging_text("doctor", note, python_text()))
+    with pytest.raises(Cancelled):
+        rollback(note.exists)
+    assert chosen_python("") == second
 
 
 @pytest.mark.parametrize(
@@ -242,31 +304,111 @@ def test_the_engine_before_is_kept_to_go_back_to_and_older_ones_are_removed(uv: 
     assert engines() == {"0.1.0-2", "0.1.0-3"}
     assert not os.path.exists(first)
     assert chosen_python("") == third
-    assert rollback().python == second
+    assert rollback(never).python == second
     assert chosen_python("") == second
-    assert rollback().python == third
+    assert rollback(never).python == third
 
 
 def test_there_is_nothing_to_go_back_to_after_the_first_installation(uv: FakeUv) -> None:
     installed(uv)
     with pytest.raises(EngineMissing, match="there is no earlier engine to go back to"):
-        rollback()
+        rollback(never)
 
 
 def test_an_earlier_engine_that_is_broken_is_not_gone_back_to(uv: FakeUv) -> None:
     first, second = installed(uv), installed(uv)
     script(Path(first), "#!/bin/sh\nexit 1\n")
-    with pytest.raises(EngineMissing, match="does not answer as a Python 3 does"):
-        rollback()
+    with pytest.raises(EngineMissing, match="is no Python with a working geoseg"):
+        rollback(never)
     assert chosen_python("") == second
 
 
 def test_remains_of_a_killed_installation_are_removed_by_the_next(uv: FakeUv) -> None:
     half = data_folder() / "engines" / "0.1.0-1"
     half.mkdir(parents=True)
+    (half / "rest").touch()
     (data_folder() / "cache" / ".tmp1").mkdir(parents=True)
     installed(uv)
-    assert engines() == {"0.1.0-2"}
+    assert [each.name for each in half.iterdir() if each.name == "rest"] == []
+    assert engines() == {"0.1.0-1"}
+
+
+_QGIS = """
+import sys
+from geoseg_qgis.engine.install import Installation, Order
+installation = Installation(Order(wheels=sys.argv[1]))
+plan = installation.plan(lambda progress: None, lambda: False)
+installation.run(plan, lambda progress: None, lambda: False)
+"""
+
+
+def test_nothing_of_an_installation_outlives_a_killed_qgis_and_the_next_one_removes_its_remains(
+    uv: FakeUv,
+) -> None:
+    uv.behave(is_slow=True)
+    pids = uv.folder / "pids.txt"
+    plugin = Path(install.__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", _QGIS, str(uv.wheels)], cwd=plugin) as qgis:
+        while not (pids.exists() and len(pids.read_text().split()) == 2):
+            assert qgis.poll() is None
+            time.sleep(0.01)
+        with pytest.raises(InstallationFailed, match=rf"another QGIS \(process {qgis.pid}\) is"):
+            planned(uv)
+        qgis.kill()
+    numbers = [int(pid) for pid in pids.read_text().split()]
+    patience = time.monotonic() + 20
+    while any(map(is_alive, numbers)) and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert [is_alive(number) for number in numbers] == [False, False]
+    assert list((data_folder() / "cache").glob(".tmp*"))
+    (data_folder() / "plan-abc").mkdir()  # of one that was killed while it looked
+    uv.behave(is_slow=False)
+    _, plan = planned(uv)
+    left = {each.name for each in data_folder().iterdir()}
+    assert left == {"cache", "engines", "install.lock", "tools", "use.lock"}
+    assert engines() == set()
+    assert list((data_folder() / "cache").iterdir()) == []
+    assert plan.download == 3_000_000
+
+
+def test_engines_that_nobody_can_tell_are_used_are_left_alone(uv: FakeUv) -> None:
+    installed(uv)
+    (data_folder() / "env.json").write_text("{")
+    planned(uv)
+    assert engines() == {"0.1.0-1"}
+
+
+def test_an_engine_at_work_is_neither_removed_nor_cleared_away(uv: FakeUv) -> None:
+    oldest = installed(uv)
+    with in_use(oldest):
+        with pytest.raises(Busy, match="an engine is at work"):
+            uninstall()
+        installed(uv)
+        installed(uv)
+        assert rollback(never).version == "0.1.0"
+        assert os.path.exists(oldest)
+    planned(uv)
+    assert engines() == {"0.1.0-2", "0.1.0-3"}
+    uninstall()
+    assert read_pointer() is None
+
+
+def test_a_run_keeps_its_engine(uv: FakeUv) -> None:
+    """As long as it takes, and no longer."""
+    python = installed(uv)
+    heard: list[str] = []
+
+    def remove(_event: object) -> None:
+        with pytest.raises(Busy, match="an engine is at work") as caught:
+            uninstall()
+        heard.append(str(caught.value))
+
+    with pytest.raises(EngineError):
+        run(python, ["predict"], on_event=remove, is_cancelled=never)
+    assert heard
+    with unused(), pytest.raises(EngineError, match="are being removed at this moment"):
+        ask(python, ["doctor", "--json"], is_cancelled=never)
+    uninstall()
 
 
 def test_a_second_qgis_has_to_wait(uv: FakeUv) -> None:
@@ -359,24 +501,154 @@ def test_passwords_of_the_index_are_in_no_log(uv: FakeUv, monkeypatch: pytest.Mo
     assert "hunter2" not in str(caught.value)
 
 
-def test_uninstalling_leaves_nothing_but_the_lock(uv: FakeUv) -> None:
+def test_the_log_of_a_failure_tells_what_failed_before_anything_was_done(
+    uv: FakeUv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next(uv.wheels.glob("uv-*")).write_bytes(b"no zip")
+    with pytest.raises(InstallationFailed) as caught:
+        planned(uv)
+    assert "File is not a zip file" in caught.value.failure.log
+    (data_folder().parent / "file").touch()
+    monkeypatch.setenv("GEOSEG_HOME", str(data_folder().parent / "file" / "home"))
+    with pytest.raises(InstallationFailed) as caught:
+        planned(uv)
+    assert "NotADirectoryError" in caught.value.failure.log
+
+
+def test_what_lies_in_the_named_folder_beside_the_engines_is_left_alone(
+    uv: FakeUv, home: Path
+) -> None:
+    """It may be a whole disk, with folders that happen to have the names of ours."""
+    own = [
+        home / name / "mine.txt"
+        for name in ("engines/0.1.0-1", "cache/.tmp1", "tools", "pythons", "plan-b", "geoseg")
+    ]
+    own += [home / "env.json", home / "env-old.json", home / "tools" / "mine.part"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    installed(uv)
+    uv.behave(install_error="error: odd")
+    with pytest.raises(InstallationFailed):
+        installed(uv)
+    uninstall()
+    assert [path for path in own if not path.exists()] == []
+    assert sorted(os.listdir(home / "geoseg-qgis")) == ["install.lock", "use.lock"]
+
+
+def test_uninstalling_leaves_nothing_but_the_locks(uv: FakeUv) -> None:
     installed(uv)
     uninstall()
     assert read_pointer() is None
-    assert os.listdir(data_folder()) == ["install.lock"]
+    assert sorted(os.listdir(data_folder())) == ["install.lock", "use.lock"]
 
 
 _PROGRAM = f"import json, sys\nprint({json.dumps(HEALTHY)!r})\n"
 
 
-@pytest.mark.skipif(REAL_UV is None, reason="there is no uv in PATH, and none named in GEOSEG_UV")
-def test_the_real_uv_installs_from_a_folder_of_wheels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+real_uv = pytest.mark.skipif(
+    REAL_UV is None, reason="there is no uv in PATH, and none named in GEOSEG_UV"
+)
+
+
+@pytest.fixture
+def real_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH with uv and little else."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "uv").symlink_to(str(REAL_UV))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:/bin:/usr/bin")
+    if sys.version_info[:2] not in install.PYTHONS:
+        pytest.skip("no engine can be built on this Python")
+
+
+class Refusal(http.server.BaseHTTPRequestHandler):
+    """Answers everybody with the same status."""
+
+    status = 401
+
+    def do_GET(self) -> None:
+        self.send_error(self.status)
+
+    do_CONNECT = do_GET  # noqa: N815
+
+    def log_message(self, *_told: object) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of a server that answers with a status."""
+    kind = type("Refusing", (Refusal,), {"status": request.param})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def kind_of_failure(order: Order) -> str:
+    with pytest.raises(InstallationFailed) as caught:
+        Installation(order).plan(silent, never)
+    assert caught.value.failure.remedy
+    assert "$ uv pip compile" in caught.value.failure.log
+    return caught.value.failure.kind
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+@pytest.mark.parametrize(
+    ("refusing", "kind"),
+    [(401, "access"), (403, "access"), (404, "version")],
+    indirect=["refusing"],
+)
+def test_what_the_real_uv_says_of_an_index_that_refuses_is_understood(
+    refusing: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "uv").symlink_to(str(REAL_UV))
-    monkeypatch.setenv("PATH", f"{tools}:/bin:/usr/bin")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://{refusing}/simple")
+    assert kind_of_failure(Order(backend="index", python=sys.executable)) == kind
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+@pytest.mark.parametrize("refusing", [407], indirect=True)
+def test_what_the_real_uv_says_of_a_proxy_is_understood(
+    refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://i.example/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    for proxy in (refusing, "127.0.0.1:9"):
+        network = {"HTTPS_PROXY": f"http://{proxy}"}
+        order = Order(backend="index", python=sys.executable, environment=network)
+        assert kind_of_failure(order) == "proxy"
+
+
+def damaged(path: Path) -> None:
+    """Cut a wheel in the middle of a file."""
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+def test_what_the_real_uv_says_of_a_folder_of_wheels_is_understood(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    order = Order(wheels=str(wheels), is_offline=True, python=sys.executable)
+    assert kind_of_failure(order) == "version"
+    with pytest.raises(InstallationFailed, match=r"^the folder of wheels lacks geoseg;"):
+        Installation(order).plan(silent, never)
+    about = "Metadata-Version: 2.1\nName: geoseg\nVersion: 0.1.1\nRequires-Dist: torch\n"
+    wheel(wheels, "geoseg-0.1.1", {"geoseg-0.1.1.dist-info/METADATA": about})
+    wheel(wheels, "torch-2.0", {"torch.py": ""}, "py3-none-win_ia64")
+    assert kind_of_failure(order) == "python"
+    damaged(wheel(wheels, "geoseg-0.1.2", {"geoseg/large.txt": "x" * 99_999}))
+    assert kind_of_failure(order) == "file"
+
+
+@real_uv
+@pytest.mark.usefixtures("real_tools")
+def test_the_real_uv_installs_from_a_folder_of_wheels(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     needs = "Metadata-Version: 2.1\nName: geoseg\nVersion: {}\nRequires-Dist: companion>=2\n"
     for version in ("0.0.9", "0.1.0", "0.1.3", "0.2.0"):
@@ -385,8 +657,6 @@ def test_the_real_uv_installs_from_a_folder_of_wheels(
         wheel(wheels, f"geoseg-{version}", members)
     wheel(wheels, "companion-2.0", {"companion.py": ""})
     order = Order(wheels=str(wheels), is_offline=True, python=sys.executable)
-    if sys.version_info[:2] not in install.PYTHONS:
-        pytest.skip("no engine can be built on this Python")
     installation = Installation(order)
     plan = installation.plan(silent, never)
     assert [(each.name, each.version) for each in plan.packages] == [

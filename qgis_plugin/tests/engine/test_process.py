@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import is_alive
 
-from geoseg_qgis.engine import process
+from geoseg_qgis.engine import job, process
 from geoseg_qgis.engine.process import Cancelled, EngineError, ask, run
 
 pytestmark = pytest.mark.skipif(
@@ -88,23 +89,12 @@ def failure_of(python: str) -> EngineError:
     return caught.value
 
 
-def alive(number: int) -> bool:
-    """Whether a process is there and no zombie."""
-    if Path("/proc/self/stat").exists():
-        stat = Path(f"/proc/{number}/stat")
-        return stat.exists() and not stat.read_text().rpartition(")")[2].startswith(" Z")
-    told = subprocess.run(
-        ["/bin/ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return bool(told) and not told.startswith("Z")
-
-
 def gone(*numbers: int) -> bool:
     """Whether processes that live for minutes are gone; a killed one may take a moment to go."""
     patience = time.monotonic() + 20
-    while any(map(alive, numbers)) and time.monotonic() < patience:
+    while any(map(is_alive, numbers)) and time.monotonic() < patience:
         time.sleep(0.01)
-    return not any(map(alive, numbers))
+    return not any(map(is_alive, numbers))
 
 
 def numbers_in(folder: Path, count: int) -> list[int]:
@@ -126,10 +116,10 @@ def test_the_engine_is_started_apart_from_all_that_is_installed_beside_it(fake: 
     ]  # fmt: skip
 
 
-def test_a_question_is_asked_as_it_is(fake: Fake) -> None:
+def test_a_question_is_asked_as_it_is_and_ends_with_qgis(fake: Fake) -> None:
     python = fake("print(json.dumps(sys.argv))")
-    assert ask(python, ["doctor", "--json"]) == [
-        python, "-I", "-u", "-X", "utf8", "-m", "geoseg", "doctor", "--json",
+    assert ask(python, ["doctor", "--json"], is_cancelled=bool) == [
+        python, "-I", "-u", "-X", "utf8", "-m", "geoseg", "--attached", "doctor", "--json",
     ]  # fmt: skip
 
 
@@ -392,7 +382,7 @@ def test_a_daemon_that_left_the_group_is_not_waited_for(fake: Fake) -> None:
         os._exit(0)
     """)
     child = told_by(python)[-1]["child"]
-    assert alive(child)
+    assert is_alive(child)
     os.kill(child, signal.SIGKILL)
     while threading.active_count() > threads:  # it held what they read
         time.sleep(0.01)
@@ -419,6 +409,50 @@ def test_on_windows_a_tool_of_the_system_ends_the_tree(
     assert group.status == -signal.SIGKILL
     for stream in group.streams.values():
         stream.close()
+
+
+def test_on_windows_a_job_that_ends_with_qgis_holds_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The calls, that is; the system is played here."""
+    calls: list[tuple[Any, ...]] = []
+
+    class System:
+        def __getattr__(self, name: str) -> Callable[..., int]:
+            return lambda *told: calls.append((name, *told)) or 70
+
+    monkeypatch.setattr(job, "_system", System)
+    held = job.Job(33)
+    held.close()
+    held.close()
+    (limits,) = [each for _, *rest in calls for each in rest if isinstance(each, bytes)]
+    assert calls == [
+        ("CreateJobObjectW", None, None),
+        ("SetInformationJobObject", 70, 9, limits, 144),
+        ("AssignProcessToJobObject", 70, 33),
+        ("CloseHandle", 70),
+    ]
+    # LimitFlags of JOBOBJECT_EXTENDED_LIMIT_INFORMATION is JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE.
+    assert limits == b"\0" * 16 + b"\0\x20\0\0" + b"\0" * 124
+
+
+def test_a_command_that_is_attached_has_its_own_streams_arguments_and_status(fake: Fake) -> None:
+    program = fake("""
+        print(json.dumps([sys.argv[1:], sys.stdin.read()]))
+        print("said", file=sys.stderr)
+        sys.exit(7)
+    """)
+    command = process.attached([program, "a b", "$HOME", "*"])
+    group = process.ProcessGroup(command, os.environ)
+    told = {name: stream.read() for name, stream in group.streams.items()}
+    for stream in group.streams.values():
+        stream.close()
+    while group.status is None:
+        time.sleep(0.01)
+    group.end()
+    assert json.loads(told["stdout"]) == [["a b", "$HOME", "*"], ""]
+    assert told["stderr"] == "said\n"
+    assert group.status == 7
 
 
 # Interpreters that are none
@@ -578,18 +612,18 @@ run({python!r}, ["predict"], on_event=started, is_cancelled=bool)
 def test_a_document_counts_whatever_the_status_is(fake: Fake) -> None:
     document = {"ok": False, "problems": ["no disk"]}
     python = fake(f"print(json.dumps({document!r}, indent=1)); sys.exit(2)")
-    assert ask(python, ["doctor", "--json"]) == document
+    assert ask(python, ["doctor", "--json"], is_cancelled=bool) == document
 
 
 def test_a_greeting_before_the_document_does_no_harm(fake: Fake) -> None:
     python = fake("print('Welcome'); print('[hint] try me'); print(json.dumps([1, 2]))")
-    assert ask(python, ["model", "list", "--json"]) == [1, 2]
+    assert ask(python, ["model", "list", "--json"], is_cancelled=bool) == [1, 2]
 
 
 def test_a_question_that_is_refused_is_told(fake: Fake) -> None:
     python = fake("print('geoseg: there is no model x', file=sys.stderr); sys.exit(2)")
     with pytest.raises(EngineError, match=r"^there is no model x$") as caught:
-        ask(python, ["model", "info", "x", "--json"])
+        ask(python, ["model", "info", "x", "--json"], is_cancelled=bool)
     assert caught.value.kind == "user"
 
 
@@ -599,21 +633,24 @@ def test_a_bug_in_an_answer_is_told_without_its_traceback(fake: Fake) -> None:
         sys.exit(1)
     """)
     with pytest.raises(EngineError, match=r"^KeyError: 'a'$") as caught:
-        ask(python, ["doctor", "--json"])
+        ask(python, ["doctor", "--json"], is_cancelled=bool)
     assert caught.value.kind == "internal"
     assert "Traceback" in caught.value.log
 
 
-def test_a_question_without_an_answer_ends_in_time(fake: Fake, tmp_path: Path) -> None:
+def test_a_question_without_an_answer_ends_in_time(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PATIENCE", 1.5)
     python = fake(f"open(os.path.join({str(tmp_path)!r}, str(os.getpid())), 'w'); time.sleep(600)")
     with pytest.raises(EngineError, match=r"did not answer within 1\.5 s; try again, or choose"):
-        ask(python, ["doctor", "--json"], timeout=1.5)
+        ask(python, ["doctor", "--json"], is_cancelled=bool)
     assert gone(*numbers_in(tmp_path, 1))
 
 
 def test_an_answer_without_a_document_is_none(fake: Fake) -> None:
     with pytest.raises(EngineError, match=r"no Python with a working geoseg.*\(Python 2\.7\)"):
-        ask(fake("print('Python 2.7')"), ["doctor", "--json"])
+        ask(fake("print('Python 2.7')"), ["doctor", "--json"], is_cancelled=bool)
 
 
 def test_a_program_that_talks_without_end_is_none(fake: Fake) -> None:
@@ -622,7 +659,7 @@ def test_a_program_that_talks_without_end_is_none(fake: Fake) -> None:
             sys.stdout.write("y" * 100_000 + chr(10))
     """)
     with pytest.raises(EngineError, match="says more than geoseg would"):
-        ask(python, ["doctor", "--json"], timeout=600)
+        ask(python, ["doctor", "--json"], is_cancelled=bool)
 
 
 def test_the_fakes_speak_as_the_engine_does() -> None:

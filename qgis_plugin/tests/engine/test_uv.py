@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import json
 import os
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from makers import script, uv_tag, wheel
 
 from geoseg_qgis.engine import uv as module
-from geoseg_qgis.engine.environment import data_folder
 from geoseg_qgis.engine.failures import InstallationFailed
+from geoseg_qgis.engine.home import data_folder
 from geoseg_qgis.engine.index import Index, Web
 from geoseg_qgis.engine.process import Cancelled
 from geoseg_qgis.engine.uv import Uv, obtain_uv
@@ -107,6 +113,56 @@ def test_a_changed_wheel_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
         _obtain(index, Pages({}))
     assert caught.value.failure.kind == "file"
     assert [each for each in (data_folder() / "tools").rglob("*") if each.is_file()] == []
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://proxy.invalid:3128"])
+def test_a_proxy_that_is_not_there_is_told_as_such(proxy: str) -> None:
+    with pytest.raises(InstallationFailed, match="the proxy does not let the download") as caught:
+        _obtain(Index("https://i.example/simple"), Web({"HTTPS_PROXY": proxy}))
+    assert caught.value.failure.kind == "proxy"
+    with pytest.raises(InstallationFailed, match="a server cannot be reached"):
+        # Nobody asks the proxy for this one.
+        _obtain(
+            Index("https://127.0.0.1:9/simple"),
+            Web({"HTTPS_PROXY": proxy, "NO_PROXY": "127.0.0.1:9"}),
+        )
+
+
+def test_a_file_of_certificates_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    lacking = Web({}, str(tmp_path / "company.pem"))
+    with pytest.raises(InstallationFailed, match="SSL_CERT_FILE") as caught:
+        _obtain(Index("https://127.0.0.1:9/simple"), lacking)
+    assert caught.value.failure.kind == "certificate"
+    assert "company.pem" in caught.value.failure.log
+
+
+@pytest.fixture
+def untrusted(tmp_path: Path) -> Iterator[str]:
+    """Address of an index whose certificate nobody signed."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([openssl, *made, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    server.handle_error = lambda *_told: None  # type: ignore[method-assign]
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://localhost:{server.server_port}/simple"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_certificate_that_nobody_trusts_is_told_as_such(untrusted: str) -> None:
+    with pytest.raises(InstallationFailed, match="the secure connection is not trusted") as caught:
+        _obtain(Index(untrusted), Web({}))
+    assert caught.value.failure.kind == "certificate"
 
 
 def test_a_wheel_without_uv_is_refused(tmp_path: Path) -> None:

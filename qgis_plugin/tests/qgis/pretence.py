@@ -30,21 +30,36 @@ TRUE_COLOUR = {
     "classes": CLASSES,
     "metrics": {},
 }
-INFRARED = {**TRUE_COLOUR, "name": "infrared", "description": "Crops.", "bands": [*"abcd"]}
+INFRARED = {
+    **TRUE_COLOUR,
+    "name": "infrared",
+    "path": "/models/infrared.safetensors",
+    "description": "Crops.",
+    "bands": [*"abcd"],
+}
 
 PREAMBLE = """\
 import json, os, signal, subprocess, sys, time
 def say(**event): print(json.dumps(event), flush=True)
+def pause(phase):
+    gate = os.path.join({folder!r}, phase)
+    if os.path.exists(gate): open(gate + "-reached", "w").close()
+    while os.path.exists(gate): time.sleep(0.02)
 told = sys.argv[1:]
-if "list" in told: print({models!r}); sys.exit()
-if "info" in told: print({card!r}); sys.exit()
+if "list" in told: pause("list"); print({models!r}); sys.exit()
+if "info" in told: pause("info"); print({card!r}); sys.exit()
 """
 
 
 def engine_that(does: str, folder: Path, models: Sequence[Any] = (TRUE_COLOUR, INFRARED)) -> str:
-    """Make an interpreter whose geoseg lists models, and does what is asked when it predicts."""
+    """Make an interpreter whose geoseg lists models, and does what is asked when it predicts.
+
+    It pauses at a phase (list, info) as long as there is a file of that name in the folder.
+    """
     script = folder / "engine.py"
-    begin = PREAMBLE.format(models=json.dumps(list(models)), card=json.dumps(TRUE_COLOUR))
+    begin = PREAMBLE.format(
+        models=json.dumps(list(models)), card=json.dumps(TRUE_COLOUR), folder=str(folder)
+    )
     script.write_text(begin + does)
     python = folder / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
@@ -87,14 +102,15 @@ for done in range(1, 8):
 time.sleep(600)
 """
 
-
-def is_alive(process: int) -> bool:
-    """Whether it still does something; who is dead may wait to be buried."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+COPIES = f"""
+import shutil
+say(event="start", total=1, unit="block", done=0)
+pause("predict")
+source, output = told[told.index("--") + 1 :][:2]
+shutil.copy(source, output)
+say(event="done", classes={CLASSES!r})
+"""
+"""Gives the image for its class map; it pauses at predict, too."""
 
 
 def with_ids(tmp_path: Path) -> str:

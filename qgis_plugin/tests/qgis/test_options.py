@@ -5,24 +5,29 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import qgis.utils
-from qgis.core import QgsApplication, QgsSettings
+from processes import is_alive
+from qgis.core import QgsApplication, QgsSettings, QgsTask
 from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QThread
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QLabel, QMessageBox
 
 from geoseg_qgis import options
-from geoseg_qgis.engine.environment import Engine, Pointer, exclusive, read_pointer, write_pointer
+from geoseg_qgis.engine.environment import Engine, Pointer, read_pointer, write_pointer
+from geoseg_qgis.engine.home import data_folder, exclusive, in_use
 from geoseg_qgis.options import OptionsFactory, OptionsPage
 from geoseg_qgis.settings import python_setting, set_python_setting
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-from makers import HEALTHY, FakeUv, python_text, script
+from makers import HEALTHY, FakeUv, hanging_text, lock_of, python_text, script, wheel
 
 Until = Callable[[Callable[[], bool]], None]
 LACKING = {
@@ -53,7 +58,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qgis_app: Any) -> Iter
     for name in ("GEOSEG_PYTHON", "PIP_FIND_LINKS", "UV_FIND_LINKS", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
     QgsSettings().remove("geoseg")
-    yield tmp_path / "home"
+    yield data_folder()
     QgsSettings().remove("geoseg")
 
 
@@ -126,6 +131,15 @@ def test_a_new_user_is_told_what_to_do(page: OptionsPage) -> None:
     assert not page.install.roll_back_button.isVisible()
 
 
+def test_offline_nothing_is_said_to_be_fetched(page: OptionsPage) -> None:
+    shown(page)
+    assert page.install.look_hint.isVisibleTo(page)
+    page.install.offline.setChecked(True)
+    assert not page.install.look_hint.isVisibleTo(page)
+    page.install.offline.setChecked(False)
+    assert page.install.look_hint.isVisibleTo(page)
+
+
 def test_a_shown_page_checks_the_engine_in_use(
     page: OptionsPage, tmp_path: Path, idle: Callable[[], None]
 ) -> None:
@@ -138,6 +152,99 @@ def test_a_shown_page_checks_the_engine_in_use(
         f"geoseg 0.1.0, works on: cpu\nPython: {python}",
         "No model is here. Install the whole package.",
     ]
+
+
+def hanging(path: Path) -> tuple[str, Callable[[], bool]]:
+    """An engine whose check never ends, and whether that is under way."""
+    note = path.parent / "number"
+    python = script(path, hanging_text("doctor", note, python_text(executable=str(path))))
+    return str(python), lambda: note.exists() and is_alive(int(note.read_text() or 0))
+
+
+def test_a_check_that_hangs_can_be_cancelled(
+    factory: OptionsFactory,
+    page: OptionsPage,
+    tmp_path: Path,
+    until: Until,
+    idle: Callable[[], None],
+) -> None:
+    python, is_asked = hanging(tmp_path / "mine" / "python3")
+    set_python_setting(python)
+    shown(page)
+    until(is_asked)
+    factory.setup.cancel()
+    idle()
+    assert not is_asked()
+    assert page.engine.state.texts()[0].startswith("Cancelled. Nothing was changed")
+    assert page.engine.check_button.isEnabled()
+
+
+def test_a_path_is_not_used_when_its_check_is_cancelled_in_the_bar_of_tasks(
+    page: OptionsPage, tmp_path: Path, until: Until, idle: Callable[[], None], changes: list[int]
+) -> None:
+    python, is_asked = hanging(tmp_path / "mine" / "python3")
+    page.existing.path.setFilePath(python)
+    shown(page)
+    page.existing.use_button.click()
+    until(is_asked)
+    QgsApplication.taskManager().cancelAll()
+    idle()
+    assert not is_asked()
+    assert python_setting() == ""
+    assert changes == []
+
+
+def test_what_is_cancelled_before_its_turn_does_not_begin(
+    factory: OptionsFactory, tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("geoseg_qgis.installing.check", lambda *told: asked.append(told))
+    set_python_setting(engine_at(tmp_path / "mine" / "python3"))
+    with no_turn(until):
+        factory.setup.check()
+        assert factory.setup.activity == "check"
+        factory.setup.cancel()
+        assert factory.setup.activity == ""
+        assert factory.setup.outcome is not None
+        assert factory.setup.outcome.text.startswith("Cancelled.")
+    assert asked == []
+
+
+@contextmanager
+def no_turn(until: Until) -> Iterator[None]:
+    """Keep all threads of tasks busy."""
+    manager, end = QgsApplication.taskManager(), threading.Event()
+    others = [
+        QgsTask.fromFunction("other", lambda _task: end.wait())
+        for _ in range(4 * QThread.idealThreadCount() + 8)
+    ]
+    for other in others:
+        manager.addTask(other)
+    try:
+        until(lambda: any(each.status() == QgsTask.TaskStatus.Running for each in others))
+        assert any(each.status() == QgsTask.TaskStatus.Queued for each in others)
+        yield
+    finally:
+        end.set()
+        until(lambda: manager.countActiveTasks() == 0)
+
+
+def test_unloading_the_plugin_during_a_check_ends_it_and_tells_nobody(
+    changes: list[int], tmp_path: Path, until: Until, qtbot: Any
+) -> None:
+    python, is_asked = hanging(tmp_path / "mine" / "python3")
+    set_python_setting(python)
+    made = OptionsFactory(QIcon(), lambda: changes.append(1))
+    page = made.createWidget()
+    qtbot.addWidget(page)
+    shown(page)
+    until(is_asked)
+    made.close_down()
+    assert is_asked()  # nobody waited for its end
+    until(lambda: not is_asked())
+    until(lambda: QgsApplication.taskManager().countActiveTasks() == 0)
+    assert made.setup.outcome is None
+    assert changes == []
 
 
 def test_an_engine_that_fails_its_check_is_told_with_the_reason(
@@ -348,12 +455,7 @@ def test_a_cancelled_installation_changes_nothing(
     ]
     assert read_pointer() is None
     pids = [int(pid) for pid in (uv.folder / "pids.txt").read_text().split()]
-    assert [pid for pid in pids if is_running(pid)] == []
-
-
-def is_running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    assert [pid for pid in pids if is_alive(pid)] == []
 
 
 def test_progress_is_told_in_bytes(
@@ -448,6 +550,48 @@ def test_engines_are_removed_when_the_user_agrees(
     assert page.engine.state.texts()[0].startswith("There is no engine yet.") == agreed
 
 
+def test_engines_are_not_removed_under_a_run(
+    page: OptionsPage, home: Path, idle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QMessageBox, "question", lambda *_told: QMessageBox.StandardButton.Yes)
+    folder = home / "engines" / "0.1.0-1"
+    python = engine_at(folder / "bin" / "python")
+    write_pointer(Pointer(Engine(python, "0.1.0", str(folder))))
+    shown(page)
+    idle()
+    with in_use(python):
+        page.install.remove_button.click()
+        idle()
+    assert page.install.outcomes.texts() == [
+        "An engine is at work, in this QGIS or another one; wait until it is done, or cancel it."
+    ]
+    assert os.path.exists(python)
+    assert read_pointer() is not None
+
+
+def test_the_plan_is_told_in_translated_words(
+    page: OptionsPage,
+    uv: FakeUv,
+    idle: Callable[[], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {
+        "about {}": "etwa {}",
+        "{} MB": "{} Mo",
+        "{}; {} of {} packages are here already": "{}; {} von {} Paketen sind schon hier",
+        "geoseg {} with {}": "geoseg {} mit {}",
+    }
+    monkeypatch.setattr("geoseg_qgis.install_box._tr", lambda text: known.get(text, text))
+    local = wheel(tmp_path / "elsewhere", "geoseg-0.1.0", {"a": "b"})
+    torch = "http://127.0.0.1:9/torch-2.13.0-cp312-cp312-linux_x86_64.whl"
+    uv.behave(lock=lock_of(("geoseg", local.as_uri(), 0), ("torch", torch, 0)))
+    shown(page)
+    planned(page, uv, idle)
+    assert page.install.download.text() == "etwa 900 Mo; 1 von 2 Paketen sind schon hier"
+    assert page.install.packages.text() == "geoseg 0.1.0 mit torch 2.13.0"
+
+
 def test_another_qgis_that_installs_is_told_of(
     page: OptionsPage, uv: FakeUv, idle: Callable[[], None]
 ) -> None:
@@ -483,7 +627,7 @@ def test_unloading_the_plugin_ends_the_work_and_tells_nobody(
     until(lambda: (uv.folder / "pids.txt").exists())
     made.close_down()
     pids = [int(pid) for pid in (uv.folder / "pids.txt").read_text().split()]
-    until(lambda: not any(is_running(pid) for pid in pids))
+    until(lambda: not any(is_alive(pid) for pid in pids))
     until(lambda: QgsApplication.taskManager().countActiveTasks() == 0)
     assert changes == []
     assert read_pointer() is None

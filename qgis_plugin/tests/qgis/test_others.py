@@ -22,6 +22,8 @@ from qgis.core import (
 )
 from voice import Heard, forget
 
+from geoseg_qgis.algorithms.model_info import ModelInfo
+
 pytestmark = pytest.mark.usefixtures("provider", "engine")
 
 
@@ -47,8 +49,8 @@ def test_polygons_have_the_area_of_their_pixels(
     assert areas == pytest.approx({value: 100 * n for value, n in counts(labels).items()})
 
 
-def test_that_polygons_lack_the_crs_that_only_the_layer_has_is_told(
-    tmp_path: Path, context: QgsProcessingContext, heard: Heard
+def test_polygons_have_the_crs_that_only_the_layer_has(
+    tmp_path: Path, context: QgsProcessingContext
 ) -> None:
     path = str(tmp_path / "map.tif")
     made = gdal.GetDriverByName("GTiff").Create(path, 4, 4, 1, gdal.GDT_Byte)
@@ -58,8 +60,40 @@ def test_that_polygons_lack_the_crs_that_only_the_layer_has_is_told(
     layer = QgsRasterLayer(path, "map")
     layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32632"))
     parameters = {"INPUT": layer, "OUTPUT": str(tmp_path / "p.gpkg")}
-    processing.run("geoseg:polygonize", parameters, feedback=heard, context=context)
-    assert any("“map” does not say its coordinate system" in told for told in heard.warnings)
+    found = processing.run("geoseg:polygonize", parameters, context=context)
+    polygons = QgsVectorLayer(found["OUTPUT"], "polygons")
+    assert polygons.crs().authid() == "EPSG:32632"
+    (polygon,) = polygons.getFeatures()
+    assert polygon["area_m2"] == pytest.approx(1600)
+    forget(layer)
+
+
+def class_map(path: str) -> str:
+    """A map of the engine's kind, which names its only class; its file lies in EPSG:32632."""
+    made = gdal.GetDriverByName("GTiff").Create(path, 4, 4, 1, gdal.GDT_Byte)
+    made.SetGeoTransform([500000, 10, 0, 5600000, 0, -10])
+    made.SetProjection(QgsCoordinateReferenceSystem("EPSG:32632").toWkt())
+    made.SetMetadataItem("GEOSEG_CLASSES", json.dumps([[3, "moor", "#123456"]]))
+    made.GetRasterBand(1).Fill(3)
+    return path
+
+
+def test_a_class_map_that_was_set_to_another_crs_keeps_its_names_or_is_refused(
+    tmp_path: Path, context: QgsProcessingContext
+) -> None:
+    output = tmp_path / "p.gpkg"
+    layer = QgsRasterLayer(class_map(str(tmp_path / "map.tif")), "map")
+    parameters = {"INPUT": layer, "OUTPUT": str(output)}
+    layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32633"))
+    told = r"^layer “map” is set to EPSG:32633, but its file says EPSG:32632; set the layer back, "
+    with pytest.raises(QgsProcessingException, match=told):
+        processing.run("geoseg:polygonize", parameters, context=context)
+    assert not output.exists()
+    layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32632"))
+    found = processing.run("geoseg:polygonize", parameters, context=context)
+    (polygon,) = QgsVectorLayer(str(output), "polygons").getFeatures()
+    assert (polygon["class_id"], polygon["class_name"]) == (3, "moor")
+    assert json.loads(found["CLASSES"]) == [{"value": 3, "name": "moor", "color": "#123456"}]
     forget(layer)
 
 
@@ -148,6 +182,31 @@ def test_a_model_is_told_as_a_page(context: QgsProcessingContext, tmp_path: Path
     ):  # fmt: skip
         assert expected in text
     assert json.loads(found["CARD"])["bands"] == ["blue", "green", "red"]
+
+
+def test_a_page_shows_what_a_card_says_as_it_stands() -> None:
+    evil = "<script>"
+    card = {
+        "name": evil, "description": evil, "bands": [evil], "gsd": None, "window": evil,
+        "value_range": [[0.0, 1.0]], "licence": evil, "metrics": {evil: evil},
+        "classes": [{"value": evil, "name": evil, "color": evil}],
+    }  # fmt: skip
+    page = ModelInfo()._page(card, {"geoseg:training": {evil: evil}})
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 14
+
+
+def test_a_run_keeps_the_engine_that_it_began_with(
+    provider: Any, context: QgsProcessingContext, heard: Heard, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The settings belong to the main thread, and may change while it works."""
+    parameters = {"MODEL": "sentinel2-landcover", "OUTPUT": str(tmp_path / "page.html")}
+    made = provider.algorithm("modelinfo").create()
+    assert made.prepare(parameters, context, heard)
+    monkeypatch.setenv("GEOSEG_PYTHON", "/nowhere/python")
+    found = made.runPrepared(parameters, context, heard)
+    assert json.loads(found["CARD"])["name"] == "sentinel2-landcover"
 
 
 def test_a_file_that_is_no_model_is_told(context: QgsProcessingContext, tmp_path: Path) -> None:

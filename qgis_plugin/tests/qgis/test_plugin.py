@@ -6,19 +6,24 @@ from __future__ import annotations
 import base64
 import gc
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pretence import engine_that, ids, image, is_alive, with_ids
+from pretence import engine_that, ids, image, with_ids
+from processes import is_alive
 from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsSettings
-from qgis.PyQt.QtCore import QCoreApplication, QEvent
+from qgis.PyQt import sip
+from qgis.PyQt.QtCore import QCoreApplication, QEvent, QTranslator
 from qgis.PyQt.QtWidgets import QAction, QDockWidget
 from window import Window
 
 import geoseg_qgis
+from geoseg_qgis.engine.failures import InstallationFailed, classify
+from geoseg_qgis.installing import INSTALL
 
 pytestmark = pytest.mark.usefixtures("qgis_processing", "qgis_new_project", "no_engine")
 
@@ -180,10 +185,42 @@ def test_texts_are_in_the_language_of_qgis_while_the_plugin_is_loaded(
     monkeypatch.setattr(QgsApplication, "locale", lambda: "de_AT")
     plugin = geoseg_qgis.classFactory(window)
     plugin.initGui()
-    assert plugin.dock().run_button.text() == "Los"
+    assert plugin.dock().runs.run_button.text() == "Los"
     plugin.unload()
     assert QCoreApplication.translate("geoseg", "Run") == "Run"
     run_deferred_deletions()
+
+
+class Loud(QTranslator):
+    """A language of capital letters, but for what is put into texts."""
+
+    def translate(self, context: str, text: str, *_told: Any) -> str:
+        return re.sub(r"(?<!{)[a-z]+(?!})", lambda word: word[0].upper(), text)
+
+
+def test_failures_of_the_engine_are_told_in_the_language_of_qgis(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    language = Loud()
+    QCoreApplication.installTranslator(language)
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    try:
+        setup = plugin._pages.setup
+        page = plugin._pages.createWidget()
+        page.show()
+        failed = setup._failed(INSTALL, InstallationFailed(classify("No space left on device")))
+        assert failed.text.startswith("THE DISK IS FULL. FREE SOME SPACE")
+        monkeypatch.setenv("GEOSEG_PYTHON", "/nowhere/python")
+        page.refresh()
+        assert "THE ENVIRONMENT VARIABLE" in page.engine.state.texts()[0].upper()
+        assert "/nowhere/python DOES NOT EXIST" in page.engine.state.texts()[0]
+        page.hide()
+        sip.delete(page)
+    finally:
+        plugin.unload()
+        QCoreApplication.removeTranslator(language)
+    assert classify("No space left on device").message == "the disk is full"
 
 
 def test_the_settings_are_opened_from_the_menu(window: Window) -> None:
@@ -213,11 +250,29 @@ def test_unloading_during_a_run_ends_it(
     plugin.initGui()
     QgsProject.instance().addMapLayer(image(tmp_path / "fits.tif"))
     plugin.dock().show()
-    qtbot.waitUntil(lambda: plugin.dock().run_button.isEnabled(), timeout=30_000)
-    plugin.dock().run_button.click()
-    qtbot.waitUntil(lambda: plugin.dock().progress.value() > 0, timeout=30_000)
+    qtbot.waitUntil(lambda: plugin.dock().runs.run_button.isEnabled(), timeout=30_000)
+    plugin.dock().runs.run_button.click()
+    qtbot.waitUntil(lambda: plugin.dock().runs.progress.value() > 0, timeout=30_000)
     running = ids(tmp_path)
     plugin.unload()
     run_deferred_deletions()
     assert not any(map(is_alive, running))
     qtbot.waitUntil(lambda: QgsApplication.taskManager().count() == 0, timeout=30_000)
+
+
+def test_unloading_while_the_engine_is_asked_ends_the_run(
+    tmp_path: Path, qtbot: Any, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOSEG_PYTHON", engine_that("", tmp_path))
+    plugin = geoseg_qgis.classFactory(window)
+    plugin.initGui()
+    QgsProject.instance().addMapLayer(image(tmp_path / "fits.tif"))
+    plugin.dock().show()
+    qtbot.waitUntil(lambda: plugin.dock().runs.run_button.isEnabled(), timeout=30_000)
+    (tmp_path / "info").touch()
+    plugin.dock().runs.run_button.click()
+    qtbot.waitUntil((tmp_path / "info-reached").exists, timeout=30_000)
+    plugin.unload()
+    run_deferred_deletions()
+    qtbot.waitUntil(lambda: QgsApplication.taskManager().count() == 0, timeout=30_000)
+    assert (tmp_path / "info").exists()  # so that nobody but unloading has ended it

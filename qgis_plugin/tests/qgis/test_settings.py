@@ -11,7 +11,8 @@ import pytest
 from qgis.core import QgsApplication, QgsAuthMethodConfig, QgsSettings
 
 from geoseg_qgis import settings
-from geoseg_qgis.engine.environment import EngineMissing, data_folder
+from geoseg_qgis.engine.environment import EngineMissing
+from geoseg_qgis.engine.home import data_folder
 
 PEM = "-----BEGIN CERTIFICATE-----\nof the company\n-----END CERTIFICATE-----\n"
 
@@ -177,6 +178,17 @@ def test_imported_certificates_reach_every_program_with_the_users_own(
     assert Path(bundle).read_text() == PEM + "\nown"
     assert settings.network_environment() == expected
     assert [each.name for each in data_folder().iterdir()] == ["certificates.pem"]
+
+
+def test_certificates_that_cannot_be_written_down_keep_nobody_from_working(
+    manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GEOSEG_HOME", str(tmp_path / "file"))
+    manager._imported.append("of the company")
+    _proxy()
+    assert settings.network_environment()["HTTPS_PROXY"] == "http://proxy.example"
+    assert "SSL_CERT_FILE" not in settings.network_environment()
 
 
 def test_the_real_store_of_certificates_answers() -> None:

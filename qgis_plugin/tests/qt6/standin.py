@@ -34,6 +34,7 @@ DATA_ONLY = [
     "QgsLayerTreeLayer",
     "QgsLayerTreeNode",
     "QgsMapLayer",
+    "QgsMessageLog",
     "QgsPalettedRasterRenderer",
     "QgsPointXY",
     "QgsProcessingAlgRunnerTask",
@@ -216,9 +217,16 @@ class QgsSettings:
 
 
 class QgsProject(QObject):
+    cleared = pyqtSignal()
+    _opened: QgsProject | None = None
+
     @classmethod
     def instance(cls) -> QgsProject:
-        return cls()
+        cls._opened = cls._opened or cls()
+        return cls._opened
+
+    def mapLayers(self) -> dict[str, Any]:
+        return {}
 
 
 class QgsDockWidget(QtWidgets.QDockWidget):
@@ -314,6 +322,7 @@ class QgsRubberBand:
 
 class QgsMapCanvas(QtWidgets.QWidget):
     extentsChanged = pyqtSignal()
+    destinationCrsChanged = pyqtSignal()
     _tool: Any = None
 
     def mapTool(self) -> Any:
@@ -372,8 +381,8 @@ def install() -> None:
     _module("qgis.PyQt")
     _module("qgis.PyQt.QtCore", **vars(QtCore))
     _module("qgis.PyQt.QtGui", **vars(QtGui))
-    # QGIS keeps the place that QAction had in Qt 5.
-    _module("qgis.PyQt.QtWidgets", **{**vars(QtWidgets), "QAction": QtGui.QAction})
+    # QGIS adds QAction, which was here in Qt 5; nothing is to rely on that.
+    _module("qgis.PyQt.QtWidgets", **vars(QtWidgets))
     for name in ("processing", "processing.gui"):
         _module(name)
     _module("processing.gui.wrappers", WidgetWrapper=WidgetWrapper)
