@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from os import PathLike, fspath
@@ -24,13 +24,15 @@ import xarray as xr
 from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
 from geoseg.card import Card
-from geoseg.checks import check_disk, check_target, check_values
+from geoseg.checks import check_disk, check_folder, check_target, check_values
 from geoseg.classes import told_classes
 from geoseg.crew import CACHE_SHARE, Crew, LocalCrew, Spent
 from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
+from geoseg.lease import refuse_lost
 from geoseg.loader import Scene
+from geoseg.places import Place, Remote, UnreachableError, place, scratch_of, scratches
 from geoseg.plan import Blend, Tiling
 from geoseg.polygons import (
     polygonize_file,
@@ -50,7 +52,7 @@ from geoseg.raster.gaps import find_gaps
 from geoseg.raster.place import publish, refuse_existing
 from geoseg.raster.read import tiles_of
 from geoseg.runs import Run, Targets
-from geoseg.store import BlockStore, forget, locked, recall, remembered
+from geoseg.store import LOCK, BlockStore, forget, locked, recall, remembered
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
@@ -66,7 +68,7 @@ class Result:
 
     Parameters
     ----------
-    outputs : mapping of str to Path
+    outputs : mapping of str to Path or, for addresses, Remote
         ``classes`` and, where asked for, ``polygons``, ``scores``, ``confidence``.
     seconds : float
     blocks, computed, empty : int
@@ -74,7 +76,7 @@ class Result:
         have no data before anything was read.
     """
 
-    outputs: Mapping[str, Path]
+    outputs: Mapping[str, Place]
     seconds: float
     blocks: int
     computed: int
@@ -83,12 +85,13 @@ class Result:
 
 def predict_file(
     src: str | PathLike[str] | Sequence[str | PathLike[str]],
-    dst: str | PathLike[str],
+    dst: str | PathLike[str] | Remote,
     model: Models,
     *,
-    polygons: str | PathLike[str] | None = None,
-    scores: str | PathLike[str] | None = None,
-    confidence: str | PathLike[str] | None = None,
+    polygons: str | PathLike[str] | Remote | None = None,
+    scores: str | PathLike[str] | Remote | None = None,
+    confidence: str | PathLike[str] | Remote | None = None,
+    blocks: str | PathLike[str] | Remote | None = None,
     window: int | None = None,
     halo: int | None = None,
     blend: Blend | None = None,
@@ -122,7 +125,8 @@ def predict_file(
     src : path-like, or sequence of path-like
         A raster; several files are the bands of one scene, aligned to the first.
     dst : path-like
-        The class map, a Cloud Optimized GeoTIFF.
+        The class map, a Cloud Optimized GeoTIFF. It and the other outputs may be addresses of an
+        object storage, as ``s3://bucket/map.tif``, which fsspec writes to.
     model : Segmenter, path-like or str, or sequence of these
         A model, a model file, or the name of a shipped model; the probabilities of several are
         averaged (`geoseg.ensemble`).
@@ -131,6 +135,9 @@ def predict_file(
     scores, confidence : path-like, optional
         GeoTIFFs of the probability of each class, of the highest one: uint8 in steps of 1/254
         (their scale says so), 255 where there is no data.
+    blocks : path-like, optional
+        A folder, or an address of an object storage, to keep finished blocks in until the outputs
+        are in place; by default they are kept beside the class map.
     window, halo, blend, stride, batch_size, device, bands, gsd, pixel_size, views, scales
         As for `geoseg.predict`.
     precision : {"auto", "fp32", "bf16", "fp16"}
@@ -171,7 +178,7 @@ def predict_file(
     scheduler : str, optional
         Address of a dask scheduler whose workers compute the blocks, or ``local``. By default that
         of the dask client that is active in this process, if one is. Sources and the folder of the
-        output must be where the workers find them.
+        output, or else `blocks`, must be where the workers find them.
     on_progress : callable, optional
         Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
         ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it;
@@ -189,7 +196,7 @@ def predict_file(
     started = time.monotonic()
     emit = on_progress or ignore
     making = Making(min_area=min_area, simplify=simplify)
-    targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
+    targets = Targets(place(dst), *map(_place, (scores, confidence, polygons, blocks)))
     sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     _check_targets(targets, sources, mask)
     if simplify and polygons is None:
@@ -217,7 +224,7 @@ def predict_file(
         scene = replace(scene, area=area)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     with hired(scheduler) as crew:
-        recalled = remembered(targets.folder).get("memory") if memory is None else memory
+        recalled = remembered(targets.store).get("memory") if memory is None else memory
         budget = crew.memory(recalled)
         has = crew.capacity(device, budget)
         task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
@@ -244,10 +251,10 @@ def predict_file(
         if min_area and targets.polygons is None and run.measured == grid_of(scene.image):
             tell_units(grid_of(scene.image))
         if targets.polygons is not None:
-            refuse_unlocated(targets.polygons, grid_of(scene.image))
+            refuse_unlocated(Path(targets.polygons.name), grid_of(scene.image))
         check_values(scene.image, segmenter.card)
         _check_disks(run)
-        with locked(run.folder), block_cache(_cache(run)):
+        with _held(run), block_cache(_cache(run)):
             computed = _resume(run, crew, emit, overwrite, restart)
         release_memory()
         seconds = time.monotonic() - started
@@ -255,6 +262,16 @@ def predict_file(
         about = told_map(segmenter.card)
         emit({"event": "done", "outputs": outputs, "seconds": round(seconds, 3), **about})
         return Result(targets.all, seconds, computed.total, computed.count, computed.empty)
+
+
+@contextmanager
+def _held(run: Run) -> Iterator[None]:
+    """Lock the output, make the folders that a run works in, and remove those that are empty."""
+    with ExitStack() as stack:
+        for folder in dict.fromkeys((run.targets.folder, run.folder)):
+            stack.enter_context(locked(folder))
+        stack.enter_context(scratches(tuple(run.targets.all.values())))
+        yield
 
 
 @contextmanager
@@ -398,12 +415,19 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit) -> None
             overwrite=True,
             on_progress=lambda event: None if event["event"] == "done" else emit(event),
         )
-        refuse_open_elsewhere(run.targets.polygons)
+        _refuse_open_elsewhere(run.targets.polygons)
+
+
+def _refuse_open_elsewhere(polygons: Place) -> None:
+    if isinstance(polygons, Path):
+        refuse_open_elsewhere(polygons)
 
 
 def _publish(run: Run) -> None:
     """Put all outputs in place, and forget the run."""
     targets = run.targets.all
+    if isinstance(run.targets.folder, Remote):
+        refuse_lost(run.targets.folder / LOCK)
     (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
     for name, path in targets.items():
         publish(run.draft(name), path)
@@ -415,15 +439,18 @@ def _clean_up(run: Run) -> None:
     """Remove what a run left beside its outputs, but for its lock."""
     for name in run.targets.all:
         folder = run.draft(name).parents[1]
-        if folder != run.folder:
+        if folder not in (run.targets.folder, run.folder):
             shutil.rmtree(folder, ignore_errors=True)
-    forget(run.folder)
+    for each in dict.fromkeys((run.targets.folder, run.folder)):
+        forget(each)
 
 
-def _read(path: Path) -> str:
+def _read(path: Place) -> str:
     """The text of a mark; none where it is not there."""
     try:
         return path.read_text(encoding="utf-8")
+    except UnreachableError:  # which does not mean that it is not there
+        raise
     except OSError:
         return ""
 
@@ -458,15 +485,18 @@ def _check_targets(
         if path.suffix.lower() not in (".tif", ".tiff"):
             raise UserError(f"{path} is a GeoTIFF whatever its name; let it end in .tif")
     if targets.polygons is not None:
-        refuse_unknown_format(targets.polygons)
-        refuse_open_elsewhere(targets.polygons)
+        refuse_unknown_format(str(targets.polygons))
+        _refuse_open_elsewhere(targets.polygons)
+    if isinstance(targets.blocks, Path):
+        check_folder(targets.blocks)
 
 
 def _check_disks(run: Run) -> None:
     """Refuse to begin when a disk is too small for what goes there."""
     needed: dict[Path, int] = {}
     for output, path in run.targets.rasters.items():
-        needed[path.parent] = needed.get(path.parent, 0) + _raw_bytes(run.task, output)
+        disk = scratch_of(path).parent if isinstance(path, Remote) else path.parent
+        needed[disk] = needed.get(disk, 0) + _raw_bytes(run.task, output)
     for folder, size in needed.items():
         check_disk(folder, size)
 
@@ -515,5 +545,5 @@ def _found(source: str | PathLike[str]) -> str:
     return str(Path(name).absolute()) if Path(name).exists() else name
 
 
-def _path(path: str | PathLike[str] | None) -> Path | None:
-    return None if path is None else Path(path)
+def _place(name: str | PathLike[str] | Remote | None) -> Place | None:
+    return None if name is None else place(name)

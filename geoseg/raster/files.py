@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from os import stat
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.errors import UserError
+from geoseg.places import gdal_settings, object_facts
 from geoseg.raster.grid import Grid
 
 __all__ = [
@@ -43,7 +45,7 @@ CAREFUL = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
 def reading(path: str) -> Iterator[None]:
     """Turn GDAL's complaint about a damaged or vanished file into one line for the user."""
     try:
-        with rasterio.Env(**CAREFUL):
+        with rasterio.Env(**CAREFUL, **gdal_settings()):
             yield
     except RasterioError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
@@ -75,7 +77,7 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
         When it is not there or GDAL cannot open it.
     """
     try:
-        with unlocated_is_fine(), rasterio.Env(**CAREFUL):
+        with unlocated_is_fine(), rasterio.Env(**CAREFUL, **gdal_settings()):
             return rasterio.open(path, sharing=False)
     except RasterioError as error:
         raise UserError(_why_not(path, error)) from error
@@ -235,9 +237,17 @@ def grid_of_file(dataset: rasterio.DatasetReader) -> Grid:
 
 
 def version_of(path: str) -> tuple[int, int] | None:
-    """Size and time of change, which a file that was replaced does not share; None if remote."""
+    """Size and time of change (of an object, a number of its entity tag instead).
+
+    A file that was replaced does not share them. None where there is no telling, as by HTTP.
+    """
     try:
         facts = stat(path)
-    except OSError:
-        return None  # not a local file: GDAL's own virtual file systems have no such facts
+    except OSError:  # not a local file
+        told = object_facts(path)
+        return (
+            (told["size"], int(sha256(told["etag"].encode()).hexdigest()[:15], 16))
+            if told
+            else None
+        )
     return facts.st_size, facts.st_mtime_ns
