@@ -91,7 +91,7 @@ def files_of(path: str) -> list[str]:
     UserError
         When it is not there or GDAL cannot open it.
     """
-    with open_dataset(path) as dataset:
+    with open_dataset(path) as dataset, reading(path):  # it looks whether sidecars are there
         return [path, *dataset.files]
 
 
