@@ -26,6 +26,7 @@ BEAT = 20.0  # seconds between two signs of life
 STALE = 120.0  # seconds without one, after which it is looked closely
 POLL = 2.0  # seconds between two looks at a lock that another run holds
 OWNER = uuid.uuid4().hex  # this process
+_held: set[Remote] = set()  # by runs of this process that have not ended
 
 
 @contextmanager
@@ -63,10 +64,12 @@ def leased(lock: Remote, wait: bool = False) -> Iterator[bool]:
     over = threading.Event()
     heart = threading.Thread(target=_renew, args=(lock, over), daemon=True, name="geoseg-lock")
     heart.start()
+    _held.add(lock)
     try:
         yield waited
     finally:
         over.set()
+        _held.remove(lock)
         heart.join()
         _release(lock)
 
@@ -107,8 +110,11 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
 
     Clocks are not trusted: one that seems too old must stay as it is while it is watched.
     """
+    if facts.get("owner") == OWNER:  # when that run ended, the storage did not answer
+        return lock not in _held
     if facts.get("where") and facts["where"] == _where():
-        return not _lives(facts)
+        # The number of this process was that of another one, which had the same.
+        return facts["pid"] == os.getpid() or not Path(f"/proc/{facts['pid']}").exists()
     try:
         age = abs((datetime.now(UTC) - lock.changed()).total_seconds())
     except UserError:  # it is gone by now, or cannot be asked
@@ -117,13 +123,6 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
         return False
     time.sleep(2 * BEAT)
     return lock.version() == version
-
-
-def _lives(facts: dict[str, Any]) -> bool:
-    """Whether a process of this machine is there."""
-    if facts["pid"] == os.getpid():
-        return bool(facts["owner"] == OWNER)
-    return Path(f"/proc/{facts['pid']}").exists()
 
 
 def _where() -> str:

@@ -399,6 +399,7 @@ def _options(protocol: str) -> dict[str, Any]:
     """What a file system must be told; what the environment tells it goes without saying."""
     options: dict[str, Any] = {"use_listings_cache": False}  # other processes write there, too
     if protocol == "s3":
+        options["max_concurrency"] = 1  # or the size of each object is asked for before it is read
         if (endpoint := _endpoint()) is not None:
             options["endpoint_url"] = endpoint
         if _is_on("AWS_NO_SIGN_REQUEST"):
