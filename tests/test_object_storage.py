@@ -37,7 +37,7 @@ pytest.importorskip("s3fs", reason="needs the extra geoseg[cloud]")
 pytest.importorskip("moto", reason="moto is the storage; it comes with the extra geoseg[test]")
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
-SMALL = 800_000  # bytes: blocks of a few windows
+SMALL = 1_600_000  # bytes: blocks of a few windows
 OUTPUTS = {"map.tif", "map.tif.aux.xml", "map.gpkg", "sure.tif"}
 
 SCENE = "s3://scenes/in.tif"
