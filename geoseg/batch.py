@@ -13,6 +13,7 @@ from geoseg.crew import LocalCrew
 from geoseg.ensembles import Ensemble
 from geoseg.errors import UserError
 from geoseg.job import Result, hired, predict_file
+from geoseg.places import Place
 from geoseg.progress import Emit
 from geoseg.raster.files import opened
 from geoseg.segmenter import Segmenter
@@ -33,7 +34,7 @@ class SceneJob:
     """A scene and where its results go, by the names of `predict_file`'s arguments."""
 
     source: str
-    outputs: tuple[tuple[str, Path], ...]
+    outputs: tuple[tuple[str, Place], ...]
 
     def __str__(self) -> str:
         return self.source

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from geoseg.card import Card
 from geoseg.errors import UserError
 from geoseg.loader import is_missing
+from geoseg.places import Place, Remote, address_of
 
-__all__ = ["check_disk", "check_target", "check_values"]
+__all__ = ["check_disk", "check_folder", "check_target", "check_values"]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ LONGEST = 255 - len(".aux.xml")  # bytes of a name that file systems take, and i
 LEAST_COMPRESSION = 4  # class maps are a fourth of their pixels or less, temporary copies included
 
 
-def check_target(target: Path, sources: Iterable[str]) -> None:
+def check_target(target: Place, sources: Iterable[str]) -> None:
     """Refuse an output that cannot be written, or that is one of the files of the input.
 
     Raises
@@ -42,12 +43,25 @@ def check_target(target: Path, sources: Iterable[str]) -> None:
         )
     if target.is_dir():
         raise UserError(f"{target} is a folder; name a file in it, e.g. {target / 'map.tif'}")
+    if isinstance(target, Remote):
+        if str(target) in map(address_of, sources):
+            raise UserError(f"output {target} is the input itself; choose another name")
+        return
     for source in sources:
         if target.exists() and Path(source).exists() and target.samefile(source):
             raise UserError(
                 f"output {target} is the input itself or a part of it; choose another name"
             )
-    folder = target.parent
+    check_folder(target.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is not there, or that may not be written to.
+
+    Raises
+    ------
+    UserError
+    """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; make it first: mkdir -p {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):

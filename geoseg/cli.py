@@ -21,6 +21,7 @@ from geoseg.attached import attach
 from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
+from geoseg.places import Place, place
 
 if TYPE_CHECKING:
     from geoseg.batch import SceneJob
@@ -169,6 +170,21 @@ class Size(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is no size; write e.g. 4GB or 500MB", param, ctx)
 
 
+class Target(click.ParamType):  # type: ignore[type-arg]
+    """A path, or an address of an object storage."""
+
+    name = "path"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Place:
+        """Turn text into the place."""
+        try:
+            return place(value)
+        except UserError as error:
+            self.fail(str(error), param, ctx)
+
+
 class NumberOr(click.ParamType):  # type: ignore[type-arg]
     """A number, or one of some words."""
 
@@ -231,10 +247,14 @@ simplify_option = click.option(
     multiple=True,
     help="Model file, or name of a shipped model; given again: their mean probability.",
 )
-@click.option("--polygons", type=click.Path(path_type=Path), help=".gpkg, .fgb, .parquet, .geojson")
-@click.option("--scores", type=click.Path(path_type=Path), help="GeoTIFF of class probabilities.")
+@click.option("--polygons", type=Target(), help=".gpkg, .fgb, .parquet, .geojson")
+@click.option("--scores", type=Target(), help="GeoTIFF of class probabilities.")
+@click.option("--confidence", type=Target(), help="GeoTIFF of the highest probability.")
 @click.option(
-    "--confidence", type=click.Path(path_type=Path), help="GeoTIFF of the highest probability."
+    "--blocks",
+    type=Target(),
+    metavar="PLACE",
+    help="Folder or s3://... that keeps finished blocks.  [default: beside the map]",
 )
 @click.option("--window", type=int, help="Side of a window in pixels.  [default: by memory]")
 @click.option("--halo", type=NumberOr(int, "auto"), default="auto", show_default=True)
@@ -306,7 +326,7 @@ def predict(paths: tuple[str, ...], stack: bool, progress: str, **options: Any) 
         if stack or (len(sources) == 1 and not _means_folder(given, dst)):
             _predict_one(console, sources if stack else sources[0], dst, models, arguments)
         else:
-            _predict_all(console, sources, Path(dst), models, arguments)
+            _predict_all(console, sources, place(dst), models, arguments)
 
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
@@ -377,7 +397,7 @@ def _predict_one(
 def _predict_all(
     console: Console,
     sources: Sequence[str],
-    folder: Path,
+    folder: Place,
     models: Sequence[str],
     arguments: dict[str, Any],
 ) -> None:
@@ -435,13 +455,13 @@ def _predict_all(
 
 
 def _targets(
-    source: str, folder: Path, arguments: Mapping[str, Any]
-) -> tuple[tuple[str, Path], ...]:
+    source: str, folder: Place, arguments: Mapping[str, Any]
+) -> tuple[tuple[str, Place], ...]:
     """Outputs of one scene, named after it; a file option is an ending."""
     stem = Path(source).stem
     targets = {"dst": folder / f"{stem}.tif"}
     for name in ("polygons", "scores", "confidence"):
-        path: Path | None = arguments[name]
+        path: Place | None = arguments[name]
         if path is not None:
             if not re.fullmatch(r"\.\w+", str(path)):
                 raise UserError(
@@ -455,7 +475,7 @@ def _targets(
 
 
 def _refuse_clashes(jobs: Sequence[SceneJob]) -> None:
-    owners: dict[Path, str] = {}
+    owners: dict[Place, str] = {}
     for job in jobs:
         target = dict(job.outputs)["dst"]
         other = owners.setdefault(target, job.source)
@@ -490,7 +510,7 @@ def _tell_failures(console: Console, failed: Mapping[str, Exception]) -> None:
     sys.exit(2 if all(isinstance(error, UserError) for error in failed.values()) else 1)
 
 
-def _listed(outputs: Mapping[str, Path]) -> str:
+def _listed(outputs: Mapping[str, Place]) -> str:
     return ", ".join(str(path) for path in outputs.values())
 
 

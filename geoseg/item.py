@@ -26,6 +26,7 @@ import geoseg
 from geoseg.decisions import missing_value
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of, extent_of
+from geoseg.places import Place, Remote, UnreachableError
 from geoseg.raster import Grid, grid_of
 from geoseg.runs import QUANTA, Run, files_behind
 
@@ -94,7 +95,7 @@ def item_of(run: Run, facts: Facts) -> dict[str, Any]:
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": list(EXTENSIONS),
-        "id": run.targets.classes.stem,
+        "id": Path(run.targets.classes.name).stem,
         **({"geometry": None} if extent is None else {"geometry": extent[0], "bbox": extent[1]}),
         "properties": properties,
         "links": _links(run),
@@ -111,12 +112,14 @@ def written(item: Facts) -> str:
     return json.dumps(item, indent=1, allow_nan=False) + "\n"
 
 
-def read_item(path: Path) -> dict[str, Any] | None:
+def read_item(path: Place) -> dict[str, Any] | None:
     """An item that geoseg wrote; None when there is none, or something else is in the file."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if isinstance(path, Path) and path.stat().st_size > MAX_BYTES:
             return None
         item = json.loads(path.read_bytes())
+    except UnreachableError:  # which does not mean that there is none
+        raise
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(item, dict) or not isinstance(facts := item.get("properties"), dict):
@@ -124,7 +127,7 @@ def read_item(path: Path) -> dict[str, Any] | None:
     return item if facts.keys() >= FIELDS else None
 
 
-def refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Place) -> None:
     """Refuse to replace a file that is no item of geoseg's.
 
     Raises
@@ -192,13 +195,17 @@ def _title(file: str) -> str:
     return re.split(r"[/\\]", file.split("?")[0])[-1] or file
 
 
-def _href(file: str, folder: Path) -> str:
+def _href(file: str, folder: Place) -> str:
     """Where a file is, seen from a folder; an address without its signature."""
+    if file.startswith(f"{folder}/") and isinstance(folder, Remote):
+        return quote(file.removeprefix(f"{folder}/"))
     for prefix, scheme in (("/vsicurl/", ""), ("/vsis3/", "s3://"), ("/vsigs/", "gs://")):
         if file.startswith(prefix):
             return scheme + file.removeprefix(prefix).split("?")[0]
     if "://" in file:
         return file.split("?")[0]
+    if isinstance(folder, Remote):  # which no path leads out of
+        return Path(file).absolute().as_uri()
     try:
         seen = os.path.relpath(Path(file).absolute(), folder.absolute())
     except ValueError:  # on another drive of Windows
@@ -206,7 +213,7 @@ def _href(file: str, folder: Path) -> str:
     return quote(Path(seen).as_posix().encode(errors="surrogateescape"))
 
 
-def _asset(run: Run, name: str, path: Path) -> dict[str, Any]:
+def _asset(run: Run, name: str, path: Place) -> dict[str, Any]:
     draft, here = run.draft(name), run.targets.item.parent
     asset = {
         "href": _href(str(path), here),

@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from os import PathLike, fspath
@@ -26,14 +26,16 @@ from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
 from geoseg.blocks import is_out_of_memory
 from geoseg.card import Card
-from geoseg.checks import check_disk, check_target, check_values
+from geoseg.checks import check_disk, check_folder, check_target, check_values
 from geoseg.classes import told_classes
 from geoseg.crew import CACHE_SHARE, Crew, LocalCrew, Spent
 from geoseg.decisions import Output, dtype_of, missing_value
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
 from geoseg.item import item_of, refuse_foreign, written
+from geoseg.lease import refuse_lost
 from geoseg.loader import Scene
+from geoseg.places import Place, Remote, UnreachableError, place, scratch_of, scratches
 from geoseg.plan import Blend, Tiling
 from geoseg.polygons import (
     polygonize_file,
@@ -54,7 +56,7 @@ from geoseg.raster.gaps import find_gaps
 from geoseg.raster.place import WriteError, publish, refuse_existing, writing
 from geoseg.raster.read import origin_in, tiles_of
 from geoseg.runs import Run, Targets, facts_of
-from geoseg.store import BlockStore, forget, locked, recall, remembered, unreadable
+from geoseg.store import LOCK, BlockStore, forget, locked, recall, remembered, unreadable
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
@@ -70,7 +72,7 @@ class Result:
 
     Parameters
     ----------
-    outputs : mapping of str to Path
+    outputs : mapping of str to Path or, for addresses, Remote
         ``classes``, ``item`` (the facts of all of them, a STAC Item) and, where asked for,
         ``polygons``, ``scores``, ``confidence``.
     seconds : float
@@ -84,7 +86,7 @@ class Result:
         Pixels that have no data because they could not be read.
     """
 
-    outputs: Mapping[str, Path]
+    outputs: Mapping[str, Place]
     seconds: float
     blocks: int
     computed: int
@@ -95,12 +97,13 @@ class Result:
 
 def predict_file(
     src: str | PathLike[str] | Sequence[str | PathLike[str]],
-    dst: str | PathLike[str],
+    dst: str | PathLike[str] | Remote,
     model: Models,
     *,
-    polygons: str | PathLike[str] | None = None,
-    scores: str | PathLike[str] | None = None,
-    confidence: str | PathLike[str] | None = None,
+    polygons: str | PathLike[str] | Remote | None = None,
+    scores: str | PathLike[str] | Remote | None = None,
+    confidence: str | PathLike[str] | Remote | None = None,
+    blocks: str | PathLike[str] | Remote | None = None,
     window: int | None = None,
     halo: int | None = None,
     blend: Blend | None = None,
@@ -137,7 +140,8 @@ def predict_file(
         A raster; several files are the bands of one scene, aligned to the first.
     dst : path-like
         The class map, a Cloud Optimized GeoTIFF. How, when and of what it was made is told by a
-        STAC Item beside it, named after it with ``.json`` added.
+        STAC Item beside it, named after it with ``.json`` added. It and the other outputs may be
+        addresses of an object storage, as ``s3://bucket/map.tif``, which fsspec writes to.
     model : Segmenter, path-like or str, or sequence of these
         A model, a model file, or the name of a shipped model; the probabilities of several are
         averaged (`geoseg.ensemble`).
@@ -146,6 +150,9 @@ def predict_file(
     scores, confidence : path-like, optional
         GeoTIFFs of the probability of each class, of the highest one: uint8 in steps of 1/254
         (their scale says so), 255 where there is no data.
+    blocks : path-like, optional
+        A folder, or an address of an object storage, to keep finished blocks in until the outputs
+        are in place; by default they are kept beside the class map.
     window, halo, blend, stride, batch_size, device, bands, gsd, pixel_size, views, scales
         As for `geoseg.predict`.
     precision : {"auto", "fp32", "bf16", "fp16"}
@@ -186,7 +193,7 @@ def predict_file(
     scheduler : str, optional
         Address of a dask scheduler whose workers compute the blocks, or ``local``. By default that
         of the dask client that is active in this process, if one is. Sources and the folder of the
-        output must be where the workers find them.
+        output, or else `blocks`, must be where the workers find them.
     wait : bool
         Whether to wait for the end of another run that writes the same output, which is refused
         otherwise. When that was this very call, there is nothing left to do.
@@ -213,7 +220,7 @@ def predict_file(
     started = time.monotonic()
     emit = on_progress or ignore
     making = Making(min_area=min_area, simplify=simplify)
-    targets = Targets(Path(dst), _path(scores), _path(confidence), _path(polygons))
+    targets = Targets(place(dst), *map(_place, (scores, confidence, polygons, blocks)))
     sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     damage = _damage(on_read_error, sources)
     _check_targets(targets, sources, mask)
@@ -243,7 +250,7 @@ def predict_file(
         scene = replace(scene, area=area)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     with hired(scheduler) as crew:
-        recalled = remembered(targets.folder).get("memory") if memory is None else memory
+        recalled = remembered(targets.store).get("memory") if memory is None else memory
         budget = crew.memory(recalled)
         has = crew.capacity(device, budget)
         task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
@@ -271,10 +278,10 @@ def predict_file(
         if min_area and targets.polygons is None and run.measured == grid_of(scene.image):
             tell_units(grid_of(scene.image))
         if targets.polygons is not None:
-            refuse_unlocated(targets.polygons, grid_of(scene.image))
+            refuse_unlocated(Path(targets.polygons.name), grid_of(scene.image))
         check_values(scene.image, segmenter.card)
         _check_disks(run)
-        with _resumable(run), locked(run.folder, wait) as waited, block_cache(_cache(run)):
+        with _resumable(run), _held(run, wait) as waited, block_cache(_cache(run)):
             if waited and run.is_done():  # by the call that was waited for
                 computed = Computed(task.plan.count, 0, 0, Spent())
             else:
@@ -316,7 +323,8 @@ def _damage(on_read_error: str, sources: Sequence[str]) -> Damage | None:
 @contextmanager
 def _resumable(run: Run) -> Iterator[None]:
     """Turn failures of disks and memory into one line that says how to go on."""
-    folders = {run.folder, *(path.parent for path in run.targets.all.values())}
+    places = run.folder, *(path.parent for path in run.targets.all.values())
+    folders = {each for each in places if isinstance(each, Path)}
     goes_on = "finished blocks are kept, and the same command goes on from there"
     try:
         with writing(*sorted(folders, key=lambda each: each != run.folder)):
@@ -330,6 +338,19 @@ def _resumable(run: Run) -> Iterator[None]:
             f"memory ran out; give blocks less (--memory {max(run.memory // 2_000_000, 1)}MB) or "
             f"free some: {goes_on} if they still fit"
         ) from error
+
+
+@contextmanager
+def _held(run: Run, wait: bool) -> Iterator[bool]:
+    """Lock the output, make the folders that a run works in, and remove those that are empty.
+
+    Tells whether another run held the output, whose end was waited for.
+    """
+    with ExitStack() as stack:
+        folders = dict.fromkeys((run.targets.folder, run.folder))
+        waited = [stack.enter_context(locked(folder, wait)) for folder in folders]
+        stack.enter_context(scratches(tuple(run.targets.all.values())))
+        yield any(waited)
 
 
 @contextmanager
@@ -525,7 +546,7 @@ def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit, gone: U
             overwrite=True,
             on_progress=lambda event: None if event["event"] == "done" else emit(event),
         )
-        refuse_open_elsewhere(run.targets.polygons)
+        _refuse_open_elsewhere(run.targets.polygons)
     return Spent(write=assembly.seconds + time.monotonic() - began)
 
 
@@ -538,9 +559,16 @@ def _tell(run: Run, computed: Computed, seconds: float) -> None:
     draft.write_text(written(item_of(run, facts)), encoding="utf-8")
 
 
+def _refuse_open_elsewhere(polygons: Place) -> None:
+    if isinstance(polygons, Path):
+        refuse_open_elsewhere(polygons)
+
+
 def _publish(run: Run) -> None:
     """Put all outputs in place, and forget the run."""
     targets = run.targets.all
+    if isinstance(run.targets.folder, Remote):
+        refuse_lost(run.targets.folder / LOCK)
     (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
     for name, path in targets.items():
         publish(run.draft(name), path)
@@ -552,15 +580,18 @@ def _clean_up(run: Run) -> None:
     """Remove what a run left beside its outputs, but for its lock."""
     for name in run.targets.all:
         folder = run.draft(name).parents[1]
-        if folder != run.folder:
+        if folder not in (run.targets.folder, run.folder):
             shutil.rmtree(folder, ignore_errors=True)
-    forget(run.folder)
+    for each in dict.fromkeys((run.targets.folder, run.folder)):
+        forget(each)
 
 
-def _read(path: Path) -> str:
+def _read(path: Place) -> str:
     """The text of a mark; none where it is not there."""
     try:
         return path.read_text(encoding="utf-8")
+    except UnreachableError:  # which does not mean that it is not there
+        raise
     except OSError:
         return ""
 
@@ -595,15 +626,18 @@ def _check_targets(
         if path.suffix.lower() not in (".tif", ".tiff"):
             raise UserError(f"{path} is a GeoTIFF whatever its name; let it end in .tif")
     if targets.polygons is not None:
-        refuse_unknown_format(targets.polygons)
-        refuse_open_elsewhere(targets.polygons)
+        refuse_unknown_format(str(targets.polygons))
+        _refuse_open_elsewhere(targets.polygons)
+    if isinstance(targets.blocks, Path):
+        check_folder(targets.blocks)
 
 
 def _check_disks(run: Run) -> None:
     """Refuse to begin when a disk is too small for what goes there."""
     needed: dict[Path, int] = {}
     for output, path in run.targets.rasters.items():
-        needed[path.parent] = needed.get(path.parent, 0) + _raw_bytes(run.task, output)
+        disk = scratch_of(path).parent if isinstance(path, Remote) else path.parent
+        needed[disk] = needed.get(disk, 0) + _raw_bytes(run.task, output)
     for folder, size in needed.items():
         check_disk(folder, size)
 
@@ -652,5 +686,5 @@ def _found(source: str | PathLike[str]) -> str:
     return str(Path(name).absolute()) if Path(name).exists() else name
 
 
-def _path(path: str | PathLike[str] | None) -> Path | None:
-    return None if path is None else Path(path)
+def _place(name: str | PathLike[str] | Remote | None) -> Place | None:
+    return None if name is None else place(name)

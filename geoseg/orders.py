@@ -7,6 +7,7 @@ where all see it, and writes into the store of the run, which all see as well.
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from geoseg.devices import Capacity, capacity_of
 from geoseg.ensembles import ensemble
 from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
+from geoseg.places import Place, Remote, place
 from geoseg.plan import Block
 from geoseg.runs import Run, facts_of
 from geoseg.segmenter import Segmenter, load
@@ -101,7 +103,7 @@ class Order:
     sources : tuple of str
     files : tuple of mapping
         What the sources were when the run was planned; see `facts_of`.
-    folder : Path
+    folder : Path or Remote
         Of the store.
     layers : mapping
     fingerprint : str
@@ -114,7 +116,7 @@ class Order:
     scales: tuple[float, ...] | None
     sources: tuple[str, ...]
     files: tuple[Mapping[str, Any], ...]
-    folder: Path
+    folder: Place
     layers: Layers
     fingerprint: str
 
@@ -139,11 +141,16 @@ class Order:
         )
 
 
-def _kept(model: Segmenter, folder: Path) -> tuple[str, str]:
+def _kept(model: Segmenter, folder: Place) -> tuple[str, str]:
     digest = model.digest
     path = (folder / f"{digest[:40]}.safetensors").absolute()
     if not path.exists():
-        model.save(path)
+        if isinstance(path, Remote):
+            with tempfile.TemporaryDirectory(prefix="geoseg-") as scratch:
+                model.save(Path(scratch) / path.name)
+                path.put(Path(scratch) / path.name)
+        else:
+            model.save(path)
     return digest, str(path)
 
 
@@ -182,7 +189,7 @@ class Site:
     store: BlockWriter
 
 
-_sites: dict[tuple[str, Path], Site] = {}
+_sites: dict[tuple[str, Place], Site] = {}
 _models: dict[str, Segmenter] = {}
 _opening = threading.RLock()
 
@@ -238,6 +245,14 @@ def _known(digest: str, path: str) -> Segmenter:
         return _models[digest]
 
 
+def _fetched(path: Place) -> Segmenter:
+    """A model of a storage."""
+    with tempfile.TemporaryDirectory(prefix="geoseg-") as scratch:
+        copy = Path(scratch) / path.name
+        copy.write_bytes(path.read_bytes())
+        return load(copy)
+
+
 def loaded(digest: str, path: str) -> Segmenter:
     """A model file that has a digest.
 
@@ -246,7 +261,7 @@ def loaded(digest: str, path: str) -> Segmenter:
     UserError
         When it has another one.
     """
-    model = load(path)
+    model = _fetched(place(path)) if "://" in path else load(path)
     if model.digest != digest:
         raise UserError(
             f"worker {get_worker().address} sees another model in {path}; put the file where all "

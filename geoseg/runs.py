@@ -11,12 +11,15 @@ from os import stat
 from pathlib import Path
 from typing import Any
 
+import rasterio
 from affine import Affine
+from rasterio.errors import RasterioError
 
 import geoseg
 from geoseg.decisions import Output
 from geoseg.ensembles import Ensemble
 from geoseg.errors import UserError
+from geoseg.places import Place, Remote, address_of, changed, object_facts, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import (
@@ -28,6 +31,7 @@ from geoseg.raster import (
     opened,
     pixel_size,
 )
+from geoseg.raster.files import unlocated_is_fine
 from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
@@ -39,22 +43,23 @@ QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no d
 
 @dataclass(frozen=True)
 class Targets:
-    """Where the results of a run go."""
+    """Where the results of a run go, and its blocks where that is not beside the class map."""
 
-    classes: Path
-    scores: Path | None
-    confidence: Path | None
-    polygons: Path | None
+    classes: Place
+    scores: Place | None
+    confidence: Place | None
+    polygons: Place | None
+    blocks: Place | None = None
 
     @property
-    def item(self) -> Path:
+    def item(self) -> Place:
         """What tells of all of them; no program writes a file of such a name by itself."""
         return self.classes.with_name(f"{self.classes.name}.json")
 
     @property
-    def rasters(self) -> dict[Output, Path]:
+    def rasters(self) -> dict[Output, Place]:
         """Raster outputs by what they hold; the class map comes first."""
-        named: dict[Output, Path | None] = {
+        named: dict[Output, Place | None] = {
             "classes": self.classes,
             "scores": self.scores,
             "confidence": self.confidence,
@@ -62,14 +67,23 @@ class Targets:
         return {name: path for name, path in named.items() if path is not None}
 
     @property
-    def folder(self) -> Path:
-        """Where a run with these targets keeps its blocks."""
-        return _hidden(self.classes)
+    def folder(self) -> Place:
+        """What is locked by a run with these targets, beside the class map."""
+        return self.classes.with_name(f".{_short(self.classes)}.geoseg")
 
     @property
-    def all(self) -> dict[str, Path]:
+    def store(self) -> Place:
+        """Where a run with these targets keeps its blocks."""
+        if self.blocks is None:
+            return self.folder
+        # Several runs may keep theirs there, of outputs of one name in several folders.
+        digest = hashlib.sha256(str(self.classes.resolve()).encode()).hexdigest()[:12]
+        return self.blocks / f".{_short(self.classes)}.{digest}.geoseg"
+
+    @property
+    def all(self) -> dict[str, Place]:
         """Every output by name."""
-        named: dict[str, Path] = {str(name): path for name, path in self.rasters.items()}
+        named: dict[str, Place] = {str(name): path for name, path in self.rasters.items()}
         drawn = {} if self.polygons is None else {"polygons": self.polygons}
         return named | drawn | {"item": self.item}
 
@@ -115,18 +129,23 @@ class Run:
         return replace(self, task=replace(self.task, running=running), precision=precision)
 
     @property
-    def folder(self) -> Path:
-        """Where finished blocks and drafts are kept, on the disk of the class map."""
-        return self.targets.folder
+    def folder(self) -> Place:
+        """Where finished blocks are kept."""
+        return self.targets.store
 
     def draft(self, name: str) -> Path:
         """Where an output is made, on its own disk; under its name, which layers are named after.
 
-        Outputs beside the class map are made in the folder of the run.
+        Outputs beside the class map are made in one folder with it; what goes to a storage is made
+        among the temporary files of this machine.
         """
         target = self.targets.all[name]
-        beside = target.parent.resolve() == self.targets.classes.parent.resolve()
-        return (self.folder if beside else _hidden(target)) / name / target.name
+        if isinstance(target, Remote):
+            return scratch_of(target) / name / target.name
+        classes = self.targets.classes
+        beside = target.parent.resolve() == classes.parent.resolve()
+        named = classes if beside and isinstance(classes, Path) else target
+        return named.with_name(f".{_short(named)}.geoseg") / name / target.name
 
     @property
     def measured(self) -> Grid:
@@ -235,12 +254,12 @@ class Run:
         paths = self.targets.all.values()
         if not all(path.is_file() for path in paths):
             return False
-        made = min(path.stat().st_mtime_ns for path in paths)
+        made = min(map(changed, paths))
         if any(each.get("changed", 0) > made for each in self.files):
             return False
         drawn = self.targets.polygons
         # Polygons carry no tags; they are made after their map.
-        if drawn and drawn.stat().st_mtime_ns < self.targets.classes.stat().st_mtime_ns:
+        if drawn and changed(drawn) < changed(self.targets.classes):
             return False
         tags = self._identity.items()
         return all(tags <= _tags_of(path).items() for path in self.targets.rasters.values())
@@ -262,16 +281,15 @@ def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
 
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     """Every file that sources are read from."""
-    paths = [file for source in sources for file in files_of(source)]
+    paths = [address_of(file) for source in sources for file in files_of(source)]
     # Statistics that a viewer leaves beside an image do not make it another one.
     return tuple(path for path in dict.fromkeys(paths) if not _is_sidecar(path))
 
 
-def _hidden(target: Path) -> Path:
-    """A folder beside an output that nobody looks at."""
+def _short(target: Place) -> str:
+    """The name of an output, so short that there is room for more."""
     name = target.name
-    short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
-    return target.with_name(f".{short}.geoseg")
+    return name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
 def _is_sidecar(path: str) -> bool:
@@ -291,7 +309,7 @@ def _facts(path: str) -> dict[str, Any]:
     except OSError:
         # Not a local file. What follows its name in an address may be a signature, which is
         # nobody's business and new every time.
-        return {"name": path.split("?")[0], **remote_facts(path)}
+        return {"name": path.split("?")[0], **remote_facts(path), **object_facts(path)}
     return {
         "name": name,
         "size": facts.st_size,
@@ -300,10 +318,22 @@ def _facts(path: str) -> dict[str, Any]:
     }
 
 
-def _tags_of(path: Path) -> dict[str, str]:
+def _tags_of(path: Place) -> dict[str, str]:
     """Metadata of a raster; none when the file is no raster."""
+    if isinstance(path, Remote):
+        return _tags_of_object(path)
     try:
         with opened(str(path)) as dataset:
             return dict(dataset.tags())
     except UserError:
         return {}
+
+
+def _tags_of_object(path: Remote) -> dict[str, str]:
+    # Not as GDAL finds it, which remembers that something was not there a moment ago.
+    with path.open() as file:
+        try:
+            with unlocated_is_fine(), rasterio.open(file) as dataset:
+                return dict(dataset.tags())
+        except RasterioError:
+            return {}

@@ -30,10 +30,13 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from geoseg.errors import UserError
+from geoseg.lease import leased
+from geoseg.places import Place, Remote, UnreachableError, names_in, telling
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape, grown
 
 __all__ = [
+    "LOCK",
     "BlockStore",
     "BlockWriter",
     "Layers",
@@ -61,42 +64,42 @@ class BlockWriter:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Remote
     layers : mapping of str to (bands, dtype, no-data value)
     """
 
-    def __init__(self, folder: Path, layers: Layers) -> None:
+    def __init__(self, folder: Place, layers: Layers) -> None:
         self.folder, self.layers = folder, layers
-        group = zarr.open_group(folder / "blocks.zarr", mode="r+")
-        self._done = _array(group, "done")
-        self._arrays = {name: _array(group, name) for name in layers}
-        self._noted: set[Path] = set()
+        with telling(folder):
+            group = zarr.open_group(_blocks(folder), mode="r+")
+            self._done = _array(group, "done")
+            self._arrays = {name: _array(group, name) for name in layers}
+        self._noted: set[str] = set()
 
     def note_unreadable(self, boxes: Iterable[Box]) -> None:
         """Keep which parts of the input could not be read: by the names of empty files."""
         for rows, columns in boxes:
-            place = (
-                self.folder
-                / UNREADABLE
-                / f"{rows.start},{rows.stop},{columns.start},{columns.stop}"
-            )
-            if place not in self._noted:
-                place.parent.mkdir(exist_ok=True)
-                place.touch()
-                self._noted.add(place)
+            name = f"{rows.start},{rows.stop},{columns.start},{columns.stop}"
+            if name not in self._noted:
+                noted = self.folder / UNREADABLE / name
+                noted.parent.mkdir(exist_ok=True)
+                noted.write_bytes(b"")
+                self._noted.add(name)
 
     def mark(self, block: Block) -> int:
         """`KEPT` or `EMPTY` when a block is finished, whoever did it, else 0."""
-        return int(self._done[block.row, block.column])
+        with telling(self.folder):
+            return int(self._done[block.row, block.column])
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
-        for name, values in (pixels or {}).items():
-            array = self._arrays[name]
-            full = np.full(array.shape[2:], array.fill_value, array.dtype)
-            full[:, : values.shape[1], : values.shape[2]] = values
-            array[block.row, block.column] = full
-        self._done[block.row, block.column] = EMPTY if pixels is None else KEPT
+        with telling(self.folder):
+            for name, values in (pixels or {}).items():
+                array = self._arrays[name]
+                full = np.full(array.shape[2:], array.fill_value, array.dtype)
+                full[:, : values.shape[1], : values.shape[2]] = values
+                array[block.row, block.column] = full
+            self._done[block.row, block.column] = EMPTY if pixels is None else KEPT
 
 
 class BlockStore(BlockWriter):
@@ -104,7 +107,7 @@ class BlockStore(BlockWriter):
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Remote
         Made, or taken up again when it belongs to the same run, else emptied.
     fingerprint : str
         Names input, model and options of the run.
@@ -122,7 +125,7 @@ class BlockStore(BlockWriter):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         fingerprint: str,
         plan: Plan,
         layers: Layers,
@@ -134,10 +137,14 @@ class BlockStore(BlockWriter):
             _begin(folder, plan, layers, {**facts, "fingerprint": fingerprint})
         super().__init__(folder, layers)
         # A file for each block is slow to read where there are thousands, and there are none yet.
-        marks = self._done[:] if self.resumed else np.zeros(plan.shape, np.uint8)
+        marks = self._all_marks() if self.resumed else np.zeros(plan.shape, np.uint8)
         self._marks: NDArray[np.uint8] = np.asarray(marks)
         self._starts = [_starts(sizes) for sizes in plan.chunks]
         self._strip = lru_cache(CACHED)(self._read_strip)
+
+    def _all_marks(self) -> NDArray[np.uint8]:
+        with telling(self.folder):
+            return np.asarray(self._done[:])
 
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are finished, shape (rows, columns) of blocks."""
@@ -145,7 +152,7 @@ class BlockStore(BlockWriter):
 
     def is_whole(self) -> bool:
         """Whether all blocks are finished, and what was written of them is still there."""
-        there = np.asarray(self._done[:])
+        there = self._all_marks()
         return bool(self.done().all() and (there[self._marks == KEPT] == KEPT).all())
 
     def leave_out(self, blocks: Iterable[Block]) -> int:
@@ -201,7 +208,8 @@ class BlockStore(BlockWriter):
         array = self._arrays[layer]
         height = array.chunks[3]
         rows = slice(index * height, (index + 1) * height)
-        return np.asarray(array[block.row, block.column, :, rows, :])
+        with telling(self.folder):
+            return np.asarray(array[block.row, block.column, :, rows, :])
 
 
 RUN = "run.json"
@@ -211,11 +219,23 @@ HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its fi
 POLL = 0.5  # seconds between two looks at a lock that another run holds
 
 
-def _begin(folder: Path, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -> None:
+def _blocks(folder: Place) -> Any:
+    """What zarr takes for the blocks in a folder."""
+    blocks = folder / "blocks.zarr"
+    return blocks.store() if isinstance(blocks, Remote) else blocks
+
+
+def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -> None:
     """Make an empty store."""
     folder.mkdir(exist_ok=True)
     forget(folder)
-    group = zarr.open_group(folder / "blocks.zarr", mode="w")
+    with telling(folder):
+        _make_arrays(zarr.open_group(_blocks(folder), mode="w"), plan, layers)
+    # Written last: a folder without it holds nothing that could be continued.
+    (folder / RUN).write_text(json.dumps(facts))
+
+
+def _make_arrays(group: zarr.Group, plan: Plan, layers: Layers) -> None:
     rows, columns = (max(sizes) for sizes in plan.chunks)
     strip = min(STRIP, rows)
     rows = grown(rows, strip)
@@ -229,15 +249,16 @@ def _begin(folder: Path, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -
             compressors=FAST,
         )
     group.create_array("done", shape=plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0)
-    # Written last: a folder without it holds nothing that could be continued.
-    (folder / RUN).write_text(json.dumps(facts))
 
 
-def forget(folder: Path) -> bool:
+def forget(folder: Place) -> bool:
     """Empty the folder of a run, but for its lock and holder; tells whether a run was there."""
     facts = folder / RUN
     was_there = facts.exists()
     facts.unlink(missing_ok=True)  # first: a folder that is half emptied is no run
+    if isinstance(folder, Remote):
+        folder.empty(but=(LOCK,))
+        return was_there
     for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first, marks last
         if old.is_dir():
             shutil.rmtree(old)
@@ -247,10 +268,11 @@ def forget(folder: Path) -> bool:
 
 
 @contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
+def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
     """Keep other processes away from the folder of a run, which is made if it is not there.
 
-    The lock belongs to the process, so that of one that died is gone with it.
+    The lock belongs to the process, so that of one that died is gone with it; see `leased` for
+    that of a storage.
 
     Parameters
     ----------
@@ -268,6 +290,10 @@ def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
     UserError
         When another run holds it.
     """
+    if isinstance(folder, Remote):
+        with leased(folder / LOCK, wait) as waited:
+            yield waited
+        return
     waited = False
     while (lock := _taken(folder)) is None:
         if not wait:
@@ -319,23 +345,29 @@ def _holder(folder: Path) -> str:
         return "a process that has not said which"
 
 
-def recall(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+def recall(folder: Place, fingerprint: str) -> dict[str, Any] | None:
     """The facts of an interrupted run of the same input, model and options, if there is one."""
     facts = remembered(folder)
     return facts if facts.get("fingerprint") == fingerprint else None
 
 
-def unreadable(folder: Path) -> list[Box]:
+def unreadable(folder: Place) -> list[Box]:
     """The parts of the input that could not be read for blocks of a run, in order."""
-    places = [map(int, each.name.split(",")) for each in (folder / UNREADABLE).glob("*")]
+    places = [map(int, name.split(",")) for name in names_in(folder / UNREADABLE)]
     return [(slice(a, b), slice(c, d)) for a, b, c, d in sorted(map(tuple, places))]
 
 
-def remembered(folder: Path) -> dict[str, Any]:
+def remembered(folder: Place) -> dict[str, Any]:
     """The facts of whatever run was interrupted; none where there was none."""
     try:
-        facts = json.loads((folder / RUN).read_text())
-    except (OSError, ValueError):
+        text = (folder / RUN).read_text()
+    except UnreachableError:  # which does not mean that there is none
+        raise
+    except OSError:
+        return {}
+    try:
+        facts = json.loads(text)
+    except ValueError:
         return {}
     return facts if isinstance(facts, dict) else {}
 

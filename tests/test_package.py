@@ -18,6 +18,8 @@ LAYERS = {
     "windows": 0,
     "resample": 0,
     "metrics": 0,
+    "places": 0,
+    "lease": 1,
     "multilabel": 0,
     "attached": 0,
     "console": 0,

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from math import isfinite
 from os import stat
 from pathlib import Path
@@ -23,6 +24,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.errors import UserError
+from geoseg.places import gdal_settings, object_facts
 from geoseg.raster.grid import Grid
 
 __all__ = [
@@ -79,7 +81,7 @@ def _options() -> dict[str, Any]:
     """GDAL's options for our reads; of those about networks the user's own come first."""
     given = rasterio.env.getenv() if rasterio.env.hasenv() else {}
     patient = {k: v for k, v in PATIENT.items() if k not in given and k not in os.environ}
-    return {**CAREFUL, **patient}
+    return {**CAREFUL, **patient, **gdal_settings()}
 
 
 def patiently(path: str, attempt: Callable[[], Found]) -> Found:
@@ -368,9 +370,17 @@ def grid_of_file(dataset: rasterio.DatasetReader) -> Grid:
 
 
 def version_of(path: str) -> tuple[int, int] | None:
-    """Size and time of change, which a file that was replaced does not share; None if remote."""
+    """Size and time of change (of an object, a number of its entity tag instead).
+
+    A file that was replaced does not share them. None where there is no telling, as by HTTP.
+    """
     try:
         facts = stat(path)
-    except OSError:
-        return None  # not a local file: GDAL's own virtual file systems have no such facts
+    except OSError:  # not a local file
+        told = object_facts(path)
+        return (
+            (told["size"], int(sha256(told["etag"].encode()).hexdigest()[:15], 16))
+            if told
+            else None
+        )
     return facts.st_size, facts.st_mtime_ns

@@ -8,13 +8,14 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import PathLike, fspath, replace
+from os import PathLike, replace
 from pathlib import Path
 
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from geoseg.errors import UserError
+from geoseg.places import Place, Remote
 
 __all__ = ["WriteError", "publish", "refuse_existing", "working_folder", "writing"]
 
@@ -89,7 +90,7 @@ def _first_said(error: BaseException) -> str:
 
 
 def _holds(folder: Path, name: object) -> bool:
-    return isinstance(name, str | PathLike) and Path(fspath(name)).is_relative_to(folder)
+    return isinstance(name, str | PathLike) and Path(name).is_relative_to(folder)
 
 
 def _free(folder: Path) -> int:
@@ -99,8 +100,11 @@ def _free(folder: Path) -> int:
         return LITTLE
 
 
-def publish(path: Path, target: Path) -> None:
-    """Put a finished file and its sidecar in place of what is there; both on one disk."""
+def publish(path: Path, target: Place) -> None:
+    """Put a finished file and its sidecar in place of what is there: on their disk, or remote."""
+    if isinstance(target, Remote):
+        _upload(path, target)
+        return
     replace(path, target)
     sidecar = Path(f"{path}.aux.xml")
     if sidecar.exists():
@@ -111,14 +115,22 @@ def publish(path: Path, target: Path) -> None:
         Path(f"{target}.{ending}").unlink(missing_ok=True)
 
 
-def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
+def _upload(path: Path, target: Remote) -> None:
+    target.put(path)
+    sidecar = Path(f"{path}.aux.xml")
+    if sidecar.exists():
+        target.with_name(f"{target.name}.aux.xml").put(sidecar)
+    for ending in ("ovr", "msk") if sidecar.exists() else ("ovr", "msk", "aux.xml"):
+        target.with_name(f"{target.name}.{ending}").unlink(missing_ok=True)
+
+
+def refuse_existing(path: str | PathLike[str] | Remote, overwrite: bool) -> None:
     """Refuse to write over a file unless that was asked for."""
-    if Path(path).is_dir():
-        raise UserError(f"{fspath(path)} is a folder; name a file in it")
-    if Path(path).exists() and not overwrite:
-        raise UserError(
-            f"{fspath(path)} exists; add --overwrite (overwrite=True) or choose another name"
-        )
+    target = path if isinstance(path, Remote) else Path(path)
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; name a file in it")
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists; add --overwrite (overwrite=True) or choose another name")
 
 
 @contextmanager

@@ -1,0 +1,184 @@
+"""The lock of an object storage: an object that its holder renews as long as it lives."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import gethostname
+from typing import Any
+
+from geoseg.errors import UserError
+from geoseg.places import Remote, UnreachableError
+
+__all__ = ["leased", "refuse_lost"]
+
+log = logging.getLogger(__name__)
+
+BEAT = 20.0  # seconds between two signs of life
+STALE = 120.0  # seconds without one, after which it is looked closely
+POLL = 2.0  # seconds between two looks at a lock that another run holds
+OWNER = uuid.uuid4().hex  # this process
+_held: set[Remote] = set()  # by runs of this process that have not ended
+
+
+@contextmanager
+def leased(lock: Remote, wait: bool = False) -> Iterator[bool]:
+    """Keep other processes away from an output, wherever they run.
+
+    Parameters
+    ----------
+    lock : Remote
+        The object; it is removed in the end.
+    wait : bool
+        Whether to wait for the end of a run that holds it.
+
+    Yields
+    ------
+    bool
+        Whether there was one to wait for.
+
+    Raises
+    ------
+    UserError
+        When another run holds it.
+    """
+    waited = False
+    while (holder := _take(lock)) is not None:
+        if not wait:
+            raise UserError(
+                f"another run is writing the same output: {holder} holds {lock}; wait for its end, "
+                f"or choose another name (if it died, give the same command {STALE:g} s later)"
+            )
+        if not waited:
+            log.warning("waiting for the end of another run: %s holds %s", holder, lock)
+        waited = True
+        time.sleep(POLL)
+    over = threading.Event()
+    heart = threading.Thread(target=_renew, args=(lock, over), daemon=True, name="geoseg-lock")
+    heart.start()
+    _held.add(lock)
+    try:
+        yield waited
+    finally:
+        over.set()
+        _held.remove(lock)
+        heart.join()
+        _release(lock)
+
+
+def refuse_lost(lock: Remote) -> None:
+    """Refuse to go on where another run took the lock over, which was thought to be abandoned.
+
+    Raises
+    ------
+    UserError
+    """
+    facts, _ = _read(lock)
+    if facts.get("owner") != OWNER:
+        raise UserError(
+            f"{_told(facts)} took over {lock} while this run gave no sign of life; nothing was "
+            "written: wait for its end, and give the same command again"
+        )
+
+
+def _take(lock: Remote) -> str | None:
+    """Take the lock; who holds it, in words, where that cannot be."""
+    while not lock.create(_facts()):
+        facts, version = _read(lock)
+        if version is None:  # its holder has just removed it
+            continue
+        if not _is_abandoned(lock, facts, version):
+            return _told(facts)
+        if not lock.can_replace:
+            raise UserError(f"{_told(facts)} died and left {lock}; remove that object")
+        if lock.replace(_facts(), version):
+            log.warning("%s died and left %s, which is taken over", _told(facts), lock)
+            return None
+    return None
+
+
+def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
+    """Whether the holder of a lock is dead.
+
+    Clocks are not trusted: one that seems too old must stay as it is while it is watched.
+    """
+    if facts.get("owner") == OWNER:  # when that run ended, the storage did not answer
+        return lock not in _held
+    if facts.get("where") and facts["where"] == _where():
+        # The number of this process was that of another one, which had the same.
+        return facts["pid"] == os.getpid() or not Path(f"/proc/{facts['pid']}").exists()
+    try:
+        age = abs((datetime.now(UTC) - lock.changed()).total_seconds())
+    except UserError:  # it is gone by now, or cannot be asked
+        return False
+    if age <= STALE:
+        return False
+    time.sleep(2 * BEAT)
+    return lock.version() == version
+
+
+def _where() -> str:
+    """Names this machine since it was started, and what can see its processes; Linux tells it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _facts() -> bytes:
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    facts = {"owner": OWNER, "host": gethostname(), "pid": os.getpid(), "where": _where()}
+    # Two signs of life are never the same bytes, or they would be the same version.
+    return json.dumps({**facts, "alive": now, "sign": uuid.uuid4().hex}).encode()
+
+
+def _read(lock: Remote) -> tuple[dict[str, Any], str | None]:
+    """What a lock says, and its version; None where it is gone."""
+    version = lock.version()  # first: if what is read is newer, it cannot be replaced by mistake
+    try:
+        facts = json.loads(lock.read_bytes())
+    except FileNotFoundError:
+        return {}, None
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        return {}, version
+    return (facts if isinstance(facts, dict) else {}), version
+
+
+def _told(facts: dict[str, Any]) -> str:
+    if not {"host", "pid", "alive"} <= facts.keys():
+        return "a process that does not say which"
+    return f"process {facts['pid']} on {facts['host']}, last seen {facts['alive']},"
+
+
+def _renew(lock: Remote, over: threading.Event) -> None:
+    """Give signs of life until it is over, or another has the lock."""
+    while not over.wait(BEAT):
+        try:
+            facts, version = _read(lock)
+            if facts.get("owner") != OWNER or version is None:
+                return
+            lock.replace(_facts(), version)
+        except UnreachableError as error:
+            log.warning("%s", error)
+        except UserError as error:
+            log.warning("%s", error)
+            return
+
+
+def _release(lock: Remote) -> None:
+    try:
+        if _read(lock)[0].get("owner") == OWNER:
+            lock.unlink(missing_ok=True)
+    except UserError as error:  # what ended the run is told; the lock ends by itself
+        log.debug("%s", error)

@@ -1,0 +1,524 @@
+"""Where results go and blocks are kept: paths, or addresses of an object storage.
+
+An address, as ``s3://bucket/maps/map.tif``, is reached by fsspec, which is imported when there is
+one. Objects appear whole or not at all, and there are no folders: what lies under a prefix is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from geoseg.errors import UserError
+
+__all__ = [
+    "Place",
+    "Remote",
+    "UnreachableError",
+    "address_of",
+    "changed",
+    "gdal_settings",
+    "names_in",
+    "object_facts",
+    "place",
+    "scratch_of",
+    "scratches",
+    "telling",
+]
+
+PART = 2**24  # bytes that are uploaded at a time,
+PARTS = 4  # and how many of these are held
+HEADER = 2**16  # bytes read at a time of a file of which the header is wanted
+READ_ONLY = ("http", "https", "ftp")
+STORAGES = ("s3", "gs", "az")  # where the facts of a source may be asked for
+VIRTUAL = {"/vsis3/": "s3://", "/vsigs/": "gs://"}
+LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "azure")
+
+
+class UnreachableError(UserError, ConnectionError):
+    """A storage that does not answer: nothing is known of what lies there."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """An address of an object storage, with what is needed of a `Path`.
+
+    Parameters
+    ----------
+    address : str
+        E.g. ``s3://bucket/maps/map.tif``.
+    """
+
+    address: str
+
+    def __str__(self) -> str:
+        return self.address
+
+    def __truediv__(self, name: str) -> Remote:
+        return Remote(f"{self.address.rstrip('/')}/{name}")
+
+    @property
+    def protocol(self) -> str:
+        """What comes before ``://``."""
+        return self.address.partition("://")[0]
+
+    @property
+    def name(self) -> str:
+        """What comes after the last slash."""
+        return self.address.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name."""
+        return Path(self.name).suffix
+
+    @property
+    def parent(self) -> Remote:
+        """What comes before the last slash."""
+        return Remote(self.address.rpartition("/")[0])
+
+    def with_name(self, name: str) -> Remote:
+        """Another name under the same prefix."""
+        return self.parent / name
+
+    def absolute(self) -> Remote:
+        """Itself, for it holds everywhere."""
+        return self
+
+    def resolve(self) -> Remote:
+        """Itself."""
+        return self
+
+    def mkdir(self, **_: object) -> None:
+        """Nothing, for a prefix is there once something lies under it."""
+
+    def is_dir(self) -> bool:
+        """Whether nothing but a prefix can be meant."""
+        return not self.name
+
+    def exists(self) -> bool:
+        """Whether there is an object."""
+        return self._info() is not None
+
+    def is_file(self) -> bool:
+        """Whether there is an object."""
+        return self.exists()
+
+    def version(self) -> str | None:
+        """What tells the object from another one of that name; None where there is none."""
+        info = self._info()
+        return None if info is None else _version(info)
+
+    def changed(self) -> datetime:
+        """When the object was written, by the clock of the storage."""
+        with telling(self):
+            fs, key = _reached(self.address)
+            when: datetime = fs.modified(key)
+        return when
+
+    def read_bytes(self) -> bytes:
+        """All of the object.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is none.
+        """
+        with telling(self, missing=True):
+            fs, key = _reached(self.address)
+            return bytes(fs.cat_file(key))
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """All of the object, which is text."""
+        return self.read_bytes().decode(encoding)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Put an object there, whatever was there before."""
+        with telling(self):
+            fs, key = _reached(self.address)
+            fs.pipe_file(key, data)
+
+    def write_text(self, text: str, encoding: str = "utf-8") -> None:
+        """Put an object of text there."""
+        self.write_bytes(text.encode(encoding))
+
+    def create(self, data: bytes) -> bool:
+        """Put an object there unless there is one; tells whether it did."""
+        return self._put_if(data, mode="create")
+
+    def replace(self, data: bytes, version: str) -> bool:
+        """Put an object in place of that of a version; tells whether that was still there.
+
+        Only S3 can, so elsewhere nothing is asked.
+        """
+        return self._put_if(data, **({"IfMatch": version} if self.can_replace else {}))
+
+    @property
+    def can_replace(self) -> bool:
+        """Whether `replace` asks for the version."""
+        return self.protocol == "s3"
+
+    def _put_if(self, data: bytes, **condition: str) -> bool:
+        with telling(self):
+            fs, key = _reached(self.address)
+            try:
+                fs.pipe_file(key, data, **condition)
+            except Exception as error:
+                if not _is_conflict(error):
+                    raise
+                return False
+        return True
+
+    def put(self, path: Path) -> None:
+        """Upload a file; parts of an upload that was stopped are dropped."""
+        with telling(self):
+            fs, key = _reached(self.address)
+            if self.protocol != "s3":
+                fs.put_file(str(path), key)
+                return
+            _drop_uploads(fs, key)
+            upload = fs._put_file(str(path), key, chunksize=PART, max_concurrency=PARTS)
+            # The thread that uploads would go on after an interrupt of this one.
+            under_way = asyncio.run_coroutine_threadsafe(upload, fs.loop)
+            try:
+                under_way.result()
+            except BaseException:
+                under_way.cancel()
+                raise
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The object as a file of which some is read at its beginning."""
+        with telling(self, missing=True):
+            fs, key = _reached(self.address)
+            with fs.open(key, "rb", block_size=HEADER) as file:
+                yield file
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the object."""
+        with telling(self, missing=missing_ok), _may_miss(missing_ok):
+            fs, key = _reached(self.address)
+            fs.rm_file(key)
+
+    def empty(self, but: Sequence[str] = ()) -> None:
+        """Remove what lies under the prefix: what is deeper first, and some names not at all.
+
+        Raises
+        ------
+        UserError
+            When something cannot be removed, which storages do not always say.
+        """
+        with telling(self):
+            for deep in (True, False):
+                self._remove([each for each in self.under() if ("/" in each) == deep], but)
+            left = [each for each in self.under() if each not in but]
+        if left:
+            raise UserError(
+                f"cannot remove {self / left[0]}; allow that to whoever runs this "
+                "(s3:DeleteObject), or choose another place"
+            )
+
+    def under(self) -> list[str]:
+        """Names of the objects under the prefix."""
+        fs, key = _reached(self.address)
+        return [each.removeprefix(f"{key}/") for each in fs.find(key)]
+
+    def _remove(self, names: Sequence[str], but: Sequence[str]) -> None:
+        fs, key = _reached(self.address)
+        if gone := [f"{key}/{name}" for name in names if name not in but]:
+            fs.rm(gone)
+
+    def store(self) -> Any:
+        """Zarr's store of what lies under the prefix."""
+        from zarr.storage import FsspecStore
+
+        with telling(self):
+            _reached(self.address)  # tells of packages that are missing
+            return FsspecStore.from_url(self.address, storage_options=_options(self.protocol))
+
+    def _info(self) -> dict[str, Any] | None:
+        with telling(self):
+            fs, key = _reached(self.address)
+            try:
+                info: dict[str, Any] = fs.info(key)
+            except FileNotFoundError:
+                return None
+        return info if info.get("type") == "file" else None
+
+
+Place = Path | Remote
+"""Where something is put."""
+
+
+def names_in(folder: Place) -> list[str]:
+    """What lies in a folder, or under a prefix; nothing where there is none."""
+    if isinstance(folder, Remote):
+        return folder.under()
+    return [each.name for each in folder.glob("*")]
+
+
+def place(name: str | os.PathLike[str] | Remote) -> Place:
+    """A path, or an address where it holds ``://``.
+
+    Raises
+    ------
+    UserError
+        When nothing can be put there.
+    """
+    if isinstance(name, Remote):
+        return name
+    text = os.fspath(name)
+    protocol, sign, rest = text.partition("://")
+    if not sign:
+        return Path(text)
+    if protocol == "file":
+        return Path(rest)
+    if protocol in READ_ONLY:
+        raise UserError(
+            f"nothing can be written to {text.partition('?')[0]}; name a file, or an object as in "
+            "s3://bucket/map.tif"
+        )
+    return Remote(text)
+
+
+def changed(target: Place) -> int:
+    """When a file or object was written, in nanoseconds; of a storage, the end of that second."""
+    if isinstance(target, Remote):
+        return int(target.changed().timestamp() + 1) * 10**9 - 1
+    return target.stat().st_mtime_ns
+
+
+@contextmanager
+def telling(target: Place, missing: bool = False) -> Iterator[None]:
+    """Turn what a storage refuses or fails to do into one line; paths are left alone.
+
+    Parameters
+    ----------
+    target : Path or Remote
+    missing : bool
+        Whether it is left to the caller that nothing is there.
+
+    Raises
+    ------
+    UnreachableError
+        When it does not answer.
+    UserError
+    """
+    if isinstance(target, Path):
+        yield
+        return
+    try:
+        yield
+    except UserError:
+        raise
+    except PermissionError as error:
+        raise UserError(
+            f"the storage refuses {target} ({_said(error)}); check credentials and what they may do"
+        ) from error
+    except FileNotFoundError as error:
+        if missing:
+            raise
+        raise UserError(
+            f"there is no place for {target} ({_said(error)}); make the bucket first, or check "
+            "its name"
+        ) from error
+    except Exception as error:
+        if not _is_of_storage(error):
+            raise
+        raise UnreachableError(
+            f"the storage of {target} does not answer as it should ({_said(error)}); see whether "
+            "it can be reached, and give the same command again"
+        ) from error
+
+
+def _drop_uploads(fs: Any, key: str) -> None:
+    """Forget parts of an object that a process uploaded which died; they cost."""
+    bucket, name, _ = fs.split_path(key)
+    try:
+        begun = fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=name).get("Uploads", [])
+    except OSError:  # not everybody may ask, nor every server answer
+        return
+    for each in begun:
+        if each["Key"] == name:
+            fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=name, UploadId=each["UploadId"])
+
+
+@contextmanager
+def _may_miss(missing_ok: bool) -> Iterator[None]:
+    with contextlib.suppress(*([FileNotFoundError] if missing_ok else [])):
+        yield
+
+
+def _said(error: BaseException) -> str:
+    said = (str(error).splitlines() or [""])[0]
+    return said.partition("?")[0] or type(error).__name__
+
+
+def _is_of_storage(error: BaseException) -> bool:
+    """Whether an error is that of a network or a storage, and no bug."""
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError | TimeoutError) or library in LIBRARIES
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Whether a condition for writing did not hold."""
+    answer = getattr(error.__cause__ or error, "response", {})
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+    conflicts = "PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"
+    return isinstance(error, FileExistsError) or code in conflicts
+
+
+def _version(info: dict[str, Any]) -> str:
+    when = info.get("LastModified") or info.get("updated") or info.get("last_modified")
+    return str(info.get("ETag") or info.get("etag") or when)
+
+
+def _reached(address: str) -> tuple[Any, str]:
+    """The file system of an address, and what it calls the object."""
+    import fsspec
+
+    protocol = address.partition("://")[0]
+    try:
+        fs, key = fsspec.url_to_fs(address, **_options(protocol))
+    except ImportError as error:
+        raise UserError(
+            f"{address} needs a package that is not installed ({_said(error)}); for s3:// "
+            "pip install 'geoseg[cloud]'"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{address} is no address that is known ({_said(error)}); write e.g. s3://bucket/map.tif"
+        ) from error
+    return fs, str(key)
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """What a file system must be told; what the environment tells it goes without saying."""
+    options: dict[str, Any] = {"use_listings_cache": False}  # other processes write there, too
+    if protocol == "s3":
+        options["max_concurrency"] = 1  # or the size of each object is asked for before it is read
+        if (endpoint := _endpoint()) is not None:
+            options["endpoint_url"] = endpoint
+        if _is_on("AWS_NO_SIGN_REQUEST"):
+            options["anon"] = True
+    return options
+
+
+def _endpoint() -> str | None:
+    """The server of S3 where it is not Amazon's: as boto names it, or as GDAL does."""
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if os.environ.get(name):
+            return os.environ[name]
+    host = os.environ.get("AWS_S3_ENDPOINT")
+    if not host or "://" in host:
+        return host or None
+    is_secure = _is_on("AWS_HTTPS") or "AWS_HTTPS" not in os.environ
+    return f"{'https' if is_secure else 'http'}://{host}"
+
+
+def _is_on(name: str) -> bool:
+    return os.environ.get(name, "").upper() in ("YES", "TRUE", "ON", "1")
+
+
+def gdal_settings() -> dict[str, Any]:
+    """What GDAL must be told to read from the same storage.
+
+    It keeps what it has read of objects for good, even of those that were replaced since, unless it
+    is told not to. What the environment says in GDAL's own names is not touched.
+    """
+    settings: dict[str, Any] = {}
+    if "CPL_VSIL_CURL_NON_CACHED" not in os.environ:
+        settings["CPL_VSIL_CURL_NON_CACHED"] = "/vsis3/:/vsigs/:/vsiaz/:/vsicurl/"
+    endpoint = _endpoint()
+    if endpoint is None:
+        return settings
+    parts = urlsplit(endpoint)
+    own = {
+        "AWS_S3_ENDPOINT": f"{parts.netloc}{parts.path}".rstrip("/"),
+        "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",  # names of buckets are no hosts there, as a rule
+    }
+    return settings | {name: value for name, value in own.items() if name not in os.environ}
+
+
+def address_of(path: str) -> str:
+    """What GDAL calls ``/vsis3/bucket/key``, as an address."""
+    for prefix, protocol in VIRTUAL.items():
+        if path.startswith(prefix):
+            return protocol + path.removeprefix(prefix)
+    return path
+
+
+def object_facts(path: str) -> dict[str, Any]:
+    """Size in bytes and entity tag of an object.
+
+    Parameters
+    ----------
+    path : str
+        As GDAL takes it.
+
+    Returns
+    -------
+    dict
+        ``size`` and ``etag``; empty for what is in no object storage, cannot be asked for, or needs
+        a package that is not installed.
+
+    Raises
+    ------
+    UnreachableError
+        When the storage does not answer.
+    """
+    address = address_of(path)
+    if address.partition("://")[0] not in STORAGES:
+        return {}
+    try:
+        info = Remote(address)._info()
+    except UnreachableError:
+        raise
+    except UserError:  # GDAL may have other credentials
+        return {}
+    return {} if info is None else {"size": int(info["size"]), "etag": _version(info).strip('"')}
+
+
+def scratch_of(target: Remote) -> Path:
+    """Where an output is made that goes to a storage: a folder of this machine, by its name."""
+    digest = hashlib.sha256(target.address.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"geoseg-{target.name[:60]}-{digest}"
+
+
+@contextmanager
+def scratches(targets: Sequence[Place]) -> Iterator[None]:
+    """Make the folders of `scratch_of`, or take them from a run that died, and remove them."""
+    folders = [scratch_of(each) for each in targets if isinstance(each, Remote)]
+    try:
+        for folder in folders:
+            _make_own(folder)
+        yield
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_own(folder: Path) -> None:
+    """Make a folder that others cannot look into, nor have made, where all may write."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {folder.parent} ({error.strerror}); name another folder for what "
+            "is to be uploaded: TMPDIR"
+        ) from error
+    is_ours = not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
+    if folder.is_symlink() or not is_ours:
+        raise UserError(f"{folder} was made by somebody else; name another folder: TMPDIR")

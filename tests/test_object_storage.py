@@ -1,0 +1,651 @@
+"""Sources, blocks and results in an object storage: the same bytes as on a disk, come what may."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import distributed
+import fsspec
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner
+from pointwise import random_pixels, write
+from toys import segmenter_of
+
+from geoseg import job, lease, nets
+from geoseg.cli import main
+from geoseg.errors import UserError
+from geoseg.job import predict_file
+from geoseg.places import Remote, UnreachableError, place, scratch_of
+from geoseg.runs import facts_of
+from geoseg.segmenter import Segmenter
+
+pytest.importorskip("s3fs", reason="needs the extra geoseg[cloud]")
+pytest.importorskip("moto", reason="moto is the storage; it comes with the extra geoseg[test]")
+
+OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
+SMALL = 1_600_000  # bytes: blocks of a few windows
+OUTPUTS = {"map.tif", "map.tif.aux.xml", "map.gpkg", "sure.tif"}
+
+SCENE = "s3://scenes/in.tif"
+COUNT = itertools.count()
+
+# A process of its own: GDAL keeps Python waiting while it reads, and would wait for its answer.
+SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def storage(**settings: str) -> Iterator[int]:
+    """A server of S3 on loopback; gives its port."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | settings,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A server that has a scene."""
+    with storage() as started:
+        reached(started).mkdir("scenes")
+        reached(started).pipe_file("scenes/in.tif", scene_bytes(0))
+        yield started
+
+
+def settle(patch: pytest.MonkeyPatch, port: int, scratch: Path) -> None:
+    """Let the environment name the storage, and where drafts are made."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        patch.delenv(name)
+    patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    patch.setenv("AWS_MAX_ATTEMPTS", "1")
+    patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    scratch.mkdir()
+    patch.setenv("TMPDIR", str(scratch))
+    patch.setattr(tempfile, "tempdir", None)
+
+
+@pytest.fixture(autouse=True)
+def _settings(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(monkeypatch, port, tmp_path / "scratch")
+
+
+def reached(port: int) -> Any:
+    return fsspec.filesystem(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        key="somebody",
+        secret="secret",  # noqa: S106
+        use_listings_cache=False,
+    )
+
+
+@pytest.fixture
+def bucket(port: int) -> str:
+    """Address of a bucket of this test's own."""
+    name = f"bucket-{next(COUNT)}"
+    reached(port).mkdir(name)
+    return f"s3://{name}"
+
+
+def scene_bytes(seed: int) -> bytes:
+    """A GeoTIFF of random pixels."""
+    with tempfile.TemporaryDirectory() as folder:
+        pixels = random_pixels((3, 300, 260), seed).astype(np.uint8)
+        return write(Path(folder) / "in.tif", pixels, nodata=0).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def model() -> Segmenter:
+    return segmenter_of(nets.build("unet", **OPTIONS), architecture="unet", options=OPTIONS)
+
+
+def run(to: str | Path, model: Any, src: str = SCENE, **options: Any) -> job.Result:
+    settings = {"polygons": f"{to}/map.gpkg", "confidence": f"{to}/sure.tif", "memory": SMALL}
+    return predict_file(src, f"{to}/map.tif", model, **(settings | options))
+
+
+def objects(address: str) -> dict[str, bytes]:
+    """All that lies under an address."""
+    fs = reached(int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    root = address.removeprefix("s3://")
+    return {name.removeprefix(f"{root}/"): fs.cat_file(name) for name in fs.find(root)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def expected(
+    port: int, tmp_path_factory: pytest.TempPathFactory, model: Segmenter
+) -> dict[str, bytes]:
+    """What a run into a folder makes of the scene in the storage."""
+    folder = tmp_path_factory.mktemp("local")
+    with pytest.MonkeyPatch.context() as patch:
+        settle(patch, port, folder / "scratch")
+        run(folder, model)
+    (folder / "scratch").rmdir()
+    return contents(folder)
+
+
+class Interrupted(Exception):  # noqa: N818  (it stands for no error)
+    """Stands for whatever ends a run."""
+
+
+def stop_after(count: int) -> Any:
+    def report(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == count:
+            raise Interrupted
+
+    return report
+
+
+def test_source_blocks_and_outputs_may_lie_in_a_storage(
+    bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    seen: list[set[str]] = []
+
+    def look(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and not seen:
+            seen.append({name.partition("/")[0] for name in objects(f"{bucket}/out")})
+
+    result = run(f"{bucket}/out", model, on_progress=look)
+    assert seen == [{".map.tif.geoseg"}]
+    assert objects(f"{bucket}/out") == expected
+    assert expected.keys() == OUTPUTS
+    assert [*(tmp_path / "scratch").iterdir()] == []
+    assert str(result.outputs["classes"]) == f"{bucket}/out/map.tif"
+    # Beside the run into a folder, from a file: the same classes.
+    (tmp_path / "in.tif").write_bytes(scene_bytes(0))
+    predict_file(tmp_path / "in.tif", tmp_path / "map.tif", model, memory=SMALL)
+    (tmp_path / "expected.tif").write_bytes(expected["map.tif"])
+    with (
+        rasterio.open(tmp_path / "map.tif") as own,
+        rasterio.open(tmp_path / "expected.tif") as other,
+    ):
+        assert np.array_equal(own.read(), other.read())
+        told = json.loads(other.tags()["GEOSEG_SOURCES"])
+    (only,) = told
+    assert only["name"] == SCENE
+    assert only["size"] == (tmp_path / "in.tif").stat().st_size
+    assert len(only["etag"]) == 32
+
+
+def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(
+    bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    for count in (1, 4):
+        with pytest.raises(Interrupted):
+            run(f"{bucket}/out", model, on_progress=stop_after(count))
+        assert not OUTPUTS & objects(f"{bucket}/out").keys()
+        assert [*(tmp_path / "scratch").iterdir()] == []
+    result = run(f"{bucket}/out", model)
+    assert 0 < result.computed <= result.blocks - 4
+    assert objects(f"{bucket}/out") == expected
+
+
+@pytest.mark.parametrize("moment", [3, "clean up"])
+def test_a_run_that_ends_while_it_uploads_goes_on_without_computing(
+    bucket: str,
+    model: Segmenter,
+    expected: dict[str, bytes],
+    moment: int | str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uploaded: list[str] = []
+    real = Remote.put
+
+    def put(target: Remote, path: Path) -> None:
+        uploaded.append(target.name)
+        if len(uploaded) == moment:
+            raise Interrupted
+        real(target, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Remote, "put", put)
+        if moment == "clean up":
+            patch.setattr(job, "_clean_up", lambda run: put_nothing())
+        with pytest.raises(Interrupted):
+            run(f"{bucket}/out", model)
+    there = OUTPUTS & objects(f"{bucket}/out").keys()
+    assert there == (OUTPUTS if moment == "clean up" else set(uploaded[:-1]))
+    if moment == 3:  # some are there, which another call must not replace
+        with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+            run(f"{bucket}/out", model, simplify=1.0)
+    assert run(f"{bucket}/out", model).computed == 0
+    assert objects(f"{bucket}/out") == expected
+
+
+def put_nothing() -> None:
+    raise Interrupted
+
+
+def test_a_killed_process_loses_no_finished_block(
+    bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    model.save(tmp_path / "model.safetensors")
+    words = [SCENE, f"{bucket}/out/map.tif", "--polygons", f"{bucket}/out/map.gpkg"]
+    words += ["--confidence", f"{bucket}/out/sure.tif", "--memory", str(SMALL)]
+    words += ["-m", str(tmp_path / "model.safetensors"), "--progress", "json"]
+    command = [sys.executable, "-m", "geoseg", "predict", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line).get("done") == 3:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert ".map.tif.geoseg/lock" in objects(f"{bucket}/out")  # of a process that is dead
+    result = run(f"{bucket}/out", tmp_path / "model.safetensors")
+    assert 0 < result.computed <= result.blocks - 3
+    assert objects(f"{bucket}/out") == expected
+    assert [*(tmp_path / "scratch").iterdir()] == []
+
+
+def test_a_second_run_is_refused_while_the_first_one_lives(bucket: str, model: Segmenter) -> None:
+    refused: list[str] = []
+
+    def second(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and not refused:
+            with pytest.raises(UserError, match=r"another run is writing the same output") as told:
+                run(f"{bucket}/out", model)
+            refused.append(str(told.value))
+
+    run(f"{bucket}/out", model, on_progress=second)
+    assert f"process {os.getpid()} on {socket.gethostname()}" in refused[0]
+    assert objects(f"{bucket}/out").keys() == OUTPUTS
+
+
+def left_behind(bucket: str, **facts: Any) -> Remote:
+    """A lock that its holder does not renew."""
+    lock = Remote(f"{bucket}/lock")
+    own = json.loads(lease._facts()) | {"owner": "another"}
+    lock.write_bytes(json.dumps(own | facts).encode())
+    return lock
+
+
+def test_the_lock_of_a_process_that_died_here_is_taken_over_at_once(bucket: str) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    lock = left_behind(bucket, pid=dead.pid)
+    with lease.leased(lock):
+        assert json.loads(lock.read_bytes())["owner"] == lease.OWNER
+        lease.refuse_lost(lock)
+    assert not lock.exists()
+
+
+def test_the_lock_of_another_machine_is_taken_over_when_it_is_not_renewed(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = left_behind(bucket, where="elsewhere", host="far")
+    with pytest.raises(UserError, match=r"on far, last seen .* holds s3://"), lease.leased(lock):
+        pass
+    monkeypatch.setattr(lease, "STALE", -1.0)
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    with lease.leased(lock):
+        lease.refuse_lost(lock)
+
+
+def test_a_lock_that_is_renewed_is_not_taken_whatever_the_clocks_say(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "STALE", -1.0)
+    monkeypatch.setattr(lease, "BEAT", 0.3)
+    lock = left_behind(bucket, where="elsewhere")
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(0.05):
+            left_behind(bucket, where="elsewhere")
+
+    beats = threading.Thread(target=renew)
+    beats.start()
+    try:
+        with pytest.raises(UserError, match="another run"), lease.leased(lock):
+            pass
+    finally:
+        over.set()
+        beats.join()
+
+
+def test_a_lock_is_renewed_and_waited_for(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    monkeypatch.setattr(lease, "POLL", 0.05)
+    lock, renewed = Remote(f"{bucket}/lock"), threading.Event()
+    waited: list[bool] = []
+
+    def wait() -> None:
+        with lease.leased(lock, wait=True) as had_to:
+            waited.append(had_to)
+
+    second = threading.Thread(target=wait)
+    with lease.leased(lock) as had_to:
+        assert not had_to
+        before = lock.version()
+        second.start()
+        while lock.version() == before:
+            renewed.wait(0.05)
+    second.join()
+    assert waited == [True]
+    assert not lock.exists()
+
+
+def test_a_run_whose_lock_was_taken_over_writes_nothing(bucket: str, model: Segmenter) -> None:
+    def steal(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 2:
+            lock = Remote(f"{bucket}/out/.map.tif.geoseg/lock")
+            lock.write_bytes(json.dumps({"owner": "another"}).encode())
+
+    with pytest.raises(UserError, match=r"took over s3://.*; nothing was written"):
+        run(f"{bucket}/out", model, on_progress=steal)
+    assert not OUTPUTS & objects(f"{bucket}/out").keys()
+
+
+def test_a_source_that_was_overwritten_is_noticed(
+    bucket: str, port: int, tmp_path: Path, model: Segmenter
+) -> None:
+    src = f"{bucket}/in.tif"
+    reached(port).pipe_file(src, scene_bytes(0))
+    with pytest.raises(Interrupted):
+        run(f"{bucket}/out", model, src, on_progress=stop_after(2))
+    reached(port).pipe_file(src, scene_bytes(1))
+    result = run(f"{bucket}/out", model, src)
+    assert result.computed == result.blocks
+    (tmp_path / "fresh").mkdir()
+    (tmp_path / "in.tif").write_bytes(scene_bytes(1))
+    predict_file(tmp_path / "in.tif", tmp_path / "fresh" / "map.tif", model, memory=SMALL)
+    (tmp_path / "map.tif").write_bytes(objects(f"{bucket}/out")["map.tif"])
+    with (
+        rasterio.open(tmp_path / "fresh" / "map.tif") as fresh,
+        rasterio.open(tmp_path / "map.tif") as own,
+    ):
+        assert np.array_equal(fresh.read(), own.read())
+    assert run(f"{bucket}/out", model, src, skip_done=True).computed == 0
+    reached(port).pipe_file(src, scene_bytes(2))
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        run(f"{bucket}/out", model, src, skip_done=True)
+
+
+def test_objects_that_exist_are_kept_unless_they_may_be_replaced(
+    bucket: str, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    fs = reached(int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    fs.pipe_file(f"{bucket}/out/sure.tif", b"mine")
+    with pytest.raises(UserError, match=r"s3://.*/out/sure\.tif exists; add --overwrite"):
+        run(f"{bucket}/out", model)
+    assert objects(f"{bucket}/out") == {"sure.tif": b"mine"}
+    run(f"{bucket}/out", model, overwrite=True)
+    assert objects(f"{bucket}/out") == expected
+
+
+def test_parts_that_a_dead_process_uploaded_are_dropped(
+    bucket: str, port: int, model: Segmenter
+) -> None:
+    fs, name = reached(port), bucket.removeprefix("s3://")
+    for key in ("out/map.tif", "out/map.tif.other"):
+        begun = fs.call_s3("create_multipart_upload", Bucket=name, Key=key)
+        fs.call_s3(
+            "upload_part",
+            Bucket=name,
+            Key=key,
+            UploadId=begun["UploadId"],
+            PartNumber=1,
+            Body=b"part",
+        )
+    predict_file(SCENE, f"{bucket}/out/map.tif", model, memory=SMALL)
+    left = fs.call_s3("list_multipart_uploads", Bucket=name)["Uploads"]
+    assert [each["Key"] for each in left] == ["out/map.tif.other"]
+
+
+@pytest.mark.parametrize("where", ["folder", "storage"])
+def test_blocks_may_be_kept_elsewhere(
+    bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes], where: str
+) -> None:
+    (tmp_path / "blocks").mkdir()
+    blocks = f"{bucket}/blocks" if where == "storage" else str(tmp_path / "blocks")
+    out = tmp_path / "out" if where == "storage" else f"{bucket}/out"
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Interrupted):
+        run(out, model, blocks=blocks, on_progress=stop_after(4))
+    kept = objects(blocks) if where == "storage" else [*(tmp_path / "blocks").rglob("*")]
+    assert any("blocks.zarr" in str(each) for each in kept)
+    result = run(out, model, blocks=blocks)
+    assert 0 < result.computed <= result.blocks - 4
+    made = contents(tmp_path / "out") if where == "storage" else objects(f"{bucket}/out")
+    assert made == expected
+    assert not (objects(blocks) if where == "storage" else [*(tmp_path / "blocks").iterdir()])
+    with pytest.raises(UserError, match="there is no folder"):
+        run(out, model, blocks=tmp_path / "nowhere", overwrite=True)
+
+
+def test_workers_of_a_cluster_write_blocks_into_the_storage(
+    bucket: str, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        run(f"{bucket}/out", model)
+    assert objects(f"{bucket}/out") == expected
+
+
+def test_a_batch_goes_to_an_address(
+    bucket: str, port: int, tmp_path: Path, model: Segmenter
+) -> None:
+    model.save(tmp_path / "model.safetensors")
+    reached(port).pipe_file(f"{bucket}/other.tif", scene_bytes(3))
+    words = [SCENE, f"{bucket}/other.tif", f"{bucket}/maps/"]
+    words += ["--polygons", ".gpkg", "-m", str(tmp_path / "model.safetensors")]
+    for line in ("2 of 2 maps are in", "2 of them were there already"):
+        done = CliRunner().invoke(main, ["predict", *words])
+        assert done.exit_code == 0, done.stderr
+        assert line in done.stderr
+        names = {"in.tif", "in.tif.aux.xml", "in.gpkg"}
+        assert objects(f"{bucket}/maps").keys() == names | {
+            name.replace("in.", "other.", 1) for name in names
+        }
+
+
+def test_the_names_that_gdal_knows_are_enough(
+    bucket: str, port: int, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("AWS_S3_ENDPOINT", f"127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_HTTPS", "NO")
+    monkeypatch.setenv("AWS_VIRTUAL_HOSTING", "FALSE")
+    predict_file(f"/vsis3/{SCENE[5:]}", f"{bucket}/map.tif", model, memory=SMALL)
+    assert reached(port).exists(f"{bucket}/map.tif")
+
+
+def test_an_address_of_gdal_and_one_of_fsspec_are_one_source() -> None:
+    by_gdal, by_address = (facts_of([name]) for name in (f"/vsis3/{SCENE[5:]}", SCENE))
+    assert by_gdal == by_address
+    assert len(by_gdal) == 1
+
+
+def test_a_missing_bucket_is_told_before_any_work(model: Segmenter) -> None:
+    told: list[Any] = []
+    with pytest.raises(
+        UserError, match=r"there is no place for s3://nowhere-at-all/.*bucket first"
+    ):
+        run("s3://nowhere-at-all", model, on_progress=told.append)
+    assert told == []
+
+
+def test_a_storage_that_forbids_is_told_in_one_line(
+    tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.tif").write_bytes(scene_bytes(0))
+    # This server asks who may do what, and nobody may anything.
+    with storage(INITIAL_NO_AUTH_ACTION_COUNT="0") as strict:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{strict}")
+        with pytest.raises(
+            UserError, match=r"the storage refuses s3://closed.*credentials"
+        ) as told:
+            predict_file(tmp_path / "in.tif", "s3://closed-bucket/map.tif", model)
+    assert "\n" not in str(told.value)
+
+
+class Line:
+    """A line to a server that can be cut, and mended."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self._open = port, True
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def cut(self) -> None:
+        self._open = False
+        while self._sockets:
+            with self._sockets.pop() as each, suppress(OSError):  # the other end may be closed
+                each.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._open = True
+
+    def _serve(self) -> None:
+        while True:
+            near, _ = self._listener.accept()
+            if not self._open:
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self._to))
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+            self._sockets += [near, far]
+
+    @staticmethod
+    def _pass_on(one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def test_a_run_whose_storage_is_lost_goes_on_when_it_is_back(
+    bucket: str,
+    port: int,
+    model: Segmenter,
+    expected: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line(port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{line.port}")
+    # The source is reached past the line, which GDAL would keep from being served.
+    monkeypatch.setenv("AWS_S3_ENDPOINT", f"127.0.0.1:{port}")
+
+    def cut(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 3:
+            line.cut()
+
+    with pytest.raises(UserError, match=r"the storage of s3://.* give the same command") as told:
+        run(f"{bucket}/out", model, on_progress=cut)
+    assert "\n" not in str(told.value)
+    # What cannot be asked for is not taken for absent: nothing is begun anew.
+    with pytest.raises(UnreachableError, match="does not answer as it should"):
+        Remote(f"{bucket}/out/map.tif").exists()
+    with pytest.raises(UnreachableError, match="does not answer as it should"):
+        job._read(Remote(f"{bucket}/out/.map.tif.geoseg/published"))
+    line.mend()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    result = run(f"{bucket}/out", model)
+    assert 0 < result.computed <= result.blocks - 3
+    assert objects(f"{bucket}/out") == expected
+
+
+@pytest.mark.parametrize(
+    ("dst", "message"),
+    [
+        (
+            "https://example.com/map.tif?sig=1",
+            r"nothing can be written to https://example.com/map.tif;",
+        ),
+        ("s3://bucket/maps/", r"s3://bucket/maps/ is a folder; name a file in it"),
+        ("s3://bucket/map.png", r"is a GeoTIFF whatever its name"),
+        ("nosuch://bucket/map.tif", r"is no address that is known"),
+    ],
+)
+def test_what_is_no_place_for_a_map_is_refused(model: Segmenter, dst: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        predict_file(SCENE, dst, model)
+
+
+def test_the_source_itself_is_no_output(model: Segmenter) -> None:
+    for src in (SCENE, f"/vsis3/{SCENE[5:]}"):
+        with pytest.raises(UserError, match="is the input itself"):
+            predict_file(src, SCENE, model, overwrite=True)
+
+
+def test_a_missing_package_is_named(
+    tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.tif").write_bytes(scene_bytes(0))
+
+    def missing(*_: Any, **__: Any) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "url_to_fs", missing)
+    with pytest.raises(UserError, match=r"not installed .*pip install 'geoseg\[cloud\]'"):
+        predict_file(tmp_path / "in.tif", "s3://bucket/map.tif", model)
+    assert facts_of([str(tmp_path / "in.tif")])[0]["size"] > 0
+
+
+def test_scratch_folders_of_others_are_not_used(
+    bucket: str, tmp_path: Path, model: Segmenter
+) -> None:
+    scratch = scratch_of(Remote(f"{bucket}/map.tif"))
+    (tmp_path / "trap").mkdir()
+    scratch.symlink_to(tmp_path / "trap")
+    with pytest.raises(UserError, match=r"was made by somebody else; .*TMPDIR"):
+        predict_file(SCENE, f"{bucket}/map.tif", model)
+
+
+def test_what_cannot_be_removed_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (Remote(bucket) / "a").write_text("1")
+    monkeypatch.setattr(
+        Remote, "_remove", lambda *_: None
+    )  # S3 tells it in a list, not by an error
+    with pytest.raises(UserError, match=r"cannot remove s3://.*/a; allow that"):
+        Remote(bucket).empty()
+
+
+def test_a_path_stays_a_path() -> None:
+    assert place("maps/map.tif") == Path("maps/map.tif")
+    assert place(Path("map.tif")) == Path("map.tif")
+    assert place("file:///tmp/map.tif") == Path("/tmp/map.tif")  # noqa: S108
