@@ -618,8 +618,9 @@ def _check_targets(
         raise UserError("no source is given; name a raster, or several that are bands of one scene")
     files = [file for source in sources for file in files_of(source)]
     files += [] if mask is None else [fspath(mask)]
-    for path in targets.all.values():
-        check_target(path, files)
+    for name, path in targets.all.items():
+        if name != "item":  # whose name is shorter than those of sidecars
+            check_target(path, files)
     if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
         raise UserError(f"two outputs have the name of one file, {targets.classes}; rename one")
     for path in targets.rasters.values():
