@@ -106,6 +106,8 @@ def publish(path: Path, target: Place) -> None:
         _upload(path, target)
         return
     replace(path, target)
+    if target.suffix == ".json":  # of which there are none, nor room in the longest names
+        return
     sidecar = Path(f"{path}.aux.xml")
     if sidecar.exists():
         replace(sidecar, f"{target}.aux.xml")
