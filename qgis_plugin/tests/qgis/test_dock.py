@@ -1294,7 +1294,7 @@ def test_a_real_run_adds_a_styled_map_with_polygons_above_it_while_the_window_st
     assert raster.source() == str(tmp_path / "map.tif")
     # QGIS keeps statistics of rasters beside them.
     made = {each.name for each in tmp_path.iterdir() if each.suffix != ".xml"}
-    assert made == {"map.gpkg", "map.tif", "map_confidence.tif"}
+    assert made == {"map.gpkg", "map.tif", "map.tif.json", "map_confidence.tif"}
 
 
 def test_a_real_run_that_was_stopped_goes_on_from_there(
