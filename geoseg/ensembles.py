@@ -15,7 +15,7 @@ from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter, load
 from geoseg.windows import grown
 
-__all__ = ["Ensemble", "Model", "Models", "ensemble"]
+__all__ = ["Ensemble", "Model", "Models", "ensemble", "members_of"]
 
 Model = Segmenter | str | PathLike[str]
 """A model, a model file, or the name of a shipped model."""
@@ -116,6 +116,11 @@ class Ensemble(Segmenter):
             f"{self.card.name} is an ensemble, which has no file of its own; save its members and "
             "name all of them: geoseg.ensemble(files), or --model more than once"
         )
+
+
+def members_of(model: Segmenter) -> tuple[Segmenter, ...]:
+    """The models that are files of their own."""
+    return model.members if isinstance(model, Ensemble) else (model,)
 
 
 class MeanProbability(nn.Module):

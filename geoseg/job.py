@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
@@ -61,7 +61,10 @@ from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
 
-__all__ = ["Result", "hired", "predict_file", "told_map"]
+if TYPE_CHECKING:
+    from geoseg.cluster import Cluster
+
+__all__ = ["Result", "found", "hired", "predict_file", "told_map"]
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +224,7 @@ def predict_file(
     emit = on_progress or ignore
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(place(dst), *map(_place, (scores, confidence, polygons, blocks)))
-    sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
+    sources = [found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     damage = _damage(on_read_error, sources)
     _check_targets(targets, sources, mask)
     if simplify and polygons is None:
@@ -354,7 +357,7 @@ def _held(run: Run, wait: bool) -> Iterator[bool]:
 
 
 @contextmanager
-def hired(scheduler: str | None) -> Iterator[Crew]:
+def hired(scheduler: str | None) -> Iterator[LocalCrew | Cluster]:
     """Who does the work: a cluster that is named or that this process has a client of, else we."""
     if scheduler == "local":
         yield LocalCrew()
@@ -681,7 +684,7 @@ def _raw_bytes(task: Task, output: Output) -> int:
     return int(rows * columns * bands * size)
 
 
-def _found(source: str | PathLike[str]) -> str:
+def found(source: str | PathLike[str]) -> str:
     """A source as any process of this machine finds it, whatever folder it works in."""
     name = fspath(source)
     return str(Path(name).absolute()) if Path(name).exists() else name

@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 
 import geoseg
 from geoseg.decisions import Output
-from geoseg.ensembles import Ensemble
+from geoseg.ensembles import members_of
 from geoseg.errors import UserError
 from geoseg.places import Place, Remote, address_of, changed, object_facts, scratch_of
 from geoseg.polygons.making import Making
@@ -163,7 +163,7 @@ class Run:
     @property
     def members(self) -> Sequence[Segmenter]:
         """The models that are files of their own."""
-        return self.model.members if isinstance(self.model, Ensemble) else (self.model,)
+        return members_of(self.model)
 
     @cached_property
     def digest(self) -> str:
