@@ -69,7 +69,7 @@ class Targets:
     @property
     def folder(self) -> Place:
         """What is locked by a run with these targets, beside the class map."""
-        return self.classes.with_name(f".{_short(self.classes)}.geoseg")
+        return self.classes.with_name(_hidden(self.classes))
 
     @property
     def store(self) -> Place:
@@ -78,7 +78,7 @@ class Targets:
             return self.folder
         # Several runs may keep theirs there, of outputs of one name in several folders.
         digest = hashlib.sha256(str(self.classes.resolve()).encode()).hexdigest()[:12]
-        return self.blocks / f".{_short(self.classes)}.{digest}.geoseg"
+        return self.blocks / _hidden(self.classes, f".{digest}")
 
     @property
     def all(self) -> dict[str, Place]:
@@ -145,7 +145,7 @@ class Run:
         classes = self.targets.classes
         beside = target.parent.resolve() == classes.parent.resolve()
         named = classes if beside and isinstance(classes, Path) else target
-        return named.with_name(f".{_short(named)}.geoseg") / name / target.name
+        return named.with_name(_hidden(named)) / name / target.name
 
     @property
     def measured(self) -> Grid:
@@ -286,10 +286,11 @@ def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     return tuple(path for path in dict.fromkeys(paths) if not _is_sidecar(path))
 
 
-def _short(target: Place) -> str:
-    """The name of an output, so short that there is room for more."""
+def _hidden(target: Place, more: str = "") -> str:
+    """The name of a hidden folder for an output, after its own as far as names may be long."""
     name = target.name
-    return name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
+    short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
+    return f".{short}{more}.geoseg"
 
 
 def _is_sidecar(path: str) -> bool:
