@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 
 import geoseg
 from geoseg.decisions import Output
-from geoseg.ensembles import members_of
+from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
 from geoseg.places import Place, Remote, address_of, changed, object_facts, scratch_of
 from geoseg.polygons.making import Making
@@ -126,7 +126,10 @@ class Run:
     def settled(self, precision: Precision) -> Run:
         """The same run in a precision."""
         running = replace(self.task.running, precision=precision.name)
-        return replace(self, task=replace(self.task, running=running), precision=precision)
+        settled = replace(self, task=replace(self.task, running=running), precision=precision)
+        # None of these depends on it, and to ask again may be slow: of models, and over networks.
+        vars(settled).update(files=self.files, digests=self.digests, fingerprint=self.fingerprint)
+        return settled
 
     @property
     def folder(self) -> Place:
@@ -166,9 +169,14 @@ class Run:
         return members_of(self.model)
 
     @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Names the weights and the card of each member."""
+        return tuple(each.digest for each in self.members)
+
+    @property
     def digest(self) -> str:
-        """Names the weights and the card of the model."""
-        return self.model.digest
+        """Names the weights and the cards of the model."""
+        return digest_of(self.digests)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -282,8 +290,11 @@ def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     """Every file that sources are read from."""
     paths = [address_of(file) for source in sources for file in files_of(source)]
+    named: dict[str, str] = {}
+    for path in paths:  # GDAL has a name of its own for an address of the web that it was given
+        named.setdefault(path.removeprefix("/vsicurl/"), path)
     # Statistics that a viewer leaves beside an image do not make it another one.
-    return tuple(path for path in dict.fromkeys(paths) if not _is_sidecar(path))
+    return tuple(path for path in named.values() if not _is_sidecar(path))
 
 
 def _hidden(target: Place, more: str = "") -> str:
