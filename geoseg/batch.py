@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from geoseg.crew import LocalCrew
 from geoseg.ensembles import members_of
 from geoseg.errors import UserError
-from geoseg.job import Result, found, hired, predict_file
+from geoseg.hiring import hired
+from geoseg.inputs import found
+from geoseg.job import Result, predict_file
 from geoseg.places import Place
 from geoseg.progress import Emit
 from geoseg.raster.files import opened

@@ -24,7 +24,7 @@ from rasterio.crs import CRS
 from serving import serving
 
 import geoseg
-from geoseg import job, nets, runs
+from geoseg import finishing, nets, runs
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.extent import extent_of
@@ -220,7 +220,7 @@ def test_the_same_inputs_give_the_same_bytes_in_any_folder(scene: Path, tmp_path
 def test_a_run_that_was_stopped_before_its_item_was_in_place_puts_it_there(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job.publish
+    real = finishing.publish
 
     def stop(draft: Path, target: Path) -> None:
         if target.name.endswith(".json"):
@@ -228,7 +228,7 @@ def test_a_run_that_was_stopped_before_its_item_was_in_place_puts_it_there(
         real(draft, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "publish", stop)
+        patch.setattr(finishing, "publish", stop)
         with pytest.raises(KeyboardInterrupt):
             predict_file(scene, tmp_path / "map.tif", pointwise())
     assert not (tmp_path / "map.tif.json").exists()
@@ -263,7 +263,7 @@ def test_seconds_of_reading_network_and_writing_are_told_everywhere(
 def test_the_time_that_polygons_take_is_time_of_writing(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, clock = job.polygonize_file, job.time.monotonic
+    real, clock = finishing.polygonize_file, finishing.time.monotonic
     late = 0.0
 
     def slow(*args: Any, **options: Any) -> Any:
@@ -271,8 +271,8 @@ def test_the_time_that_polygons_take_is_time_of_writing(
         late = 1000.0
         return real(*args, **options)
 
-    monkeypatch.setattr(job, "polygonize_file", slow)
-    monkeypatch.setattr(job.time, "monotonic", lambda: clock() + late)
+    monkeypatch.setattr(finishing, "polygonize_file", slow)
+    monkeypatch.setattr(finishing.time, "monotonic", lambda: clock() + late)
     drawn = tmp_path / "map.fgb"
     result = predict_file(scene, tmp_path / "map.tif", pointwise(), polygons=drawn)
     assert 1000 < result.spent.write < 2000
