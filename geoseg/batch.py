@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.crew import LocalCrew
-from geoseg.ensembles import Ensemble
+from geoseg.ensembles import members_of
 from geoseg.errors import UserError
-from geoseg.job import Result, hired, predict_file
+from geoseg.hiring import hired
+from geoseg.inputs import found
+from geoseg.job import Result, predict_file
 from geoseg.places import Place
 from geoseg.progress import Emit
 from geoseg.raster.files import opened
@@ -42,9 +44,7 @@ class SceneJob:
     @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of `predict_file`, in paths that hold in any folder."""
-        there = Path(self.source).exists()
-        source = str(Path(self.source).absolute()) if there else self.source
-        return {"src": source, **{name: path.absolute() for name, path in self.outputs}}
+        return {"src": found(self.source), **{name: path.absolute() for name, path in self.outputs}}
 
 
 def predict_scenes(
@@ -72,11 +72,11 @@ def predict_scenes(
             for job in jobs:
                 yield job, _tried(job, segmenter, {**options, "scheduler": "local"}, report(job))
             return
-        spread: Any = crew
-        yield from _spread(spread, jobs, _shown(segmenter, named), options)
-    for job in jobs:
-        if _is_huge(job):
-            yield job, _tried(job, segmenter, options, report(job))
+        huge: list[SceneJob] = []
+        small = _small(jobs, huge)
+        yield from _spread(crew, small, _shown(segmenter, named), options)
+    for job in huge:
+        yield job, _tried(job, segmenter, options, report(job))
 
 
 def _tried(job: SceneJob, model: Segmenter, options: Mapping[str, Any], emit: Emit) -> Any:
@@ -90,6 +90,15 @@ def _tried(job: SceneJob, model: Segmenter, options: Mapping[str, Any], emit: Em
         return error
 
 
+def _small(jobs: Iterable[SceneJob], huge: list[SceneJob]) -> Iterator[SceneJob]:
+    """Scenes for one thread each; those for all workers are put by."""
+    for job in jobs:
+        if _is_huge(job):
+            huge.append(job)
+        else:
+            yield job
+
+
 def _is_huge(job: SceneJob) -> bool:
     """Whether a scene is worth all workers; one that cannot be opened is not."""
     try:
@@ -100,21 +109,20 @@ def _is_huge(job: SceneJob) -> bool:
 
 
 def _spread(
-    cluster: Cluster, jobs: Sequence[SceneJob], models: Shown, options: Mapping[str, Any]
+    cluster: Cluster, jobs: Iterable[SceneJob], models: Shown, options: Mapping[str, Any]
 ) -> Generator[Outcome, None, None]:
-    """Scenes that are not huge, each on one thread of some worker."""
+    """Scenes, each on one thread of some worker."""
     memory = cluster.memory(options["memory"])
     share = max(memory // cluster.capacity(options["device"], memory).crew, 1)
     own = {**options, "scheduler": "local", "memory": share}
-    small = (job for job in jobs if not _is_huge(job))
-    yield from cluster.each(predict_scene, small, lambda job: (job.arguments, models, own))
+    yield from cluster.each(predict_scene, jobs, lambda job: (job.arguments, models, own))
 
 
 def _shown(segmenter: Segmenter, named: Sequence[str | PathLike[str]]) -> Shown:
     """How workers find a model: shipped ones by name, files by path; and what they must be."""
-    members = segmenter.members if isinstance(segmenter, Ensemble) else (segmenter,)
     paths = [Path(each).absolute() if Path(each).is_file() else each for each in named]
-    return tuple((own.digest, fspath(path)) for own, path in zip(members, paths, strict=True))
+    members = zip(members_of(segmenter), paths, strict=True)
+    return tuple((own.digest, fspath(path)) for own, path in members)
 
 
 def predict_scene(

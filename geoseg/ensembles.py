@@ -15,7 +15,7 @@ from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter, load
 from geoseg.windows import grown
 
-__all__ = ["Ensemble", "Model", "Models", "ensemble"]
+__all__ = ["Ensemble", "Model", "Models", "digest_of", "ensemble", "members_of"]
 
 Model = Segmenter | str | PathLike[str]
 """A model, a model file, or the name of a shipped model."""
@@ -87,7 +87,7 @@ class Ensemble(Segmenter):
     @property
     def digest(self) -> str:
         """The digests of the members, in order."""
-        return " + ".join(each.digest for each in self.members)
+        return digest_of(each.digest for each in self.members)
 
     def normalise(self, pixels: Tensor, nodata: float | None) -> tuple[Tensor, Tensor]:
         """What the members see, one after another as channels, and where all see something."""
@@ -116,6 +116,16 @@ class Ensemble(Segmenter):
             f"{self.card.name} is an ensemble, which has no file of its own; save its members and "
             "name all of them: geoseg.ensemble(files), or --model more than once"
         )
+
+
+def members_of(model: Segmenter) -> tuple[Segmenter, ...]:
+    """The models that are files of their own."""
+    return model.members if isinstance(model, Ensemble) else (model,)
+
+
+def digest_of(members: Iterable[str]) -> str:
+    """The digest of a model by those of its members."""
+    return " + ".join(members)
 
 
 class MeanProbability(nn.Module):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
-from pyproj.exceptions import ProjError
 from shapely.affinity import translate
 
-from geoseg.raster.grid import Grid
+from geoseg.raster.grid import Grid, degrees_of
 
 __all__ = ["bounds_of", "extent_of"]
 
@@ -44,19 +42,16 @@ def extent_of(grid: Grid) -> Extent | None:
     """
     if grid.crs is None or grid.transform is None:
         return None
-    try:
-        to_degrees = pyproj.Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
-        lon, lat = map(np.asarray, to_degrees.transform(*_border(grid, STEPS)))
-    except ProjError:
+    outline = degrees_of(np.transpose(_border(grid, STEPS)), grid.crs, "EPSG:4326")
+    if outline is None:
         return None
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-        return None
+    lon, lat = outline.T
     lon, lat = np.unwrap(lon, period=360).round(DIGITS), lat.clip(-90, 90).round(DIGITS)
     if abs(lon[-1] - lon[0]) > 180:  # around a pole
         south, north = (-90.0, lat.max()) if lat.mean() < 0 else (lat.min(), 90.0)
         return _told(shapely.box(-180, south, 180, north))
-    outline = shapely.Polygon(np.stack([lon, lat], 1))
-    return _told(shapely.make_valid(outline.simplify(NEAR)))
+    polygon = shapely.Polygon(np.stack([lon, lat], 1))
+    return _told(shapely.make_valid(polygon.simplify(NEAR)))
 
 
 def _border(grid: Grid, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -75,7 +75,10 @@ def item_of(run: Run, facts: Facts) -> dict[str, Any]:
     """
     grid, now = grid_of(run.task.scene.image), _now()
     extent = extent_of(grid)
-    members = [{"name": each.card.name, "digest": each.digest} for each in run.members]
+    members = [
+        {"name": each.card.name, "digest": digest}
+        for each, digest in zip(run.members, run.digests, strict=True)
+    ]
     tags = run.tags
     properties = {
         # Nothing in a raster says reliably when it was taken.

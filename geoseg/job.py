@@ -7,61 +7,57 @@ there and ends in the same bytes; the folder goes when the result is in place.
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
-
-import xarray as xr
 
 from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
 from geoseg.blocks import is_out_of_memory
 from geoseg.card import Card
-from geoseg.checks import check_disk, check_folder, check_target, check_values
 from geoseg.classes import told_classes
-from geoseg.crew import CACHE_SHARE, Crew, LocalCrew, Spent
-from geoseg.decisions import Output, dtype_of, missing_value
+from geoseg.crew import CACHE_SHARE, Crew, Spent
+from geoseg.decisions import missing_value
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
-from geoseg.item import item_of, refuse_foreign, written
-from geoseg.lease import refuse_lost
-from geoseg.loader import Scene
-from geoseg.places import Place, Remote, UnreachableError, place, scratch_of, scratches
-from geoseg.plan import Blend, Tiling
-from geoseg.polygons import (
-    polygonize_file,
-    refuse_open_elsewhere,
-    refuse_unknown_format,
-    refuse_unlocated,
-    tell_units,
+from geoseg.finishing import (
+    clean_up,
+    finish_drafts,
+    is_in_place,
+    prepare_outputs,
+    publish_all,
+    refuse_changed,
+    unreadable_of,
+    write_item,
 )
+from geoseg.hiring import hired
+from geoseg.inputs import Input, found
+from geoseg.loader import Scene
+from geoseg.places import Place, Remote, place, scratches
+from geoseg.plan import Blend, Tiling
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
-from geoseg.prediction import scene_of
 from geoseg.progress import Emit, Progress, ignore
-from geoseg.raster import clip, creation_options, files_of, grid_of, open_raster, open_stack
+from geoseg.raster import creation_options
 from geoseg.raster.cog import TILE
-from geoseg.raster.damage import Damage, Unreadable, within
-from geoseg.raster.files import block_cache, is_remote, opened
-from geoseg.raster.gaps import find_gaps
-from geoseg.raster.place import WriteError, publish, refuse_existing, writing
-from geoseg.raster.read import origin_in, tiles_of
-from geoseg.runs import Run, Targets, facts_of
-from geoseg.store import LOCK, BlockStore, forget, locked, recall, remembered, unreadable
-from geoseg.tasks import Running, Task, make_task
+from geoseg.raster.damage import Unreadable
+from geoseg.raster.files import block_cache
+from geoseg.raster.place import WriteError, writing
+from geoseg.raster.read import tiles_of
+from geoseg.refusals import check_run, check_targets
+from geoseg.runs import Run, Targets
+from geoseg.store import BlockStore, forget, locked, recall, remembered, unreadable
+from geoseg.tasks import Running, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
 
-__all__ = ["Result", "hired", "predict_file", "told_map"]
+__all__ = ["Result", "predict_file", "told_map"]
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +89,16 @@ class Result:
     empty: int = 0
     spent: Spent = field(default_factory=Spent)
     unreadable: Unreadable = field(default_factory=Unreadable)
+
+    @property
+    def took(self) -> dict[str, Any]:
+        """Time and seconds of work, for JSON."""
+        return {"seconds": round(self.seconds, 3), "spent": self.spent.told}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Blocks, for JSON."""
+        return {"blocks": self.blocks, "computed": self.computed, "empty": self.empty}
 
 
 def predict_file(
@@ -221,9 +227,9 @@ def predict_file(
     emit = on_progress or ignore
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(place(dst), *map(_place, (scores, confidence, polygons, blocks)))
-    sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
-    damage = _damage(on_read_error, sources)
-    _check_targets(targets, sources, mask)
+    sources = [found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
+    given = Input(sources, bands, gsd, pixel_size, bbox, bbox_crs, assume_crs, mask, on_read_error)
+    check_targets(targets, sources, mask)
     if simplify and polygons is None:
         raise UserError(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"
@@ -231,23 +237,7 @@ def predict_file(
     options = creation_options(co or {})
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
-    image = (
-        open_raster(sources[0], bands=bands, assume_crs=assume_crs, damage=damage)
-        if len(sources) == 1
-        else open_stack(sources, assume_crs=assume_crs, damage=damage)
-    )
-    image = image if bbox is None else clip(image, bbox, bbox_crs)
-    scene = scene_of(
-        image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd, pixel_size
-    )
-    scene = replace(scene, damage=damage)
-    if len(sources) == 1:
-        scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
-    if mask is not None:
-        from geoseg.shapes import Area, read_mask  # it takes half a second
-
-        area = Area.of(read_mask(mask), grid_of(scene.image), sources[0])
-        scene = replace(scene, area=area)
+    scene = given.scene(segmenter.card)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     with hired(scheduler) as crew:
         recalled = remembered(targets.store).get("memory") if memory is None else memory
@@ -263,61 +253,120 @@ def predict_file(
             "precision": precision,
             "views": views,
             "scales": None if scales is None else [float(each) for each in scales],
-            "bbox": bbox,
-            "bbox_crs": bbox_crs,
-            "assume_crs": assume_crs,
-            "mask": None if scene.area is None else scene.area.digest,
-            "pixel_size": None if pixel_size is None else float(pixel_size),
-            "on_read_error": on_read_error,
+            **given.asked(scene),
         }
         run = Run(task, plain, targets, sources, options, asked, making, budget)
         if skip_done and run.is_done():
-            return Result(targets.all, 0.0, task.plan.count, 0)
-        _refuse_missed(task, sources[0])
-        _say_where(image, sources[0])
-        if min_area and targets.polygons is None and run.measured == grid_of(scene.image):
-            tell_units(grid_of(scene.image))
-        if targets.polygons is not None:
-            refuse_unlocated(Path(targets.polygons.name), grid_of(scene.image))
-        check_values(scene.image, segmenter.card)
-        _check_disks(run)
+            return _already_done(run)
+        check_run(run)
         with _resumable(run), _held(run, wait) as waited, block_cache(_cache(run)):
             if waited and run.is_done():  # by the call that was waited for
-                computed = Computed(task.plan.count, 0, 0, Spent())
+                result = _already_done(run)
             else:
-                computed = _resume(run, crew, emit, overwrite, restart, started)
+                result = _carry_out(run, crew, emit, overwrite, restart, started)
         release_memory()
-        seconds = time.monotonic() - started
-        outputs = {name: str(path) for name, path in targets.all.items()}
-        about = told_map(segmenter.card)
-        if damage is not None:
-            about |= {"unreadable": computed.unreadable.told}
-        took = {"seconds": round(seconds, 3), "spent": computed.spent.told}
-        emit({"event": "done", "outputs": outputs, **took, **about})
-        return Result(
-            targets.all,
-            seconds,
-            computed.total,
-            computed.count,
-            computed.empty,
-            computed.spent,
-            computed.unreadable,
+        result = replace(result, seconds=time.monotonic() - started)
+        emit({"event": "done", **_told(run, result)})
+        return result
+
+
+def _already_done(run: Run) -> Result:
+    return Result(run.targets.all, 0.0, run.task.plan.count, 0)
+
+
+def _told(run: Run, result: Result) -> dict[str, Any]:
+    """What programs are told of a run that is done."""
+    outputs = {name: str(path) for name, path in result.outputs.items()}
+    about = {"outputs": outputs, **result.took, **told_map(run.task.segmenter.card)}
+    if run.task.scene.damage is not None:
+        about["unreadable"] = result.unreadable.told
+    return about
+
+
+def told_map(card: Card) -> dict[str, Any]:
+    """What programs are told of the class maps of a model: their classes and no-data value."""
+    nodata = int(missing_value(card, "classes"))
+    return {"classes": told_classes(card.classes), "nodata": nodata}
+
+
+def _carry_out(
+    run: Run, crew: Crew, emit: Emit, overwrite: bool, restart: bool, started: float
+) -> Result:
+    """Begin the run, or go on where it was stopped."""
+    if not restart and is_in_place(run):  # it was cleaning up
+        clean_up(run)
+        return _already_done(run)
+    known = None if restart else _recalled(run)
+    prepare_outputs(run, bool(known), overwrite)
+    if not known and forget(run.folder) and not restart:
+        log.warning(
+            "an unfinished run of another input, model or option lay in %s; starting over",
+            run.folder,
         )
+    run = run.settled(
+        Precision(**known["precision"])
+        if known
+        else crew.precision(run.task.scene, run.task.segmenter, run.task.running)
+    )
+    store = _store(run)
+    with assembling(run, store) as assembly:
+        result = _classify(run, crew, store, assembly, emit)
+        gone = unreadable_of(run)
+        spent = result.spent + finish_drafts(run, store, assembly, emit, gone)
+    refuse_changed(run)
+    seconds = time.monotonic() - started
+    result = replace(result, seconds=seconds, spent=spent, unreadable=gone)
+    write_item(run, {**result.took, **result.counts})
+    publish_all(run)
+    return result
 
 
-def _damage(on_read_error: str, sources: Sequence[str]) -> Damage | None:
-    """Where tiles that cannot be read are noted, if that is asked for."""
-    if on_read_error == "refuse":
-        return None
-    if on_read_error != "nodata":
-        raise UserError(f"on_read_error {on_read_error!r} must be refuse or nodata")
-    for source in sources:
-        if is_remote(source):
-            raise UserError(
-                f"{source.split('?')[0]} is read over a network, whose failures would become gaps "
-                "in the map; copy it to a disk first, or leave out --on-read-error nodata"
-            )
-    return Damage()
+def _recalled(run: Run) -> dict[str, Any] | None:
+    """What was settled when the run was begun, if blocks of it are there that may be used."""
+    if run.task.scene.damage is None and unreadable(run.folder):
+        return None  # blocks with gaps, by a call that allowed them
+    return recall(run.folder, run.fingerprint)
+
+
+def _store(run: Run) -> BlockStore:
+    layouts = {name: run.layout(name) for name in run.targets.rasters}
+    layers = {
+        str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
+        for name, layout in layouts.items()
+    }
+    facts = {"precision": asdict(run.precision), "memory": run.memory}
+    return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
+
+
+def _classify(run: Run, crew: Crew, store: BlockStore, assembly: Assembly, emit: Emit) -> Result:
+    """Compute the blocks that the store does not hold.
+
+    Those that are known to have no data are no part of the total that is told.
+    """
+    plan, scene = run.task.plan, run.task.scene
+    empty = store.leave_out(b for b in plan.blocks() if _is_empty(scene, plan.output(b)))
+    done = store.done()
+    missing = [block for block in plan.blocks() if not done[block.row, block.column]]
+    total = plan.count - empty
+    progress = Progress(emit, total, "block", total - len(missing), chosen=run.chosen)
+    tops = [plan.output(block)[0].start for block in missing]
+    late, first, spent = set(missing), 0, Spent()
+    with closing(crew.finish(run, store, missing)) as finished:
+        for block, seconds in finished:
+            late.remove(block)
+            progress.step(1, prod(box_shape(plan.output(block))))
+            while first < len(missing) and missing[first] not in late:
+                first += 1
+            assembly.extend(tops[first] if first < len(missing) else scene.image.shape[1])
+            spent += seconds
+    return Result(run.targets.all, 0.0, plan.count, len(missing), empty, spent)
+
+
+def _is_empty(scene: Scene, box: Box) -> bool:
+    """Whether a box is known to have no data before anything of it is read."""
+    if scene.gaps is not None and scene.gaps.cover(box):
+        return True
+    return scene.area is not None and not scene.area.meets(box)
 
 
 @contextmanager
@@ -353,249 +402,6 @@ def _held(run: Run, wait: bool) -> Iterator[bool]:
         yield any(waited)
 
 
-@contextmanager
-def hired(scheduler: str | None) -> Iterator[Crew]:
-    """Who does the work: a cluster that is named or that this process has a client of, else we."""
-    if scheduler == "local":
-        yield LocalCrew()
-    elif scheduler is not None:
-        from geoseg.cluster import connected
-
-        with connected(scheduler) as cluster:
-            yield cluster
-    elif (active := _active_client()) is not None:
-        from geoseg.cluster import Cluster
-
-        yield Cluster(active)
-    else:
-        yield LocalCrew()
-
-
-def _active_client() -> Any:
-    """The dask client of this process, if there is one."""
-    if "distributed" not in sys.modules:
-        return None
-    try:
-        return sys.modules["distributed"].default_client()
-    except ValueError:
-        return None
-
-
-def told_map(card: Card) -> dict[str, Any]:
-    """What programs are told of the class maps of a model: their classes and no-data value."""
-    nodata = int(missing_value(card, "classes"))
-    return {"classes": told_classes(card.classes), "nodata": nodata}
-
-
-@dataclass(frozen=True)
-class Computed:
-    """How many blocks a run has, how many of them were new, and how many had no data anyway."""
-
-    total: int
-    count: int
-    empty: int
-    spent: Spent
-    unreadable: Unreadable = field(default_factory=Unreadable)
-
-    def after(self, more: Spent) -> Computed:
-        """The same when more was spent."""
-        return replace(self, spent=self.spent + more)
-
-
-PUBLISHING = "publishing"  # marks of a call: its outputs are being put in place,
-PUBLISHED = "published"  # and all of them are
-
-
-def _resume(
-    run: Run, crew: Crew, emit: Emit, overwrite: bool, restart: bool, started: float
-) -> Computed:
-    """Begin the run, or go on where it was stopped."""
-    there = all(path.is_file() for path in run.targets.all.values())
-    if not restart and there and _read(run.folder / PUBLISHED) == run.mark:  # it was cleaning up
-        _clean_up(run)
-        return Computed(run.task.plan.count, 0, 0, Spent())
-    known = None if restart else recall(run.folder, run.fingerprint)
-    if run.task.scene.damage is None and unreadable(run.folder):
-        known = None  # blocks with gaps, by a call that allowed them
-    # Outputs that this very call was putting in place when it was stopped may be replaced by it.
-    began = bool(known) and _read(run.folder / PUBLISHING) == run.mark
-    refuse_foreign(run.targets.item)
-    for name, path in run.targets.all.items():
-        if name != "item" and (not began or (run.folder / PUBLISHED).exists()):
-            refuse_existing(path, overwrite)
-    for mark in (PUBLISHING, PUBLISHED):
-        if _read(run.folder / mark) != run.mark:  # another call's, whose outputs are given up
-            (run.folder / mark).unlink(missing_ok=True)
-    if not known and forget(run.folder) and not restart:
-        log.warning(
-            "an unfinished run of another input, model or option lay in %s; starting over",
-            run.folder,
-        )
-    run = run.settled(
-        Precision(**known["precision"])
-        if known
-        else crew.precision(run.task.scene, run.task.segmenter, run.task.running)
-    )
-    store = _store(run)
-    with assembling(run, store) as assembly:
-        computed = _classify(run, crew, store, assembly, emit)
-        gone = _unreadable(run)
-        computed = computed.after(_finish(run, store, assembly, emit, gone))
-    _refuse_changed(run)
-    computed = replace(computed, unreadable=gone)
-    _tell(run, computed, time.monotonic() - started)
-    _publish(run)
-    return computed
-
-
-def _unreadable(run: Run) -> Unreadable:
-    """What of the image that is asked for could not be read, by this call or those before it."""
-    found = unreadable(run.folder)
-    if not found:
-        return Unreadable()
-    scene = run.task.scene
-    with opened(run.sources[0]) as dataset:
-        top, left = origin_in(dataset, scene.image)
-    rows, columns = scene.image.shape[1:]
-    frame = slice(top, top + rows), slice(left, left + columns)
-    gone = [each for each in within(found, frame) if scene.area is None or scene.area.meets(each)]
-    pixels = sum(
-        prod(box_shape(each)) if scene.area is None else int(scene.area.drawn(each).sum())
-        for each in gone
-    )
-    boxes = tuple((r.start, r.stop - 1, c.start, c.stop - 1) for r, c in gone)
-    told = Unreadable(pixels, boxes)
-    log.warning("%s: %s", run.sources[0], told)
-    return told
-
-
-def _refuse_changed(run: Run) -> None:
-    """Refuse a map of two versions of its input."""
-    for before, now in zip(run.files, facts_of(run.sources), strict=True):
-        if before != now:
-            raise UserError(
-                f"{before['name']} changed while it was read, so the map may be of both versions "
-                "and was not written; give the same command again"
-            )
-
-
-def _is_empty(scene: Scene, box: Box) -> bool:
-    """Whether a box is known to have no data before anything of it is read."""
-    if scene.gaps is not None and scene.gaps.cover(box):
-        return True
-    return scene.area is not None and not scene.area.meets(box)
-
-
-def _store(run: Run) -> BlockStore:
-    layouts = {name: run.layout(name) for name in run.targets.rasters}
-    layers = {
-        str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
-        for name, layout in layouts.items()
-    }
-    facts = {"precision": asdict(run.precision), "memory": run.memory}
-    return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
-
-
-def _classify(run: Run, crew: Crew, store: BlockStore, assembly: Assembly, emit: Emit) -> Computed:
-    """Compute the blocks that the store does not hold.
-
-    Those that are known to have no data are no part of the total that is told.
-    """
-    plan, scene = run.task.plan, run.task.scene
-    empty = store.leave_out(b for b in plan.blocks() if _is_empty(scene, plan.output(b)))
-    done = store.done()
-    missing = [block for block in plan.blocks() if not done[block.row, block.column]]
-    total = plan.count - empty
-    progress = Progress(emit, total, "block", total - len(missing), chosen=run.chosen)
-    tops = [plan.output(block)[0].start for block in missing]
-    late, first, spent = set(missing), 0, Spent()
-    with closing(crew.finish(run, store, missing)) as finished:
-        for block, seconds in finished:
-            late.remove(block)
-            progress.step(1, prod(box_shape(plan.output(block))))
-            while first < len(missing) and missing[first] not in late:
-                first += 1
-            assembly.extend(tops[first] if first < len(missing) else scene.image.shape[1])
-            spent += seconds
-    return Computed(plan.count, len(missing), empty, spent)
-
-
-def _finish(run: Run, store: BlockStore, assembly: Assembly, emit: Emit, gone: Unreadable) -> Spent:
-    """Make drafts of all outputs but the item, each on its own disk; tells what it took.
-
-    Polygons are drawn from the finished map: to draw them while blocks are computed was tried, and
-    took as long, for both keep all cores at work.
-    """
-    if not store.is_whole():
-        raise UserError(
-            f"{store.folder} lacks blocks that were written to it: something else removes files "
-            "there; mend that, and give the same command again"
-        )
-    tags = {"GEOSEG_UNREADABLE": json.dumps(gone.told)} if gone.pixels else {}
-    assembly.finish(run.task.scene.image.shape[1], tags)
-    began = time.monotonic()
-    if run.targets.polygons is not None:
-        draft = run.draft("polygons")
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        confidence = None if run.targets.confidence is None else run.draft("confidence")
-        polygonize_file(
-            run.draft("classes"),
-            draft,
-            simplify=run.making.simplify,
-            confidence=confidence,
-            overwrite=True,
-            on_progress=lambda event: None if event["event"] == "done" else emit(event),
-        )
-        _refuse_open_elsewhere(run.targets.polygons)
-    return Spent(write=assembly.seconds + time.monotonic() - began)
-
-
-def _tell(run: Run, computed: Computed, seconds: float) -> None:
-    """Write the item that tells of the drafts."""
-    draft = run.draft("item")
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    blocks = {"blocks": computed.total, "computed": computed.count, "empty": computed.empty}
-    facts = {"seconds": round(seconds, 3), "spent": computed.spent.told, **blocks}
-    draft.write_text(written(item_of(run, facts)), encoding="utf-8")
-
-
-def _refuse_open_elsewhere(polygons: Place) -> None:
-    if isinstance(polygons, Path):
-        refuse_open_elsewhere(polygons)
-
-
-def _publish(run: Run) -> None:
-    """Put all outputs in place, and forget the run."""
-    targets = run.targets.all
-    if isinstance(run.targets.folder, Remote):
-        refuse_lost(run.targets.folder / LOCK)
-    (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
-    for name, path in targets.items():
-        publish(run.draft(name), path)
-    (run.folder / PUBLISHED).write_text(run.mark, encoding="utf-8")
-    _clean_up(run)
-
-
-def _clean_up(run: Run) -> None:
-    """Remove what a run left beside its outputs, but for its lock."""
-    for name in run.targets.all:
-        folder = run.draft(name).parents[1]
-        if folder not in (run.targets.folder, run.folder):
-            shutil.rmtree(folder, ignore_errors=True)
-    for each in dict.fromkeys((run.targets.folder, run.folder)):
-        forget(each)
-
-
-def _read(path: Place) -> str:
-    """The text of a mark; none where it is not there."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnreachableError:  # which does not mean that it is not there
-        raise
-    except OSError:
-        return ""
-
-
 def _cache(run: Run) -> int:
     """Bytes of tiles that GDAL should keep.
 
@@ -609,82 +415,6 @@ def _cache(run: Run) -> int:
         block += tile.bytes * (-(-rows // tile.rows) + 2) * (-(-columns // tile.columns) + 2)
     overviews = TILE * run.task.scene.image.shape[2]
     return min(block + overviews, run.memory // CACHE_SHARE)
-
-
-def _check_targets(
-    targets: Targets, sources: Sequence[str], mask: str | PathLike[str] | None
-) -> None:
-    if not sources:
-        raise UserError("no source is given; name a raster, or several that are bands of one scene")
-    files = [file for source in sources for file in files_of(source)]
-    files += [] if mask is None else [fspath(mask)]
-    for name, path in targets.all.items():
-        if name != "item":  # whose name is shorter than those of sidecars
-            check_target(path, files)
-    if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
-        raise UserError(f"two outputs have the name of one file, {targets.classes}; rename one")
-    for path in targets.rasters.values():
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            raise UserError(f"{path} is a GeoTIFF whatever its name; let it end in .tif")
-    if targets.polygons is not None:
-        refuse_unknown_format(str(targets.polygons))
-        _refuse_open_elsewhere(targets.polygons)
-    if isinstance(targets.blocks, Path):
-        check_folder(targets.blocks)
-
-
-def _check_disks(run: Run) -> None:
-    """Refuse to begin when a disk is too small for what goes there."""
-    needed: dict[Path, int] = {}
-    for output, path in run.targets.rasters.items():
-        disk = scratch_of(path).parent if isinstance(path, Remote) else path.parent
-        needed[disk] = needed.get(disk, 0) + _raw_bytes(run.task, output)
-    for folder, size in needed.items():
-        check_disk(folder, size)
-
-
-def _already_chosen(
-    bands: Sequence[str | int] | None, image: xr.DataArray, files: int
-) -> Sequence[str | int] | None:
-    """Bands of a single file were chosen when it was opened, alpha bands among them."""
-    if bands is None or files > 1:
-        return bands
-    return [int(number) for number in image.coords["band"].values]
-
-
-def _say_where(image: xr.DataArray, source: str) -> None:
-    grid = grid_of(image)
-    if grid.transform is None:
-        log.warning("%s does not say where it lies; the map will not either", source)
-    elif grid.crs is None:
-        log.warning(
-            "%s has no coordinate system; the map will have none either, unless one is assumed: "
-            "--assume-crs EPSG:32633 (assume_crs), say",
-            source,
-        )
-
-
-def _refuse_missed(task: Task, source: str) -> None:
-    """Refuse a mask with no pixel inside of it: nothing would be done, and that is not meant."""
-    area, plan = task.scene.area, task.plan
-    if area is None or any(area.meets(plan.output(block)) for block in plan.blocks()):
-        return
-    from geoseg.shapes import apart
-
-    raise apart(source)
-
-
-def _raw_bytes(task: Task, output: Output) -> int:
-    rows, columns = task.scene.image.shape[1:]
-    bands = len(task.segmenter.card.classes) if output == "scores" else 1
-    size = dtype_of(task.segmenter.card, "classes").itemsize if output == "classes" else 1
-    return int(rows * columns * bands * size)
-
-
-def _found(source: str | PathLike[str]) -> str:
-    """A source as any process of this machine finds it, whatever folder it works in."""
-    name = fspath(source)
-    return str(Path(name).absolute()) if Path(name).exists() else name
 
 
 def _place(name: str | PathLike[str] | Remote | None) -> Place | None:

@@ -27,7 +27,7 @@ from geoseg.raster.arrays import require_image, require_named
 from geoseg.raster.damage import Damage
 from geoseg.raster.gaps import Gaps
 from geoseg.resample import Resampling
-from geoseg.windows import Box, reflect
+from geoseg.windows import Box, box_shape, reflect
 
 if TYPE_CHECKING:
     from geoseg.shapes import Area
@@ -202,7 +202,8 @@ class Scene:
 
     def read_labels(self, box: Box) -> NDArray[np.uint8]:
         """Class indices of a box, shape (rows, columns); `IGNORE` past the border."""
-        return self.part(box).read_labels(box)
+        no_bands = np.empty((0, *box_shape(self.native_box(box))), np.uint8)
+        return self._labelled(self.part_of(no_bands, box), box).read_labels(box)
 
     def load(self) -> Scene:
         """The same scene with all its pixels in memory."""
@@ -219,10 +220,13 @@ class Scene:
         """
         native_box = self.native_box(box)
         native = self.image[:, native_box[0], native_box[1]].values
-        part = self.part_of(native, box)
+        return self._labelled(self.part_of(native, box), box)
+
+    def _labelled(self, part: Part, box: Box) -> Part:
+        """A part of a box with its labels, if there are any."""
         if self.labels is None:
             return part
-        labels = self.labels[native_box[0], native_box[1]].values.astype(np.uint8)
+        labels = self.labels[self.native_box(box)].values.astype(np.uint8)
         return replace(part, labels=labels)
 
     def native_box(self, box: Box) -> Box:

@@ -144,18 +144,6 @@ class ConfusionMatrix:
         chance = float(ratio((true * given).sum(), true.sum() ** 2))
         return float(ratio(self.accuracy() - chance, 1 - chance))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Counts as plain lists."""
-        return {"counts": self.counts.tolist()}
-
-    @classmethod
-    def from_dict(cls, facts: dict[str, Any]) -> ConfusionMatrix:
-        """The matrix that `to_dict` wrote."""
-        counts = np.asarray(facts["counts"], np.int64)
-        matrix = cls(len(counts))
-        matrix.counts = counts.reshape(matrix.counts.shape)
-        return matrix
-
 
 def _refuse_other_shape(truth: ArrayLike, predicted: ArrayLike) -> None:
     if np.shape(truth) != np.shape(predicted):

@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 
 import geoseg
 from geoseg.decisions import Output
-from geoseg.ensembles import Ensemble
+from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
 from geoseg.places import Place, Remote, address_of, changed, object_facts, scratch_of
 from geoseg.polygons.making import Making
@@ -69,7 +69,7 @@ class Targets:
     @property
     def folder(self) -> Place:
         """What is locked by a run with these targets, beside the class map."""
-        return self.classes.with_name(f".{_short(self.classes)}.geoseg")
+        return self.classes.with_name(_hidden(self.classes))
 
     @property
     def store(self) -> Place:
@@ -78,7 +78,7 @@ class Targets:
             return self.folder
         # Several runs may keep theirs there, of outputs of one name in several folders.
         digest = hashlib.sha256(str(self.classes.resolve()).encode()).hexdigest()[:12]
-        return self.blocks / f".{_short(self.classes)}.{digest}.geoseg"
+        return self.blocks / _hidden(self.classes, f".{digest}")
 
     @property
     def all(self) -> dict[str, Place]:
@@ -126,7 +126,10 @@ class Run:
     def settled(self, precision: Precision) -> Run:
         """The same run in a precision."""
         running = replace(self.task.running, precision=precision.name)
-        return replace(self, task=replace(self.task, running=running), precision=precision)
+        settled = replace(self, task=replace(self.task, running=running), precision=precision)
+        # None of these depends on it, and to ask again may be slow: of models, and over networks.
+        vars(settled).update(files=self.files, digests=self.digests, fingerprint=self.fingerprint)
+        return settled
 
     @property
     def folder(self) -> Place:
@@ -145,7 +148,7 @@ class Run:
         classes = self.targets.classes
         beside = target.parent.resolve() == classes.parent.resolve()
         named = classes if beside and isinstance(classes, Path) else target
-        return named.with_name(f".{_short(named)}.geoseg") / name / target.name
+        return named.with_name(_hidden(named)) / name / target.name
 
     @property
     def measured(self) -> Grid:
@@ -163,12 +166,17 @@ class Run:
     @property
     def members(self) -> Sequence[Segmenter]:
         """The models that are files of their own."""
-        return self.model.members if isinstance(self.model, Ensemble) else (self.model,)
+        return members_of(self.model)
 
     @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Names the weights and the card of each member."""
+        return tuple(each.digest for each in self.members)
+
+    @property
     def digest(self) -> str:
-        """Names the weights and the card of the model."""
-        return self.model.digest
+        """Names the weights and the cards of the model."""
+        return digest_of(self.digests)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -282,14 +290,18 @@ def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     """Every file that sources are read from."""
     paths = [address_of(file) for source in sources for file in files_of(source)]
+    named: dict[str, str] = {}
+    for path in paths:  # GDAL has a name of its own for an address of the web that it was given
+        named.setdefault(path.removeprefix("/vsicurl/"), path)
     # Statistics that a viewer leaves beside an image do not make it another one.
-    return tuple(path for path in dict.fromkeys(paths) if not _is_sidecar(path))
+    return tuple(path for path in named.values() if not _is_sidecar(path))
 
 
-def _short(target: Place) -> str:
-    """The name of an output, so short that there is room for more."""
+def _hidden(target: Place, more: str = "") -> str:
+    """The name of a hidden folder for an output, after its own as far as names may be long."""
     name = target.name
-    return name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
+    short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
+    return f".{short}{more}.geoseg"
 
 
 def _is_sidecar(path: str) -> bool:

@@ -39,7 +39,7 @@ from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, job, nets, polygons, store
+from geoseg import crew, finishing, job, nets, polygons, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
@@ -629,8 +629,8 @@ STAGES: dict[str, tuple[Any, str]] = {
     "while_blocks_are_written": (store.BlockWriter, "write"),
     "while_the_map_is_put_together": (Assembly, "_extend"),
     "while_the_map_is_finished": (Assembly, "finish"),
-    "while_polygons_are_written": (job, "polygonize_file"),
-    "while_outputs_are_put_in_place": (job, "publish"),
+    "while_polygons_are_written": (finishing, "polygonize_file"),
+    "while_outputs_are_put_in_place": (finishing, "publish"),
 }
 
 DISKS = {

@@ -24,7 +24,7 @@ from rasterio.crs import CRS
 from serving import serving
 
 import geoseg
-from geoseg import job, nets
+from geoseg import finishing, nets, runs
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.extent import extent_of
@@ -32,6 +32,7 @@ from geoseg.info import describe, examine
 from geoseg.job import predict_file
 from geoseg.raster import Grid
 from geoseg.remote import remote_facts
+from geoseg.segmenter import Segmenter
 
 VALIDATOR = JsonSchemaSTACValidator()
 NUMBERS = {"type": "array", "items": {"type": "number"}}
@@ -219,7 +220,7 @@ def test_the_same_inputs_give_the_same_bytes_in_any_folder(scene: Path, tmp_path
 def test_a_run_that_was_stopped_before_its_item_was_in_place_puts_it_there(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job.publish
+    real = finishing.publish
 
     def stop(draft: Path, target: Path) -> None:
         if target.name.endswith(".json"):
@@ -227,7 +228,7 @@ def test_a_run_that_was_stopped_before_its_item_was_in_place_puts_it_there(
         real(draft, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "publish", stop)
+        patch.setattr(finishing, "publish", stop)
         with pytest.raises(KeyboardInterrupt):
             predict_file(scene, tmp_path / "map.tif", pointwise())
     assert not (tmp_path / "map.tif.json").exists()
@@ -262,7 +263,7 @@ def test_seconds_of_reading_network_and_writing_are_told_everywhere(
 def test_the_time_that_polygons_take_is_time_of_writing(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, clock = job.polygonize_file, job.time.monotonic
+    real, clock = finishing.polygonize_file, finishing.time.monotonic
     late = 0.0
 
     def slow(*args: Any, **options: Any) -> Any:
@@ -270,8 +271,8 @@ def test_the_time_that_polygons_take_is_time_of_writing(
         late = 1000.0
         return real(*args, **options)
 
-    monkeypatch.setattr(job, "polygonize_file", slow)
-    monkeypatch.setattr(job.time, "monotonic", lambda: clock() + late)
+    monkeypatch.setattr(finishing, "polygonize_file", slow)
+    monkeypatch.setattr(finishing.time, "monotonic", lambda: clock() + late)
     drawn = tmp_path / "map.fgb"
     result = predict_file(scene, tmp_path / "map.tif", pointwise(), polygons=drawn)
     assert 1000 < result.spent.write < 2000
@@ -448,6 +449,30 @@ def test_another_file_behind_the_same_address_is_another_input(scene: Path, tmp_
         write(scene, random_pixels((3, 90, 80), seed=1).astype(np.uint8))
         with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
             predict_file(source, tmp_path / "map.tif", pointwise(), skip_done=True)
+
+
+def test_a_model_is_hashed_once_and_sources_are_asked_when_a_run_begins_and_ends(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, asked, digest = [], [], Segmenter.digest.fget
+    assert digest is not None
+
+    def hash_it(model: Segmenter) -> str:
+        hashed.append(model)
+        return str(digest(model))
+
+    def ask(path: str) -> dict[str, Any]:
+        asked.append(path)
+        return remote_facts(path)
+
+    monkeypatch.setattr(Segmenter, "digest", property(hash_it))
+    monkeypatch.setattr(runs, "remote_facts", ask)
+    with serving(scene.parent) as address:
+        predict_file(f"{address}/a%20scene.tif", tmp_path / "map.tif", pointwise())
+    (link,) = item_beside(tmp_path / "map.tif")["links"]  # though GDAL has two names for it
+    assert link["href"] == f"{address}/a%20scene.tif"
+    assert len(hashed) == 1
+    assert asked == [f"{address}/a%20scene.tif"] * 2
 
 
 def test_it_is_told_which_worker_of_a_cluster_did_a_block(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401
@@ -47,6 +48,18 @@ def test_labels_past_the_border_are_ignored(box: Box) -> None:
     grown = np.pad(labels, ((0, 80), (0, 90)), constant_values=IGNORE)
     scene = Scene(image_of(np.zeros((1, 20, 30), np.uint8)), labels_of(labels))
     np.testing.assert_array_equal(scene.read_labels(box), grown[box])
+
+
+def test_to_look_at_labels_reads_no_pixels() -> None:
+    def fail(_: np.ndarray) -> np.ndarray:
+        raise AssertionError("pixels were read")
+
+    labels = np.arange(600).reshape(20, 30) % 7
+    nothing = np.empty((0, 0, 0), np.uint8)
+    unread = dask.array.zeros((1, 20, 30), np.uint8).map_blocks(fail, meta=nothing)
+    scene = Scene(image_of(unread), labels_of(labels))
+    found = scene.read_labels((slice(3, 9), slice(0, 4)))
+    np.testing.assert_array_equal(found, labels[3:9, :4])
 
 
 def test_batches_keep_the_order_and_the_values_of_what_was_asked_for() -> None:

@@ -26,7 +26,7 @@ from items import lasting
 from pointwise import random_pixels, write
 from toys import segmenter_of
 
-from geoseg import job, lease, nets
+from geoseg import finishing, job, lease, nets
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.job import predict_file
@@ -244,7 +244,7 @@ def test_a_run_that_ends_while_it_uploads_goes_on_without_computing(
     with monkeypatch.context() as patch:
         patch.setattr(Remote, "put", put)
         if moment == "clean up":
-            patch.setattr(job, "_clean_up", lambda run: put_nothing())
+            patch.setattr(finishing, "clean_up", lambda run: put_nothing())
         with pytest.raises(Interrupted):
             run(f"{bucket}/out", model)
     there = OUTPUTS & objects(f"{bucket}/out").keys()
@@ -591,7 +591,7 @@ def test_a_run_whose_storage_is_lost_goes_on_when_it_is_back(
     with pytest.raises(UnreachableError, match="does not answer as it should"):
         Remote(f"{bucket}/out/map.tif").exists()
     with pytest.raises(UnreachableError, match="does not answer as it should"):
-        job._read(Remote(f"{bucket}/out/.map.tif.geoseg/published"))
+        finishing._read(Remote(f"{bucket}/out/.map.tif.geoseg/published"))
     line.mend()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     result = run(f"{bucket}/out", model)

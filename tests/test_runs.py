@@ -29,7 +29,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from toys import segmenter_of
 
 import geoseg
-from geoseg import devices, footprint, job, nets
+from geoseg import devices, finishing, footprint, job, nets
 from geoseg.crew import Spent, Threads
 from geoseg.errors import UserError
 from geoseg.job import predict_file
@@ -101,7 +101,7 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_bytes(
 
 @pytest.mark.parametrize(
     ("where", "step"),
-    [(CogDraft, "finish"), (job, "polygonize_file"), (job, "publish")],
+    [(CogDraft, "finish"), (finishing, "polygonize_file"), (finishing, "publish")],
     ids=["finish", "polygonize_file", "publish"],
 )
 def test_a_run_that_ends_while_it_is_assembled_goes_on_without_computing(
@@ -138,7 +138,7 @@ def test_a_run_that_ends_while_it_cleans_up_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(job, "_clean_up", _interrupt)
+        patch.setattr(finishing, "clean_up", _interrupt)
         with pytest.raises(Interrupted):
             run(scene, tmp_path / "map", model)
     assert run(scene, tmp_path / "map", model).computed == 0
@@ -276,7 +276,7 @@ def test_a_run_that_was_stopped_between_its_outputs_puts_all_of_them_in_place(
     folder, other = tmp_path / "map", pointwise(window=64)
     run(scene, folder, other)
     run(scene, tmp_path / "expected", model)
-    real, calls = job.publish, []
+    real, calls = finishing.publish, []
 
     def once(draft: Any, target: Any, *more: Any) -> None:
         calls.append(target)
@@ -285,7 +285,7 @@ def test_a_run_that_was_stopped_between_its_outputs_puts_all_of_them_in_place(
         real(draft, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "publish", once)
+        patch.setattr(finishing, "publish", once)
         with pytest.raises(Interrupted):
             run(scene, folder, model, overwrite=True)
     (folder / "other.gpkg").write_text("somebody's")
@@ -293,7 +293,7 @@ def test_a_run_that_was_stopped_between_its_outputs_puts_all_of_them_in_place(
         run(scene, folder, model, polygons=folder / "other.gpkg")
     (folder / "other.gpkg").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(job, "_finish", once)  # stopped again, before anything is put in place
+        patch.setattr(job, "finish_drafts", once)  # stopped again, before anything is put in place
         calls[:] = [folder] * 2
         with pytest.raises(Interrupted):
             run(scene, folder, model)
@@ -391,7 +391,7 @@ def run_until_clean_up(
         raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "_clean_up", fail)
+        patch.setattr(finishing, "clean_up", fail)
         with pytest.raises(Interrupted):
             run(scene, folder, model, **options)
 

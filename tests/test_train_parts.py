@@ -108,6 +108,7 @@ def test_an_unknown_recipe_is_refused_with_those_that_there_are() -> None:
         ("steps=2.5", r"steps=2.5: give a whole number"),
         ("steps=true", r"steps=True: give a whole number"),
         ("steps=0", r"steps=0: give a whole number of 1 or more"),
+        ("lr=1" + "0" * 400, r"lr=10+: give a number"),
         ("lr=fast", r"lr=fast: give a number"),
         ("lr=.nan", r"lr=nan: give a number"),
         ("lr=-1", r"lr=-1.0: give a number above 0"),

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
-from pyproj.exceptions import ProjError
+from pyproj import CRS
 
 from geoseg.polygons.kernel import inlined, kernel
 from geoseg.polygons.points import places
 from geoseg.polygons.rings import Polygons
 from geoseg.raster import Grid
+from geoseg.raster.grid import degrees_of
 
 __all__ = [
     "Sizes",
@@ -122,16 +122,11 @@ def utm_of(longitude: float, latitude: float) -> str:
 
 def _middle_pixel(grid: Grid, crs: CRS) -> NDArray[np.float64] | None:
     """Longitudes and latitudes of the corners of the pixel in the middle; None without any."""
-    if grid.transform is None or crs.geodetic_crs is None:
+    if grid.transform is None:
         return None
     row, column = (side // 2 for side in grid.shape)
     corners = [grid.transform @ (column + x, row + y) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
-    try:
-        to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-        moved = np.stack(to_degrees.transform(*np.transpose(corners)), axis=1)
-    except ProjError:
-        return None
-    return moved if np.isfinite(moved).all() else None
+    return degrees_of(corners, crs, crs.geodetic_crs)
 
 
 class Sizes(NamedTuple):

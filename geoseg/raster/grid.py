@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot, inf, isfinite
+from math import hypot, inf
+from typing import Any
 
+import numpy as np
 import pyproj
 from affine import Affine
+from numpy.typing import ArrayLike, NDArray
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
@@ -17,6 +20,7 @@ from geoseg.errors import UserError
 __all__ = [
     "Grid",
     "called",
+    "degrees_of",
     "parse_crs",
     "pixel_size",
     "refuse_no_size",
@@ -129,18 +133,38 @@ def _ground_size(
     places: Sequence[tuple[float, float]], crs: pyproj.CRS
 ) -> tuple[float, float] | None:
     """The same for places of a plane; None where it has none on the earth."""
-    geod = crs.get_geod()
-    if crs.geodetic_crs is None or geod is None:
+    geod, moved = crs.get_geod(), degrees_of(places, crs, crs.geodetic_crs)
+    if geod is None or moved is None:
+        return None
+    size = _geodesic_size(moved.tolist(), geod)
+    return size if min(size) > 0 else None
+
+
+def degrees_of(places: ArrayLike, crs: Any, onto: Any) -> NDArray[np.float64] | None:
+    """Longitudes and latitudes (places, 2) of places (places, 2), in degrees.
+
+    Parameters
+    ----------
+    places : array-like of float
+        x and y.
+    crs : whatever pyproj takes
+        That of the places.
+    onto : whatever pyproj takes
+        The geographic one wanted.
+
+    Returns
+    -------
+    ndarray of float64, or None
+        None where there is no system to go to, or one of the places is nowhere on the earth.
+    """
+    if onto is None:
         return None
     try:
-        to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-        moved = [to_degrees.transform(*place) for place in places]
+        way = pyproj.Transformer.from_crs(crs, onto, always_xy=True)
+        moved = np.stack(way.transform(*np.transpose(places)), axis=1)
     except ProjError:
         return None
-    if not all(isfinite(coordinate) for place in moved for coordinate in place):
-        return None
-    size = _geodesic_size(moved, geod)
-    return size if min(size) > 0 else None
+    return moved if np.isfinite(moved).all() else None
 
 
 def parse_crs(text: str) -> CRS:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from geoseg.errors import UserError
 from geoseg.train import Dataset
+from geoseg.train.values import number
 
 __all__ = ["Read", "as_yaml", "checked", "options_of", "told"]
 
@@ -73,18 +74,9 @@ def _as(kind: Any, value: Any) -> Any:
         items = [_as(inner[0], each) for each in value] if isinstance(value, list | tuple) else None
         return NOTHING if items is None or any(each is NOTHING for each in items) else tuple(items)
     if kind is float:
-        return _number(value)
+        real = number(value)
+        return NOTHING if real is None else real
     return value if type(value) is kind else NOTHING
-
-
-def _number(value: Any) -> Any:
-    """A number, also when it is text: YAML takes 1e-3 for that."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return NOTHING
-    try:
-        return float(value)
-    except ValueError:
-        return NOTHING
 
 
 def _words(kind: Any) -> str:

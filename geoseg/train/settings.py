@@ -14,6 +14,7 @@ from geoseg.errors import UserError
 from geoseg.train.data.augment import Augmentation, refuse_range
 from geoseg.train.schedules import Schedule, schedule_of
 from geoseg.train.stated_loss import loss_of
+from geoseg.train.values import number
 
 __all__ = ["Settings", "as_pair", "change", "changed", "names"]
 
@@ -303,22 +304,19 @@ def _typed(key: str, value: Any, like: Any) -> Any:
     kind = type(like)
     if kind is tuple:
         given = value if isinstance(value, list | tuple) else [value]
-        return tuple(_number(key, each) for each in given)
+        return tuple(_finite(key, each) for each in given)
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
     if kind is float:
-        return _number(key, value)
+        return _finite(key, value)
     raise UserError(f"{key}={value}: give {_ARTICLES[kind]}")
 
 
-def _number(key: str, value: Any) -> float:
-    try:
-        number = float(value)  # YAML takes 1e-3 for text
-    except (TypeError, ValueError):
-        number = float("nan")
-    if isinstance(value, bool) or not isfinite(number):
+def _finite(key: str, value: Any) -> float:
+    found = number(value)
+    if found is None or not isfinite(found):
         raise UserError(f"{key}={value}: give {_ARTICLES[float]}")
-    return number
+    return found
 
 
 _ARTICLES = {

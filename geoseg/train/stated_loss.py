@@ -28,6 +28,7 @@ from geoseg.errors import UserError
 from geoseg.train import losses
 from geoseg.train.losses import Loss
 from geoseg.train.pooling import POOLINGS, Pooling
+from geoseg.train.values import number
 
 __all__ = ["LOSSES", "ImageLabels", "floor_of", "image_labels", "loss_of"]
 
@@ -206,24 +207,14 @@ def _checked(loss: str, option: str, value: Any) -> Any:
     return found
 
 
-def _number(value: Any) -> float | None:
-    """A number, also when it is text: YAML takes 1e-3 for that."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return None
-
-
 def _positive(value: Any) -> float | None:
-    number = _number(value)
-    return number if number is not None and 0 < number < inf else None
+    found = number(value)
+    return found if found is not None and 0 < found < inf else None
 
 
 def _fraction(value: Any) -> float | None:
-    number = _number(value)
-    return number if number is not None and 0 <= number <= 1 else None
+    found = number(value)
+    return found if found is not None and 0 <= found <= 1 else None
 
 
 def _count(value: Any, least: int) -> int | None:

@@ -8,12 +8,12 @@ import hashlib
 import io
 import json
 import os
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from answering import answering
 
 from geoseg_qgis.engine.index import File, Index, Web
 from geoseg_qgis.engine.process import Cancelled
@@ -50,33 +50,25 @@ class Server:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self.server.server_port}"
         self.url = f"http://{self.host}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
 
     def serve(self, path: str, body: bytes, **headers: str) -> None:
         """Add a page."""
         told = {name.replace("_", "-"): value for name, value in headers.items()}
         self.pages[path] = (int(told.pop("status", "200")), told, body)
 
-    def close(self) -> None:
-        """Stop."""
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     found = Server()
-    yield found
-    found.close()
+    with answering(found.server):
+        yield found
 
 
 @pytest.fixture
 def other() -> Iterator[Server]:
     found = Server()
-    yield found
-    found.close()
+    with answering(found.server):
+        yield found
 
 
 def _no_pip(**told: str) -> dict[str, str]:

@@ -9,12 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from answering import answering
 from makers import HEALTHY, FakeUv, hanging_text, lock_of, python_text, script, wheel
 from processes import is_alive
 
@@ -580,12 +580,8 @@ def refusing(request: pytest.FixtureRequest) -> Iterator[str]:
     """Address of a server that answers with a status."""
     kind = type("Refusing", (Refusal,), {"status": request.param})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(server) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def kind_of_failure(order: Order) -> str:

@@ -10,11 +10,11 @@ import os
 import shutil
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from answering import answering
 from makers import script, uv_tag, wheel
 
 from geoseg_qgis.engine import uv as module
@@ -151,12 +151,8 @@ def untrusted(tmp_path: Path) -> Iterator[str]:
     server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     server.handle_error = lambda *_told: None  # type: ignore[method-assign]
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"https://localhost:{server.server_port}/simple"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(server) as port:
+        yield f"https://localhost:{port}/simple"
 
 
 def test_a_certificate_that_nobody_trusts_is_told_as_such(untrusted: str) -> None:

@@ -9,12 +9,12 @@ import http.server
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import answering
 from qgis.core import (
     QgsApplication,
     QgsProcessingContext,
@@ -124,12 +124,8 @@ def tiles(tmp_path: Path) -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))
     )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/{{z}}/{{x}}/{{y}}.png"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(server) as port:
+        yield f"http://127.0.0.1:{port}/{{z}}/{{x}}/{{y}}.png"
 
 
 @pytest.fixture

@@ -1,0 +1,110 @@
+"""What a run is refused for, and what is told of it, before any work is done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from os import PathLike, fspath
+from pathlib import Path
+
+from geoseg.checks import check_disk, check_folder, check_target, check_values
+from geoseg.decisions import Output, dtype_of
+from geoseg.errors import UserError
+from geoseg.places import Remote, scratch_of
+from geoseg.polygons import (
+    refuse_open_elsewhere,
+    refuse_unknown_format,
+    refuse_unlocated,
+    tell_units,
+)
+from geoseg.raster import Grid, files_of, grid_of
+from geoseg.runs import Run, Targets
+from geoseg.tasks import Task
+
+__all__ = ["check_run", "check_targets"]
+
+log = logging.getLogger(__name__)
+
+
+def check_targets(
+    targets: Targets, sources: Sequence[str], mask: str | PathLike[str] | None
+) -> None:
+    """Refuse outputs that cannot be written, or that are files of the input.
+
+    Raises
+    ------
+    UserError
+    """
+    files = [file for source in sources for file in files_of(source)]
+    files += [] if mask is None else [fspath(mask)]
+    for name, path in targets.all.items():
+        if name != "item":  # whose name is shorter than those of sidecars
+            check_target(path, files)
+    if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
+        raise UserError(f"two outputs have the name of one file, {targets.classes}; rename one")
+    for path in targets.rasters.values():
+        if path.suffix.lower() not in (".tif", ".tiff"):
+            raise UserError(f"{path} is a GeoTIFF whatever its name; let it end in .tif")
+    if targets.polygons is not None:
+        refuse_unknown_format(str(targets.polygons))
+        if isinstance(targets.polygons, Path):
+            refuse_open_elsewhere(targets.polygons)
+    if isinstance(targets.blocks, Path):
+        check_folder(targets.blocks)
+
+
+def check_run(run: Run) -> None:
+    """Refuse a run that cannot give what is meant, and warn of what may not be meant.
+
+    Raises
+    ------
+    UserError
+    """
+    scene, polygons = run.task.scene, run.targets.polygons
+    grid = grid_of(scene.image)
+    _refuse_missed(run.task, run.sources[0])
+    _tell_where(grid, run.sources[0])
+    if polygons is not None:
+        refuse_unlocated(Path(polygons.name), grid)
+    elif run.making.min_area and run.measured == grid:
+        tell_units(grid)
+    check_values(scene.image, run.task.segmenter.card)
+    _check_disks(run)
+
+
+def _refuse_missed(task: Task, source: str) -> None:
+    """Refuse a mask with no pixel inside of it: nothing would be done, and that is not meant."""
+    area, plan = task.scene.area, task.plan
+    if area is None or any(area.meets(plan.output(block)) for block in plan.blocks()):
+        return
+    from geoseg.shapes import apart
+
+    raise apart(source)
+
+
+def _tell_where(grid: Grid, source: str) -> None:
+    if grid.transform is None:
+        log.warning("%s does not say where it lies; the map will not either", source)
+    elif grid.crs is None:
+        log.warning(
+            "%s has no coordinate system; the map will have none either, unless one is assumed: "
+            "--assume-crs EPSG:32633 (assume_crs), say",
+            source,
+        )
+
+
+def _check_disks(run: Run) -> None:
+    """Refuse to begin when a disk is too small for what goes there."""
+    needed: dict[Path, int] = {}
+    for output, path in run.targets.rasters.items():
+        disk = scratch_of(path).parent if isinstance(path, Remote) else path.parent
+        needed[disk] = needed.get(disk, 0) + _raw_bytes(run.task, output)
+    for folder, size in needed.items():
+        check_disk(folder, size)
+
+
+def _raw_bytes(task: Task, output: Output) -> int:
+    rows, columns = task.scene.image.shape[1:]
+    bands = len(task.segmenter.card.classes) if output == "scores" else 1
+    size = dtype_of(task.segmenter.card, "classes").itemsize if output == "classes" else 1
+    return int(rows * columns * bands * size)
