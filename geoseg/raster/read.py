@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -44,7 +44,17 @@ from geoseg.raster.grid import Grid, parse_crs, with_assumed_crs
 from geoseg.raster.sidecar import class_attrs, class_table
 from geoseg.windows import Box, box_shape, grown
 
-__all__ = ["Tiles", "open_raster", "open_stack", "origin_in", "tiles_of"]
+__all__ = [
+    "Readable",
+    "Source",
+    "Tiles",
+    "as_dataarray",
+    "open_raster",
+    "open_stack",
+    "origin_in",
+    "tiles_of",
+    "warp_target",
+]
 
 HANDLES_PER_THREAD = (
     16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
@@ -73,6 +83,10 @@ class Source:
         What to warp from, where the file itself does not say it.
     damage : Damage or None
         Where tiles that cannot be read are noted, which are NaN then; by default they are an error.
+    scaling : tuple of (scale, offset), or None
+        Of each of the bands, where something else than the file says it.
+    nodata : float or None
+        What marks missing pixels of a file that does not say it.
     """
 
     path: str
@@ -82,6 +96,8 @@ class Source:
     grid: Grid | None = None
     crs: CRS | None = None
     damage: Damage | None = None
+    scaling: tuple[tuple[float, float], ...] | None = None
+    nodata: float | None = None
 
     def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window of some bands: (band, y, x)."""
@@ -118,20 +134,51 @@ class Source:
             dataset = _handle(self)
             if not self.masked:
                 return np.asarray(dataset.read(numbers, window=window))
-            values = dataset.read(numbers, window=window, out_dtype="float32")
-            if self.grid is None:  # warped pixels come with NaN already
-                values[dataset.read_masks(numbers, window=window) == 0] = np.nan
+            if self.nodata is not None and self.grid is None:
+                stored = dataset.read(numbers, window=window)
+                values = stored.astype(np.float32)
+                values[stored == self.nodata] = np.nan
+            else:
+                values = dataset.read(numbers, window=window, out_dtype="float32")
+                if self.grid is None:  # warped pixels come with NaN already
+                    values[dataset.read_masks(numbers, window=window) == 0] = np.nan
+        pairs = self._scaling(dataset, numbers)
         scale, offset = (
-            np.array([each[n - 1] for n in numbers], np.float32)[:, None, None]
-            for each in (dataset.scales, dataset.offsets)
+            np.array(each, np.float32)[:, None, None] for each in zip(*pairs, strict=True)
         )
         return np.asarray(values * scale + offset)
+
+    def _scaling(
+        self, dataset: rasterio.DatasetReader, numbers: Sequence[int]
+    ) -> list[tuple[float, float]]:
+        if self.scaling is None:
+            return [(dataset.scales[n - 1], dataset.offsets[n - 1]) for n in numbers]
+        return [self.scaling[self.bands.index(n)] for n in numbers]
+
+
+class Readable(Protocol):
+    """What windows of some bands are read from."""
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Numbers of the bands."""
+
+    @property
+    def path(self) -> str:
+        """What it is called after."""
+
+    @property
+    def damage(self) -> Damage | None:
+        """Where tiles that cannot be read are noted."""
+
+    def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window of some bands, given by their places: (band, y, x)."""
 
 
 class RasterArray(BackendArray):
     """The bands of one or several sources as one array that reads when it is indexed."""
 
-    def __init__(self, sources: tuple[Source, ...], grid: tuple[int, int], dtype: np.dtype[Any]):
+    def __init__(self, sources: tuple[Readable, ...], grid: tuple[int, int], dtype: np.dtype[Any]):
         self.sources = sources
         self.shape = (sum(len(source.bands) for source in sources), *grid)
         self.dtype = dtype
@@ -192,7 +239,7 @@ def _forgotten_if_it_fails(source: Source) -> Iterator[None]:
 
 
 def _key(source: Source) -> tuple[Any, ...]:
-    return source.path, source.version, source.grid, source.crs
+    return source.path, source.version, source.grid, source.crs, source.nodata
 
 
 def _refuse_lost(path: str, dataset: rasterio.DatasetReader, why: UserError) -> None:
@@ -238,6 +285,7 @@ def _open_handle(source: Source) -> rasterio.DatasetReader:
     return WarpedVRT(
         dataset,
         src_crs=source.crs,
+        **({} if source.nodata is None else {"src_nodata": source.nodata}),
         crs=source.grid.crs,
         transform=source.grid.transform,
         height=rows,
@@ -348,7 +396,7 @@ def open_raster(
         )
         names = [band_name(dataset, n) for n in numbers]
         grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
-        image = _as_dataarray((source,), grid, dtype, nodata, numbers, names)
+        image = as_dataarray((source,), grid, dtype, nodata, numbers, names)
     if len(numbers) == 1 and dtype.kind in "iu" and (classes := class_table(name)):
         image.attrs |= class_attrs(classes)
     return image
@@ -398,7 +446,7 @@ def open_stack(
     for name, image in zip(names, images, strict=True):
         with opened(name) as dataset:
             own_grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
-            warp = None if own_grid == grid else _target(grid, own_grid, dataset, name)
+            warp = None if own_grid == grid else warp_target(grid, own_grid, dataset, name)
             numbers = tuple(int(n) for n in image["band"].values)
             # An alpha band that was asked for as data masks nothing.
             masked = not any(is_alpha(dataset, n) for n in numbers)
@@ -406,10 +454,16 @@ def open_stack(
         sources.append(Source(name, version_of(name), numbers, masked, warp, unsaid, damage))
         labels += _stack_names(image, name)
     count = range(1, len(labels) + 1)
-    return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
+    return as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
 
 
-def _target(grid: Grid, own: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
+def warp_target(grid: Grid, own: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
+    """The grid to warp a file of another one to, if that can be done.
+
+    Raises
+    ------
+    UserError
+    """
     if grid.crs is None or own.crs is None:
         raise UserError(
             f"{name} has another grid than the first file of the stack and one of them has no "
@@ -430,14 +484,15 @@ def _stack_names(image: xr.DataArray, path: str) -> list[str]:
     return [name or other for name, other in zip(given, unnamed, strict=True)]
 
 
-def _as_dataarray(
-    sources: tuple[Source, ...],
+def as_dataarray(
+    sources: tuple[Readable, ...],
     grid: Grid,
     dtype: np.dtype[Any],
     nodata: float | None,
     numbers: tuple[int, ...],
     names: Sequence[str],
 ) -> xr.DataArray:
+    """Sources as a lazy array: (band, y, x), with what is known of it as rioxarray keeps it."""
     data = indexing.LazilyIndexedArray(RasterArray(sources, grid.shape, dtype))
     image = xr.DataArray(
         xr.Variable(("band", "y", "x"), data, {"long_name": tuple(names)}),
