@@ -183,8 +183,18 @@ def _place(grid: Grid) -> dict[str, Any]:
 
 
 def _links(run: Run) -> list[dict[str, str]]:
-    """One to each file of the input."""
+    """One to each item that the input is of; else to each file of it."""
     folder = run.targets.item.parent
+    if run.origins:
+        return [
+            {
+                "rel": "derived_from",
+                "href": _href(each.where, folder),
+                "type": "application/geo+json",
+                "title": each.name,
+            }
+            for each in run.origins
+        ]
     return [
         {"rel": "derived_from", "href": _href(file, folder), "title": _title(file)}
         for file in files_behind(run.sources)

@@ -56,6 +56,7 @@ from geoseg.raster.gaps import find_gaps
 from geoseg.raster.place import WriteError, publish, refuse_existing, writing
 from geoseg.raster.read import origin_in, tiles_of
 from geoseg.runs import Run, Targets, facts_of
+from geoseg.stac import Origin, is_stac, open_items
 from geoseg.store import LOCK, BlockStore, forget, locked, recall, remembered, unreadable
 from geoseg.tasks import Running, Task, make_task
 from geoseg.views import Turns, viewed
@@ -137,7 +138,9 @@ def predict_file(
     Parameters
     ----------
     src : path-like, or sequence of path-like
-        A raster; several files are the bands of one scene, aligned to the first.
+        A raster; several files are the bands of one scene, aligned to the first. Or a STAC Item or
+        ItemCollection, ``.json`` or ``.geojson`` or the address of an item: its assets are found by
+        the names of the model's bands, or by `bands`, and opened by `geoseg.open_stac`.
     dst : path-like
         The class map, a Cloud Optimized GeoTIFF. How, when and of what it was made is told by a
         STAC Item beside it, named after it with ``.json`` added. It and the other outputs may be
@@ -222,8 +225,12 @@ def predict_file(
     making = Making(min_area=min_area, simplify=simplify)
     targets = Targets(place(dst), *map(_place, (scores, confidence, polygons, blocks)))
     sources = [_found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
+    scenes = [each for each in sources if is_stac(each)]
+    if scenes:
+        _refuse_beside_items(sources, assume_crs, on_read_error)
+    else:
+        _check_targets(targets, sources, mask)
     damage = _damage(on_read_error, sources)
-    _check_targets(targets, sources, mask)
     if simplify and polygons is None:
         raise UserError(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"
@@ -231,17 +238,22 @@ def predict_file(
     options = creation_options(co or {})
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
-    image = (
-        open_raster(sources[0], bands=bands, assume_crs=assume_crs, damage=damage)
-        if len(sources) == 1
-        else open_stack(sources, assume_crs=assume_crs, damage=damage)
-    )
+    origins: tuple[Origin, ...] = ()
+    if scenes:
+        found = open_items(scenes[0], [*map(str, bands or segmenter.card.bands)])
+        image, sources, origins = found.image, list(found.files), found.origins
+        bands = [int(number) for number in image.coords["band"].values]
+        _check_targets(targets, [*sources, *scenes], mask)
+    elif len(sources) == 1:
+        image = open_raster(sources[0], bands=bands, assume_crs=assume_crs, damage=damage)
+    else:
+        image = open_stack(sources, assume_crs=assume_crs, damage=damage)
     image = image if bbox is None else clip(image, bbox, bbox_crs)
     scene = scene_of(
         image, segmenter.card, _already_chosen(bands, image, len(sources)), gsd, pixel_size
     )
     scene = replace(scene, damage=damage)
-    if len(sources) == 1:
+    if len(sources) == 1 and not scenes:
         scene = replace(scene, gaps=find_gaps(sources[0], scene.image))
     if mask is not None:
         from geoseg.shapes import Area, read_mask  # it takes half a second
@@ -270,7 +282,7 @@ def predict_file(
             "pixel_size": None if pixel_size is None else float(pixel_size),
             "on_read_error": on_read_error,
         }
-        run = Run(task, plain, targets, sources, options, asked, making, budget)
+        run = Run(task, plain, targets, sources, options, asked, making, budget, origins=origins)
         if skip_done and run.is_done():
             return Result(targets.all, 0.0, task.plan.count, 0)
         _refuse_missed(task, sources[0])
@@ -302,6 +314,26 @@ def predict_file(
             computed.empty,
             computed.spent,
             computed.unreadable,
+        )
+
+
+def _refuse_beside_items(
+    sources: Sequence[str], assume_crs: str | None, on_read_error: str
+) -> None:
+    """Refuse what does not go with a STAC Item."""
+    if len(sources) > 1:
+        raise UserError(
+            "a STAC Item is a scene of its own and no band of one; leave --stack out, or give the "
+            "rasters themselves; several items go into one file, an ItemCollection"
+        )
+    if assume_crs is not None:
+        raise UserError(
+            "the assets of STAC Items say where they lie; leave --assume-crs (assume_crs) out"
+        )
+    if on_read_error != "refuse":
+        raise UserError(
+            "what cannot be read of STAC Items is refused; leave --on-read-error (on_read_error) "
+            "out, or give the rasters themselves: --stack"
         )
 
 
@@ -616,7 +648,9 @@ def _check_targets(
 ) -> None:
     if not sources:
         raise UserError("no source is given; name a raster, or several that are bands of one scene")
-    files = [file for source in sources for file in files_of(source)]
+    files = [
+        file for source in sources for file in ([source] if is_stac(source) else files_of(source))
+    ]
     files += [] if mask is None else [fspath(mask)]
     for name, path in targets.all.items():
         if name != "item":  # whose name is shorter than those of sidecars

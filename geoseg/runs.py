@@ -34,6 +34,7 @@ from geoseg.raster import (
 from geoseg.raster.files import unlocated_is_fine
 from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
+from geoseg.stac import Origin
 from geoseg.tasks import Task
 
 __all__ = ["QUANTA", "Run", "Targets", "facts_of", "files_behind"]
@@ -111,6 +112,8 @@ class Run:
         Bytes that windows and blocks at work may take.
     precision : Precision
         What the network runs in.
+    origins : sequence of Origin
+        STAC Items that the sources are assets of, if they are.
     """
 
     task: Task
@@ -122,6 +125,7 @@ class Run:
     making: Making
     memory: int
     precision: Precision = field(default_factory=lambda: Precision("fp32"))
+    origins: Sequence[Origin] = ()
 
     def settled(self, precision: Precision) -> Run:
         """The same run in a precision."""
@@ -177,6 +181,7 @@ class Run:
         facts = {
             "geoseg": geoseg.__version__,
             "files": self.files,
+            "items": [each.told for each in self.origins],
             "grid": repr(grid_of(image)),
             "nodata": str(self.task.scene.nodata),
             "model": self.digest,
@@ -240,7 +245,8 @@ class Run:
             "zoom": scene.zoom,
             "creation": dict(self.options),
         }
-        sources = [{k: v for k, v in each.items() if k != "changed"} for each in self.files]
+        files = [{k: v for k, v in each.items() if k != "changed"} for each in self.files]
+        sources = [*(each.told for each in self.origins), *files]
         return {
             "GEOSEG_VERSION": geoseg.__version__,
             "GEOSEG_SOURCES": json.dumps(sources),

@@ -49,6 +49,8 @@ LAYERS = {
     "plan": 3,
     "devices": 3,
     "decisions": 3,
+    "documents": 1,
+    "stac": 4,
     "exchange": 4,
     "tasks": 4,
     "blocks": 4,
