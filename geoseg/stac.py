@@ -48,8 +48,9 @@ def is_stac(source: str) -> bool:
     So ends what a catalogue keeps in files, and what its server calls an item.
     """
     name = source.split("?")[0] if "://" in source else source
-    is_of_server = "://" in name and re.search(r"/collections/[^/]+/items(/[^/.]+)?$", name)
-    return name.lower().endswith(ENDINGS) or is_of_server is not None
+    is_of_server = re.search(r"://.*/collections/[^/]+/items(/[^/]+)?$", name)
+    is_raster = name.lower().endswith(RASTERS)
+    return name.lower().endswith(ENDINGS) or (is_of_server is not None and not is_raster)
 
 
 @dataclass(frozen=True)

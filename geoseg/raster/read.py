@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from math import hypot, inf
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform
 from rasterio.windows import Window
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -134,19 +136,27 @@ class Source:
             dataset = _handle(self)
             if not self.masked:
                 return np.asarray(dataset.read(numbers, window=window))
-            if self.nodata is not None and self.grid is None:
-                stored = dataset.read(numbers, window=window)
-                values = stored.astype(np.float32)
-                values[stored == self.nodata] = np.nan
-            else:
-                values = dataset.read(numbers, window=window, out_dtype="float32")
-                if self.grid is None:  # warped pixels come with NaN already
-                    values[dataset.read_masks(numbers, window=window) == 0] = np.nan
+            values = self._unscaled(dataset, numbers, window)
         pairs = self._scaling(dataset, numbers)
         scale, offset = (
             np.array(each, np.float32)[:, None, None] for each in zip(*pairs, strict=True)
         )
         return np.asarray(values * scale + offset)
+
+    def _unscaled(
+        self, dataset: rasterio.DatasetReader, numbers: list[int], window: Window
+    ) -> NDArray[np.float32]:
+        """Pixels of a window, NaN where there is no data."""
+        if self.grid is not None:
+            return _warped(dataset, numbers, window)
+        if self.nodata is not None:
+            stored = dataset.read(numbers, window=window)
+            values = stored.astype(np.float32)
+            values[stored == self.nodata] = np.nan
+            return np.asarray(values)
+        values = dataset.read(numbers, window=window, out_dtype="float32")
+        values[dataset.read_masks(numbers, window=window) == 0] = np.nan
+        return np.asarray(values)
 
     def _scaling(
         self, dataset: rasterio.DatasetReader, numbers: Sequence[int]
@@ -265,6 +275,23 @@ def _tiles_under(box: Box, tile: tuple[int, int], shape: tuple[int, int]) -> Ite
     yield from product(*spans)
 
 
+def _warped(
+    dataset: rasterio.DatasetReader, numbers: list[int], window: Window
+) -> NDArray[np.float32]:
+    """Pixels of a window that are warped while they are read, block by block of GDAL's.
+
+    It places pixels by what it warps at a time, up to an eighth of a pixel off: read as they are
+    asked for, they would depend on the window.
+    """
+    box = window.toslices()
+    pixels = np.empty((len(numbers), *box_shape(box)), np.float32)
+    for cell in _tiles_under(box, dataset.block_shapes[0], dataset.shape):
+        values = dataset.read(numbers, window=Window.from_slices(*cell))
+        inside, own = next(within([cell], box)), next(within([box], cell))
+        pixels[:, *inside] = values[:, *own]
+    return pixels
+
+
 def _handle(source: Source) -> rasterio.DatasetReader:
     """The handle of the running thread: GDAL's handles must not be shared between threads."""
     cache: OrderedDict[Any, Any] = _local.__dict__.setdefault("handles", OrderedDict())
@@ -291,9 +318,29 @@ def _open_handle(source: Source) -> rasterio.DatasetReader:
         height=rows,
         width=columns,
         resampling=Resampling.bilinear,
+        **_scales(dataset, source),
         dtype="float32",
         nodata=np.nan,  # whatever says that pixels are missing, the end of the file included
     )
+
+
+def _scales(dataset: rasterio.DatasetReader, source: Source) -> dict[str, str]:
+    """Pixels of the target for one of the file, along both axes of the target.
+
+    GDAL would find them for each block by itself, and smooth where the grids are turned against
+    each other (https://gdal.org/en/stable/api/gdalwarp_cpp.html, XSCALE).
+    """
+    grid = source.grid
+    if grid is None or grid.transform is None:
+        return {}
+    row, column = grid.shape[0] / 2, grid.shape[1] / 2
+    places = [grid.transform @ at for at in ((column, row), (column + 1, row), (column, row + 1))]
+    x, y = transform(grid.crs, source.crs or dataset.crs, *zip(*places, strict=True))
+    here, *beside = (~dataset.transform @ place for place in zip(x, y, strict=True))
+    steps = [hypot(at[0] - here[0], at[1] - here[1]) for at in beside]
+    if not all(0 < step < inf for step in steps):
+        return {}
+    return {name: str(1 / step) for name, step in zip(("XSCALE", "YSCALE"), steps, strict=True)}
 
 
 @dataclass(frozen=True)
