@@ -50,6 +50,7 @@ LAYERS = {
     "devices": 3,
     "decisions": 3,
     "documents": 1,
+    "assets": 4,
     "stac": 4,
     "exchange": 4,
     "tasks": 4,

@@ -182,6 +182,18 @@ def test_scaled_items_give_the_map_of_rasters_that_are_scaled_so(
     np.testing.assert_array_equal(read(tmp_path / "map.tif"), map_of(values))
 
 
+def test_nan_may_be_the_nodata_value_that_an_item_states(tmp_path: Path, model: Segmenter) -> None:
+    pixels = random_pixels((3, 40, 30)).astype(np.float32)
+    pixels[:, :9] = np.nan
+    item = scene(tmp_path / "S2", pixels, "1.1", {"nodata": "nan"})
+    predict_file(item, tmp_path / "map.tif", model)
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), map_of(pixels))
+    sources = examine(tmp_path / "map.tif")["made"]["sources"]
+    told = {"asset": "B04", "scaling": None, "nodata": "nan"}
+    assert sources[0] == {"name": "S2", "item": "item.json", "bands": sources[0]["bands"]}
+    assert sources[0]["bands"]["red"] == told
+
+
 @settings(max_examples=40)
 @given(
     st.sampled_from(["uint8", "uint16", "int16", "float32", "int32"]),
@@ -542,6 +554,15 @@ def test_items_are_classified_lazily_from_python(tmp_path: Path, model: Segmente
     items, one, two = overlapping(tmp_path)
     labels = geoseg.predict(geoseg.open_stac(items), model, window=32)
     np.testing.assert_array_equal(labels.values, map_of(np.where(np.isnan(one), two, one)))
+
+
+def test_units_are_changed_lazily(tmp_path: Path, model: Segmenter) -> None:
+    stored = random_pixels((3, 150, 130)).astype(np.uint16)
+    item = scene(tmp_path / "S2", stored, said={"scale": 2**-10})
+    with xr.set_options(keep_attrs=True):
+        image = geoseg.open_stac(item, bands=BANDS[::-1]).chunk(x=64, y=64) * 1024
+    labels = geoseg.predict(image, model)
+    np.testing.assert_array_equal(labels.values, map_of(stored))
 
 
 # Runs
