@@ -14,7 +14,7 @@ from geoseg.errors import UserError
 from geoseg.raster.arrays import require_image
 from geoseg.raster.files import find_band
 
-__all__ = ["Named", "band_names", "choose_bands", "meant"]
+__all__ = ["Named", "band_names", "choose_bands", "meant", "refuse_other_count"]
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +75,25 @@ def choose_bands(
     require_image(image)
     names = band_names(image)
     if bands is not None:
-        if len(bands) != len(card.bands):
-            raise UserError(
-                f"{len(bands)} bands are named ({', '.join(map(str, bands))}) but {card.name} "
-                f"takes {len(card.bands)}: {', '.join(card.bands)}"
-            )
+        refuse_other_count(bands, card)
         numbers = _numbers(image)
         return image[[find_band(band, numbers, names, "the image") for band in bands]]
     places = _match(names, card)
     return image if places == list(range(image.shape[0])) else image[places]
+
+
+def refuse_other_count(bands: Sequence[str | int], card: Card) -> None:
+    """Refuse names of more or fewer bands than a model takes.
+
+    Raises
+    ------
+    UserError
+    """
+    if len(bands) != len(card.bands):
+        raise UserError(
+            f"{len(bands)} bands are named ({', '.join(map(str, bands))}) but {card.name} "
+            f"takes {len(card.bands)}: {', '.join(card.bands)}"
+        )
 
 
 @dataclass(frozen=True)

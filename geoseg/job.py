@@ -24,6 +24,7 @@ import xarray as xr
 
 from geoseg.allocator import release_memory
 from geoseg.assembly import Assembly, assembling
+from geoseg.bands import refuse_other_count
 from geoseg.blocks import is_out_of_memory
 from geoseg.card import Card
 from geoseg.checks import check_disk, check_folder, check_target, check_values
@@ -240,7 +241,9 @@ def predict_file(
     segmenter = viewed(plain, views, scales)
     origins: tuple[Origin, ...] = ()
     if scenes:
-        found = open_items(scenes[0], [*map(str, bands or segmenter.card.bands)])
+        names = segmenter.card.bands if bands is None else [*map(str, bands)]
+        refuse_other_count(names, segmenter.card)
+        found = open_items(scenes[0], names)
         image, sources, origins = found.image, list(found.files), found.origins
         bands = [int(number) for number in image.coords["band"].values]
         _check_targets(targets, [*sources, *scenes], mask)

@@ -814,6 +814,10 @@ def test_options_that_items_have_no_use_for_are_refused(
         predict_file(item, out, model, assume_crs="EPSG:4326")
     with refused("is refused; leave --on-read-error", tmp_path):
         predict_file(item, out, model, on_read_error="nodata")
+    with refused(r"2 bands are named \(B04, B03\) but .* takes 3: red, green, blue", tmp_path):
+        predict_file(item, out, model, bands=["B04", "B03"])
+    with refused(r"has no band '1'; it has B04 \(red\), B03", tmp_path):
+        predict_file(item, out, model, bands=[1, 2, 3])
     with refused("is the input itself or a part of it", tmp_path):
         predict_file(item, tmp_path / "S2" / "B03.tif", model, overwrite=True)
     with refused("holds no items|is no STAC Item|no item is given", tmp_path):
