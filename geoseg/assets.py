@@ -378,13 +378,15 @@ def _path(item: Item, key: str) -> str:
     if href.startswith((*ADDRESSES, *VIRTUAL)):
         return href
     is_remote = "://" in item.base
-    if "://" in href or href.startswith("/vsi") or (is_remote and re.match(r"[A-Za-z]:", href)):
-        if href.startswith("file://") and not is_remote:
-            return unquote(href.removeprefix("file://"))
+    path = unquote(href.removeprefix("file://")) if href.startswith("file://") else href
+    is_drive = re.match(r"[A-Za-z]:", href)  # of Windows
+    if "://" in path or path.startswith("/vsi") or (is_remote and (path != href or is_drive)):
         raise UserError(
             f"{what} is at {one_line(bare(href))}, where geoseg reads no assets; name it by "
             "https://, s3://, or in an item on a disk by a path"
         )
+    if path != href:
+        return path
     if is_remote:
         return _joined(item.base, href)
     if not item.base and not _is_absolute(href):

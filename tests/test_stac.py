@@ -694,6 +694,7 @@ WRONG: Sequence[tuple[Any, str]] = [
     (put("B04.tif\nx", *RED, "href"), "has no address"),
     (put("<VRTDataset></VRTDataset>", *RED, "href"), "has no address"),
     (put("/vsistdin/", *RED, "href"), "is at /vsistdin/, where geoseg reads no assets"),
+    (put("file:///vsistdin/", *RED, "href"), "is at file:///vsistdin/, where geoseg reads no"),
     (put("gone.tif", *RED, "href"), r"there is no file .*gone\.tif"),
     (
         put([{"scale": "0.1"}], *RED, "raster:bands"),
