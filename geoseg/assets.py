@@ -150,6 +150,7 @@ class Item:
             tuple(band.number for band in bands),
             tuple(scaling_of(band, self) for band in bands),
             nodata,
+            bands[0].count,
         )
 
 

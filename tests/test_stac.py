@@ -255,6 +255,29 @@ def test_bands_of_one_asset_are_read_from_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values_of(geoseg.open_stac(item)), pixels)
 
 
+def test_an_alpha_band_that_the_item_names_is_data(tmp_path: Path) -> None:
+    """GDAL takes the fourth band of such files for alpha."""
+    pixels = random_pixels((4, 20, 30)).astype(np.uint8)
+    pixels[3, :9] = 0
+    path = write(tmp_path / "image.tif", pixels, photometric="RGB", alpha="YES")
+    named = [{"name": NAMES[b], "common_name": b} for b in ("red", "green", "blue", "nir")]
+    item = item_of("naip", {"image": (path, {"eo:bands": named})})
+    np.testing.assert_array_equal(values_of(geoseg.open_stac(item)), pixels)
+    np.testing.assert_array_equal(values_of(geoseg.open_stac(item, ["red"])), pixels[:1])
+    with pytest.raises(UserError, match="an alpha band that is named as data; say what it is"):
+        geoseg.open_stac(item, crs="EPSG:32632")
+    del named[3]
+    item = item_of("naip", {"image": (path, {"eo:bands": named})})
+    expected = np.where(pixels[3] == 0, np.nan, pixels[:3])
+    np.testing.assert_array_equal(values_of(geoseg.open_stac(item)), expected)
+
+
+def test_a_file_of_more_bands_than_the_item_names_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "B04.tif", random_pixels((3, 4, 5)).astype(np.uint16))
+    with refused(r"B04\.tif has 3 bands and its item names 1; correct the item", tmp_path):
+        geoseg.open_stac(item_of("many", {"B04": (path, {})}))
+
+
 def test_bands_are_found_as_catalogues_name_them(tmp_path: Path) -> None:
     """One common name for two bands, a picture of three, a copy in another format."""
     values = {"blue": 1, "red": 2, "red-jp2": 3, "nir": 4, "nir08": 5, "rededge1": 6, "rededge2": 7}
@@ -706,7 +729,10 @@ WRONG: Sequence[tuple[Any, str]] = [
     (put([{"offset": "nan"}], *RED, "raster:bands"), "says scale 1 and offset nan of asset B04"),
     (put([{"nodata": []}], *RED, "raster:bands"), r"has nodata \[\] for asset B04"),
     (put([{}, {}], *RED, "raster:bands"), "tells of 1 and of 2 bands of asset B04"),
-    (put([{"common_name": "x"}, {"common_name": "red"}], *RED, "eo:bands"), "has 1 bands, and ba"),
+    (
+        put([{"common_name": "x"}, {"common_name": "red"}], *RED, "eo:bands"),
+        "has 1 bands and its item names 2",
+    ),
 ]
 
 

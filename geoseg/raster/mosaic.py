@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import ceil, floor, hypot, isfinite, isnan
+from math import ceil, floor, hypot, isfinite, isnan, nan
 
 import numpy as np
 import rasterio
@@ -25,6 +25,7 @@ from geoseg.errors import UserError
 from geoseg.raster.files import (
     MOST_PIXELS,
     grid_of_file,
+    is_alpha,
     opened,
     patiently,
     refuse_unusable,
@@ -57,12 +58,15 @@ class Layer:
         file.
     nodata : float or None
         What marks missing pixels where the file does not say it.
+    count : int
+        How many bands of the file are named as data.
     """
 
     path: str
     bands: tuple[int, ...]
     scaling: tuple[tuple[float, float] | None, ...]
     nodata: float | None
+    count: int
 
 
 @dataclass(frozen=True)
@@ -202,10 +206,11 @@ def _looked_at(layer: Layer) -> Looked:
     path = layer.path
     with opened(path) as dataset:
         refuse_unusable(dataset, path)
-        if max(layer.bands) > dataset.count:
+        held = sum(not is_alpha(dataset, number) for number in dataset.indexes)
+        if not held <= layer.count <= dataset.count:
             raise UserError(
-                f"{shown(path)} has {dataset.count} bands, and band {max(layer.bands)} of it is "
-                "named; correct what names it"
+                f"{shown(path)} has {held} bands and its item names {layer.count}; correct the "
+                "item, or give the file itself"
             )
         own = [(float(dataset.scales[n - 1]), float(dataset.offsets[n - 1])) for n in layer.bands]
         return Looked(
@@ -241,8 +246,10 @@ def _agreed(
 
 
 def _missing(layer: Layer, dataset: rasterio.DatasetReader) -> float | None:
-    """What marks missing pixels beside what the file says; NaN always does."""
+    """What marks missing pixels in place of what the file says; NaN always does."""
     said = layer.nodata
+    if any(is_alpha(dataset, number) for number in range(1, layer.count + 1)):
+        return nan if said is None else said  # an alpha band that is named as data masks nothing
     if said is None or isnan(said):
         return None
     own = {dataset.nodatavals[n - 1] for n in layer.bands}
@@ -267,6 +274,11 @@ def _piece(looked: Looked, grid: Located) -> Piece:
         warp = Grid(box_shape(box), grid.crs, grid.transform @ corner)
         with opened(layer.path) as dataset:
             warp_target(warp, own, dataset, layer.path)
+        if looked.nodata is not None and isnan(looked.nodata):
+            raise UserError(
+                f"{shown(layer.path)} has another grid than the first and an alpha band that is "
+                "named as data; say what it is: gdal_edit.py -colorinterp_4 undefined"
+            )
     else:
         (top, left), (rows, columns), warp = shift, own.shape, None
         box = slice(top, top + rows), slice(left, left + columns)
