@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from geoseg.prediction import predict
     from geoseg.raster import class_table, open_raster, open_stack, write_raster
     from geoseg.segmenter import Segmenter, load, shipped_models
+    from geoseg.stac import open_stac
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate",
     "load",
     "open_raster",
+    "open_stac",
     "open_stack",
     "polygonize",
     "polygonize_file",
@@ -61,6 +63,7 @@ _HOME = {
     "evaluate": "evaluation",
     "load": "segmenter",
     "open_raster": "raster",
+    "open_stac": "stac",
     "open_stack": "raster",
     "polygonize": "polygons",
     "polygonize_file": "polygons",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import xarray as xr
 
@@ -13,7 +14,7 @@ from geoseg.errors import UserError
 from geoseg.raster.arrays import require_image
 from geoseg.raster.files import find_band
 
-__all__ = ["band_names", "choose_bands"]
+__all__ = ["Named", "band_names", "choose_bands", "meant", "refuse_other_count"]
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +75,85 @@ def choose_bands(
     require_image(image)
     names = band_names(image)
     if bands is not None:
-        if len(bands) != len(card.bands):
-            raise UserError(
-                f"{len(bands)} bands are named ({', '.join(map(str, bands))}) but {card.name} "
-                f"takes {len(card.bands)}: {', '.join(card.bands)}"
-            )
+        refuse_other_count(bands, card)
         numbers = _numbers(image)
         return image[[find_band(band, numbers, names, "the image") for band in bands]]
     places = _match(names, card)
     return image if places == list(range(image.shape[0])) else image[places]
+
+
+def refuse_other_count(bands: Sequence[str | int], card: Card) -> None:
+    """Refuse names of more or fewer bands than a model takes.
+
+    Raises
+    ------
+    UserError
+    """
+    if len(bands) != len(card.bands):
+        raise UserError(
+            f"{len(bands)} bands are named ({', '.join(map(str, bands))}) but {card.name} "
+            f"takes {len(card.bands)}: {', '.join(card.bands)}"
+        )
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a band is called.
+
+    Parameters
+    ----------
+    common : str
+        Its common name; empty where none is stated.
+    own : tuple of str
+        Its own names, the one that tells it from all others first.
+    """
+
+    common: str
+    own: tuple[str, ...]
+
+
+def meant(wanted: str, bands: Sequence[Named]) -> list[int]:
+    """Places of the bands that a name may stand for: one where it is clear.
+
+    Common names come first, as they are written and then as they are understood (B04 is red, nir08
+    may be nir); of several bands of one common name the one that is called so itself.
+
+    Parameters
+    ----------
+    wanted : str
+    bands : sequence of Named
+    """
+    common = _common_name(wanted)
+    stated = [(place, band.common) for place, band in enumerate(bands) if band.common]
+    found = _alike(wanted, stated)
+    if found:
+        return _by_own_name(wanted, bands, found) or found
+    # Whatever states that it is something else is not red, though it be called so.
+    free = [p for p, band in enumerate(bands) if common not in _SYNONYMS or not band.common]
+    return _by_own_name(wanted, bands, free)
+
+
+def _by_own_name(wanted: str, bands: Sequence[Named], places: Iterable[int]) -> list[int]:
+    known = [(place, bands[place].own) for place in places]
+    for rank in range(max((len(own) for _, own in known), default=0)):
+        named = [(place, own[rank]) for place, own in known if rank < len(own)]
+        if found := _alike(wanted, named):
+            return found
+    return []
+
+
+def _alike(wanted: str, named: Sequence[tuple[int, str]]) -> list[int]:
+    """Places of what is named so to the letter; else of what means it."""
+    text, common = wanted.strip().casefold(), _common_name(wanted)
+    tests: tuple[Callable[[str], bool], ...] = (
+        lambda name: name.strip().casefold() == text,
+        lambda name: name.strip().casefold() == common,
+        lambda name: _common_name(name) == common,
+    )
+    for is_it in tests:
+        if found := [place for place, name in named if is_it(name)]:
+            return found
+    return []
 
 
 def _numbers(image: xr.DataArray) -> list[int]:

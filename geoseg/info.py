@@ -156,7 +156,12 @@ def _listed(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _source(source: Mapping[str, Any]) -> str:
-    more = {"size": "{} bytes", "ends": "sha256 of its ends {}", "etag": "etag {}"}
+    more = {
+        "item": "item {}",
+        "size": "{} bytes",
+        "ends": "sha256 of its ends {}",
+        "etag": "etag {}",
+    }
     known = [text.format(source[name]) for name, text in more.items() if name in source]
     return ", ".join([str(source.get("name")), *known])
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from geoseg.bands import refuse_other_count
 from geoseg.card import Card
 from geoseg.errors import UserError
 from geoseg.loader import Scene
@@ -18,8 +19,18 @@ from geoseg.raster import clip, grid_of, open_raster, open_stack
 from geoseg.raster.damage import Damage
 from geoseg.raster.files import is_remote
 from geoseg.raster.gaps import find_gaps
+from geoseg.stac import Origin, is_stac, open_items
 
-__all__ = ["Input", "found"]
+__all__ = ["Input", "Pictured", "found"]
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A scene, the files that it is read from, and the STAC Items that they are assets of."""
+
+    scene: Scene
+    files: Sequence[str]
+    origins: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,14 +40,15 @@ class Input:
     Parameters
     ----------
     sources : sequence of str
-        A raster, or several that are the bands of one scene.
+        A raster, or several that are the bands of one scene; or a file of STAC Items.
     bands, gsd, pixel_size, bbox, bbox_crs, assume_crs, mask, on_read_error
         As for `geoseg.predict_file`.
 
     Raises
     ------
     UserError
-        When there is no source, or no such way with tiles that cannot be read.
+        When there is no source, no such way with tiles that cannot be read, or something that does
+        not go with items.
     """
 
     sources: Sequence[str]
@@ -54,32 +66,43 @@ class Input:
             raise UserError(
                 "no source is given; name a raster, or several that are bands of one scene"
             )
-        if self.on_read_error == "nodata":
-            _refuse_remote(self.sources)
-        elif self.on_read_error != "refuse":
+        if self.on_read_error not in ("refuse", "nodata"):
             raise UserError(f"on_read_error {self.on_read_error!r} must be refuse or nodata")
+        if any(map(is_stac, self.sources)):
+            self._refuse_beside_items()
+        elif self.on_read_error == "nodata":
+            _refuse_remote(self.sources)
 
-    def scene(self, card: Card) -> Scene:
-        """The scene as the network of a card sees it."""
-        first, is_stack = self.sources[0], len(self.sources) > 1
+    def pictured(self, card: Card) -> Pictured:
+        """The scene as the network of a card sees it, and what it comes from."""
+        if is_stac(self.sources[0]):
+            names = [*map(str, card.bands if self.bands is None else self.bands)]
+            refuse_other_count(names, card)
+            items = open_items(self.sources[0], names)
+            scene = self._scene(items.image, card, _all_of(items.image))
+            return Pictured(self._within_mask(scene, items.files[0]), items.files, items.origins)
+        first = self.sources[0]
         # Where tiles that cannot be read are noted, if that is asked for.
         damage = Damage() if self.on_read_error == "nodata" else None
-        image = (
-            open_stack(self.sources, assume_crs=self.assume_crs, damage=damage)
-            if is_stack
-            else open_raster(first, bands=self.bands, assume_crs=self.assume_crs, damage=damage)
-        )
-        image = image if self.bbox is None else clip(image, self.bbox, self.bbox_crs)
-        bands = self.bands if is_stack or self.bands is None else _all_of(image)
-        scene = replace(scene_of(image, card, bands, self.gsd, self.pixel_size), damage=damage)
-        if not is_stack:
+        if len(self.sources) > 1:
+            image = open_stack(self.sources, assume_crs=self.assume_crs, damage=damage)
+            scene = self._scene(image, card, self.bands)
+        else:
+            image = open_raster(first, bands=self.bands, assume_crs=self.assume_crs, damage=damage)
+            scene = self._scene(image, card, None if self.bands is None else _all_of(image))
             scene = replace(scene, gaps=find_gaps(first, scene.image))
-        if self.mask is not None:
-            from geoseg.shapes import Area, read_mask  # it takes half a second
+        return Pictured(self._within_mask(replace(scene, damage=damage), first), self.sources)
 
-            area = Area.of(read_mask(self.mask), grid_of(scene.image), first)
-            scene = replace(scene, area=area)
-        return scene
+    def _scene(self, image: xr.DataArray, card: Card, bands: Sequence[str | int] | None) -> Scene:
+        image = image if self.bbox is None else clip(image, self.bbox, self.bbox_crs)
+        return scene_of(image, card, bands, self.gsd, self.pixel_size)
+
+    def _within_mask(self, scene: Scene, source: str) -> Scene:
+        if self.mask is None:
+            return scene
+        from geoseg.shapes import Area, read_mask  # it takes half a second
+
+        return replace(scene, area=Area.of(read_mask(self.mask), grid_of(scene.image), source))
 
     def asked(self, scene: Scene) -> dict[str, Any]:
         """What was asked for that a scene follows from, for JSON; see `Run`."""
@@ -91,6 +114,23 @@ class Input:
             "pixel_size": None if self.pixel_size is None else float(self.pixel_size),
             "on_read_error": self.on_read_error,
         }
+
+    def _refuse_beside_items(self) -> None:
+        """Refuse what does not go with a STAC Item."""
+        if len(self.sources) > 1:
+            raise UserError(
+                "a STAC Item is a scene of its own and no band of one; leave --stack out, or give "
+                "the rasters themselves; several items go into one file, an ItemCollection"
+            )
+        if self.assume_crs is not None:
+            raise UserError(
+                "the assets of STAC Items say where they lie; leave --assume-crs (assume_crs) out"
+            )
+        if self.on_read_error != "refuse":
+            raise UserError(
+                "what cannot be read of STAC Items is refused; leave --on-read-error "
+                "(on_read_error) out, or give the rasters themselves: --stack"
+            )
 
 
 def found(source: str | PathLike[str]) -> str:

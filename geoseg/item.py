@@ -26,7 +26,7 @@ import geoseg
 from geoseg.decisions import missing_value
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of, extent_of
-from geoseg.places import Place, Remote, UnreachableError
+from geoseg.places import Place, Remote, UnreachableError, address_of
 from geoseg.raster import Grid, grid_of
 from geoseg.runs import QUANTA, Run, files_behind
 
@@ -186,8 +186,18 @@ def _place(grid: Grid) -> dict[str, Any]:
 
 
 def _links(run: Run) -> list[dict[str, str]]:
-    """One to each file of the input."""
+    """One to each item that the input is of; else to each file of it."""
     folder = run.targets.item.parent
+    if run.origins:
+        return [
+            {
+                "rel": "derived_from",
+                "href": _href(each.where, folder),
+                "type": "application/geo+json",
+                "title": each.name,
+            }
+            for each in run.origins
+        ]
     return [
         {"rel": "derived_from", "href": _href(file, folder), "title": _title(file)}
         for file in files_behind(run.sources)
@@ -202,11 +212,9 @@ def _href(file: str, folder: Place) -> str:
     """Where a file is, seen from a folder; an address without its signature."""
     if file.startswith(f"{folder}/") and isinstance(folder, Remote):
         return quote(file.removeprefix(f"{folder}/"))
-    for prefix, scheme in (("/vsicurl/", ""), ("/vsis3/", "s3://"), ("/vsigs/", "gs://")):
-        if file.startswith(prefix):
-            return scheme + file.removeprefix(prefix).split("?")[0]
-    if "://" in file:
-        return file.split("?")[0]
+    address = address_of(file)
+    if "://" in address:
+        return address.split("?")[0]
     if isinstance(folder, Remote):  # which no path leads out of
         return Path(file).absolute().as_uri()
     try:

@@ -143,7 +143,9 @@ def predict_file(
     Parameters
     ----------
     src : path-like, or sequence of path-like
-        A raster; several files are the bands of one scene, aligned to the first.
+        A raster; several files are the bands of one scene, aligned to the first. Or a STAC Item or
+        ItemCollection, ``.json`` or ``.geojson`` or the address of an item: its assets are found by
+        the names of the model's bands, or by `bands`, and opened by `geoseg.open_stac`.
     dst : path-like
         The class map, a Cloud Optimized GeoTIFF. How, when and of what it was made is told by a
         STAC Item beside it, named after it with ``.json`` added. It and the other outputs may be
@@ -237,7 +239,10 @@ def predict_file(
     options = creation_options(co or {})
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
-    scene = given.scene(segmenter.card)
+    pictured = given.pictured(segmenter.card)
+    scene, sources = pictured.scene, [*pictured.files]
+    if pictured.origins:  # now it is known what their assets are
+        check_targets(targets, sources, mask)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     with hired(scheduler) as crew:
         recalled = remembered(targets.store).get("memory") if memory is None else memory
@@ -255,7 +260,9 @@ def predict_file(
             "scales": None if scales is None else [float(each) for each in scales],
             **given.asked(scene),
         }
-        run = Run(task, plain, targets, sources, options, asked, making, budget)
+        run = Run(
+            task, plain, targets, sources, options, asked, making, budget, origins=pictured.origins
+        )
         if skip_done and run.is_done():
             return _already_done(run)
         check_run(run)

@@ -42,7 +42,7 @@ PARTS = 4  # and how many of these are held
 HEADER = 2**16  # bytes read at a time of a file of which the header is wanted
 READ_ONLY = ("http", "https", "ftp")
 STORAGES = ("s3", "gs", "az")  # where the facts of a source may be asked for
-VIRTUAL = {"/vsis3/": "s3://", "/vsigs/": "gs://"}
+VIRTUAL = {"/vsis3/": "s3://", "/vsigs/": "gs://", "/vsicurl/http": "http"}
 LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "azure")
 
 

@@ -19,6 +19,7 @@ from geoseg.polygons import (
 )
 from geoseg.raster import Grid, files_of, grid_of
 from geoseg.runs import Run, Targets
+from geoseg.stac import is_stac
 from geoseg.tasks import Task
 
 __all__ = ["check_run", "check_targets"]
@@ -35,7 +36,9 @@ def check_targets(
     ------
     UserError
     """
-    files = [file for source in sources for file in files_of(source)]
+    files = [
+        file for source in sources for file in ([source] if is_stac(source) else files_of(source))
+    ]
     files += [] if mask is None else [fspath(mask)]
     for name, path in targets.all.items():
         if name != "item":  # whose name is shorter than those of sidecars

@@ -34,6 +34,7 @@ from geoseg.raster import (
 from geoseg.raster.files import unlocated_is_fine
 from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
+from geoseg.stac import Origin
 from geoseg.tasks import Task
 
 __all__ = ["QUANTA", "Run", "Targets", "facts_of", "files_behind"]
@@ -111,6 +112,8 @@ class Run:
         Bytes that windows and blocks at work may take.
     precision : Precision
         What the network runs in.
+    origins : sequence of Origin
+        STAC Items that the sources are assets of, if they are.
     """
 
     task: Task
@@ -122,6 +125,7 @@ class Run:
     making: Making
     memory: int
     precision: Precision = field(default_factory=lambda: Precision("fp32"))
+    origins: Sequence[Origin] = ()
 
     def settled(self, precision: Precision) -> Run:
         """The same run in a precision."""
@@ -185,6 +189,7 @@ class Run:
         facts = {
             "geoseg": geoseg.__version__,
             "files": self.files,
+            "items": [each.told for each in self.origins],
             "grid": repr(grid_of(image)),
             "nodata": str(self.task.scene.nodata),
             "model": self.digest,
@@ -248,7 +253,8 @@ class Run:
             "zoom": scene.zoom,
             "creation": dict(self.options),
         }
-        sources = [{k: v for k, v in each.items() if k != "changed"} for each in self.files]
+        files = [{k: v for k, v in each.items() if k != "changed"} for each in self.files]
+        sources = [*(each.told for each in self.origins), *files]
         return {
             "GEOSEG_VERSION": geoseg.__version__,
             "GEOSEG_SOURCES": json.dumps(sources),
@@ -289,12 +295,10 @@ def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
 
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     """Every file that sources are read from."""
-    paths = [address_of(file) for source in sources for file in files_of(source)]
-    named: dict[str, str] = {}
-    for path in paths:  # GDAL has a name of its own for an address of the web that it was given
-        named.setdefault(path.removeprefix("/vsicurl/"), path)
+    # GDAL has a name of its own for an address of the web that it was given.
+    files = dict.fromkeys(address_of(file) for source in sources for file in files_of(source))
     # Statistics that a viewer leaves beside an image do not make it another one.
-    return tuple(path for path in named.values() if not _is_sidecar(path))
+    return tuple(file for file in files if not _is_sidecar(file))
 
 
 def _hidden(target: Place, more: str = "") -> str:

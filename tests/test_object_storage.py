@@ -168,6 +168,29 @@ def expected(
     return contents(folder)
 
 
+def test_an_item_in_a_storage_names_rasters_beside_it(
+    port: int, bucket: str, model: Segmenter, tmp_path: Path
+) -> None:
+    named = [{"eo:common_name": name, "nodata": 0} for name in ("red", "green", "blue")]
+    item = {
+        "type": "Feature",
+        "id": "scene",
+        "assets": {"image": {"href": "../in.tif", "type": "image/tiff", "bands": named}},
+    }
+    reached(port).pipe_file("scenes/items/scene.json", json.dumps(item).encode())
+    run(bucket, model, "s3://scenes/items/scene.json")
+    run(tmp_path, model)
+    (tmp_path / "found.tif").write_bytes(reached(port).cat_file(f"{bucket}/map.tif"))
+    with rasterio.open(tmp_path / "found.tif") as found, rasterio.open(tmp_path / "map.tif") as own:
+        np.testing.assert_array_equal(found.read(), own.read())
+    told = json.loads(reached(port).cat_file(f"{bucket}/map.tif.json"))
+    (link,) = told["links"]
+    assert (link["href"], link["title"]) == ("s3://scenes/items/scene.json", "scene")
+    assert {"size", "etag"} <= told["properties"]["geoseg:sources"][1].keys()
+    with pytest.raises(UserError, match=r"there is no object s3://scenes/items/none\.json; check"):
+        run(bucket, model, "s3://scenes/items/none.json")
+
+
 class Interrupted(Exception):  # noqa: N818  (it stands for no error)
     """Stands for whatever ends a run."""
 

@@ -188,6 +188,23 @@ def test_a_band_on_another_grid_is_aligned_to_the_first(crs: str, tmp_path: Path
     assert np.isnan(found[60:]).all()  # beyond the second file
 
 
+def test_warped_pixels_do_not_depend_on_the_window(tmp_path: Path) -> None:
+    """Or the map would depend on the size of its blocks."""
+    first = write(tmp_path / "first.tif", random_pixels((1, 300, 600)).astype(np.uint8))
+    other = random_pixels((1, 310, 610), seed=1).astype(np.uint8)
+    turned = Affine(10, 0, 924_600, 0, -10, 5_617_500)  # by five degrees against the first
+    second = write(tmp_path / "second.tif", other, crs="EPSG:32632", transform=turned)
+    stack = open_stack([first, second])
+    whole = stack.values
+    assert np.isfinite(whole[1]).mean() > 0.5
+    places = np.random.default_rng(0)
+    for _ in range(40):
+        row, column = places.integers(0, (260, 560))
+        tall, wide = places.integers(1, (300 - row, 600 - column))
+        window = np.s_[:, row : row + tall, column : column + wide]
+        np.testing.assert_array_equal(stack[window].values, whole[window])
+
+
 def test_a_stack_of_other_grids_without_a_place_is_refused(tmp_path: Path) -> None:
     first = write(tmp_path / "first.tif", PIXELS[:1])
     second = write(tmp_path / "second.tif", PIXELS[:1, :50], crs=None)

@@ -42,6 +42,7 @@ __all__ = [
     "patiently",
     "reading",
     "refuse_unusable",
+    "shown",
     "unlocated_is_fine",
     "version_of",
 ]
@@ -111,11 +112,11 @@ def reading(path: str) -> Iterator[None]:
     except (RasterioError, CPLE_BaseError) as error:
         said = str(error.__cause__ or error).splitlines()[0]
         raise UserError(
-            f"cannot read {_shown(path)}: {_shown(said, path)}; {_remedy(path)}"
+            f"cannot read {shown(path)}: {shown(said, path)}; {_remedy(path)}"
         ) from error
 
 
-def _shown(text: str, path: str = "") -> str:
+def shown(text: str, path: str = "") -> str:
     """A path, or what is said of it, without what may be a signature."""
     return re.sub(r"\?[^\s,;:']*", "", text) if is_remote(path or text) else text
 
@@ -202,7 +203,7 @@ def _why_not(path: str, error: Exception) -> str:
         return f"{path} may not be read ({reason}); ask its owner: chmod a+r {path}"
     if is_remote(path):
         return (
-            f"{_shown(path)} cannot be opened ({_shown(reason, path)}); check the "
+            f"{shown(path)} cannot be opened ({shown(reason, path)}); check the "
             "address, the credentials and the network"
         )
     return f"{path} is not a raster that GDAL can open ({reason}); try gdalinfo on it"

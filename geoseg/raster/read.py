@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from math import hypot, inf
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -20,6 +21,7 @@ from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform
 from rasterio.windows import Window
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -44,7 +46,17 @@ from geoseg.raster.grid import Grid, parse_crs, with_assumed_crs
 from geoseg.raster.sidecar import class_attrs, class_table
 from geoseg.windows import Box, box_shape, grown
 
-__all__ = ["Tiles", "open_raster", "open_stack", "origin_in", "tiles_of"]
+__all__ = [
+    "Readable",
+    "Source",
+    "Tiles",
+    "as_dataarray",
+    "open_raster",
+    "open_stack",
+    "origin_in",
+    "tiles_of",
+    "warp_target",
+]
 
 HANDLES_PER_THREAD = (
     16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
@@ -73,6 +85,10 @@ class Source:
         What to warp from, where the file itself does not say it.
     damage : Damage or None
         Where tiles that cannot be read are noted, which are NaN then; by default they are an error.
+    scaling : tuple of (scale, offset), or None
+        Of each of the bands, where something else than the file says it.
+    nodata : float or None
+        What marks missing pixels of a file that does not say it.
     """
 
     path: str
@@ -82,6 +98,8 @@ class Source:
     grid: Grid | None = None
     crs: CRS | None = None
     damage: Damage | None = None
+    scaling: tuple[tuple[float, float], ...] | None = None
+    nodata: float | None = None
 
     def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window of some bands: (band, y, x)."""
@@ -118,20 +136,59 @@ class Source:
             dataset = _handle(self)
             if not self.masked:
                 return np.asarray(dataset.read(numbers, window=window))
-            values = dataset.read(numbers, window=window, out_dtype="float32")
-            if self.grid is None:  # warped pixels come with NaN already
-                values[dataset.read_masks(numbers, window=window) == 0] = np.nan
+            values = self._unscaled(dataset, numbers, window)
+        pairs = self._scaling(dataset, numbers)
         scale, offset = (
-            np.array([each[n - 1] for n in numbers], np.float32)[:, None, None]
-            for each in (dataset.scales, dataset.offsets)
+            np.array(each, np.float32)[:, None, None] for each in zip(*pairs, strict=True)
         )
         return np.asarray(values * scale + offset)
+
+    def _unscaled(
+        self, dataset: rasterio.DatasetReader, numbers: list[int], window: Window
+    ) -> NDArray[np.float32]:
+        """Pixels of a window, NaN where there is no data."""
+        if self.grid is not None:
+            return _warped(dataset, numbers, window)
+        if self.nodata is not None:
+            stored = dataset.read(numbers, window=window)
+            values = stored.astype(np.float32)
+            values[stored == self.nodata] = np.nan
+            return np.asarray(values)
+        values = dataset.read(numbers, window=window, out_dtype="float32")
+        values[dataset.read_masks(numbers, window=window) == 0] = np.nan
+        return np.asarray(values)
+
+    def _scaling(
+        self, dataset: rasterio.DatasetReader, numbers: Sequence[int]
+    ) -> list[tuple[float, float]]:
+        if self.scaling is None:
+            return [(dataset.scales[n - 1], dataset.offsets[n - 1]) for n in numbers]
+        return [self.scaling[self.bands.index(n)] for n in numbers]
+
+
+class Readable(Protocol):
+    """What windows of some bands are read from."""
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Numbers of the bands."""
+
+    @property
+    def path(self) -> str:
+        """What it is called after."""
+
+    @property
+    def damage(self) -> Damage | None:
+        """Where tiles that cannot be read are noted."""
+
+    def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window of some bands, given by their places: (band, y, x)."""
 
 
 class RasterArray(BackendArray):
     """The bands of one or several sources as one array that reads when it is indexed."""
 
-    def __init__(self, sources: tuple[Source, ...], grid: tuple[int, int], dtype: np.dtype[Any]):
+    def __init__(self, sources: tuple[Readable, ...], grid: tuple[int, int], dtype: np.dtype[Any]):
         self.sources = sources
         self.shape = (sum(len(source.bands) for source in sources), *grid)
         self.dtype = dtype
@@ -192,7 +249,7 @@ def _forgotten_if_it_fails(source: Source) -> Iterator[None]:
 
 
 def _key(source: Source) -> tuple[Any, ...]:
-    return source.path, source.version, source.grid, source.crs
+    return source.path, source.version, source.grid, source.crs, source.nodata
 
 
 def _refuse_lost(path: str, dataset: rasterio.DatasetReader, why: UserError) -> None:
@@ -218,6 +275,23 @@ def _tiles_under(box: Box, tile: tuple[int, int], shape: tuple[int, int]) -> Ite
     yield from product(*spans)
 
 
+def _warped(
+    dataset: rasterio.DatasetReader, numbers: list[int], window: Window
+) -> NDArray[np.float32]:
+    """Pixels of a window that are warped while they are read, block by block of GDAL's.
+
+    It places pixels by what it warps at a time, up to an eighth of a pixel off: read as they are
+    asked for, they would depend on the window.
+    """
+    box = window.toslices()
+    pixels = np.empty((len(numbers), *box_shape(box)), np.float32)
+    for cell in _tiles_under(box, dataset.block_shapes[0], dataset.shape):
+        values = dataset.read(numbers, window=Window.from_slices(*cell))
+        inside, own = next(within([cell], box)), next(within([box], cell))
+        pixels[:, *inside] = values[:, *own]
+    return pixels
+
+
 def _handle(source: Source) -> rasterio.DatasetReader:
     """The handle of the running thread: GDAL's handles must not be shared between threads."""
     cache: OrderedDict[Any, Any] = _local.__dict__.setdefault("handles", OrderedDict())
@@ -238,14 +312,35 @@ def _open_handle(source: Source) -> rasterio.DatasetReader:
     return WarpedVRT(
         dataset,
         src_crs=source.crs,
+        **({} if source.nodata is None else {"src_nodata": source.nodata}),
         crs=source.grid.crs,
         transform=source.grid.transform,
         height=rows,
         width=columns,
         resampling=Resampling.bilinear,
+        **_scales(dataset, source),
         dtype="float32",
         nodata=np.nan,  # whatever says that pixels are missing, the end of the file included
     )
+
+
+def _scales(dataset: rasterio.DatasetReader, source: Source) -> dict[str, str]:
+    """Pixels of the target for one of the file, along both axes of the target.
+
+    GDAL would find them for each block by itself, and smooth where the grids are turned against
+    each other (https://gdal.org/en/stable/api/gdalwarp_cpp.html, XSCALE).
+    """
+    grid = source.grid
+    if grid is None or grid.transform is None:
+        return {}
+    row, column = grid.shape[0] / 2, grid.shape[1] / 2
+    places = [grid.transform @ at for at in ((column, row), (column + 1, row), (column, row + 1))]
+    x, y = transform(grid.crs, source.crs or dataset.crs, *zip(*places, strict=True))
+    here, *beside = (~dataset.transform @ place for place in zip(x, y, strict=True))
+    steps = [hypot(at[0] - here[0], at[1] - here[1]) for at in beside]
+    if not all(0 < step < inf for step in steps):
+        return {}
+    return {name: str(1 / step) for name, step in zip(("XSCALE", "YSCALE"), steps, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -348,7 +443,7 @@ def open_raster(
         )
         names = [band_name(dataset, n) for n in numbers]
         grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
-        image = _as_dataarray((source,), grid, dtype, nodata, numbers, names)
+        image = as_dataarray((source,), grid, dtype, nodata, numbers, names)
     if len(numbers) == 1 and dtype.kind in "iu" and (classes := class_table(name)):
         image.attrs |= class_attrs(classes)
     return image
@@ -398,7 +493,7 @@ def open_stack(
     for name, image in zip(names, images, strict=True):
         with opened(name) as dataset:
             own_grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
-            warp = None if own_grid == grid else _target(grid, own_grid, dataset, name)
+            warp = None if own_grid == grid else warp_target(grid, own_grid, dataset, name)
             numbers = tuple(int(n) for n in image["band"].values)
             # An alpha band that was asked for as data masks nothing.
             masked = not any(is_alpha(dataset, n) for n in numbers)
@@ -406,10 +501,16 @@ def open_stack(
         sources.append(Source(name, version_of(name), numbers, masked, warp, unsaid, damage))
         labels += _stack_names(image, name)
     count = range(1, len(labels) + 1)
-    return _as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
+    return as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
 
 
-def _target(grid: Grid, own: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
+def warp_target(grid: Grid, own: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
+    """The grid to warp a file of another one to, if that can be done.
+
+    Raises
+    ------
+    UserError
+    """
     if grid.crs is None or own.crs is None:
         raise UserError(
             f"{name} has another grid than the first file of the stack and one of them has no "
@@ -430,14 +531,15 @@ def _stack_names(image: xr.DataArray, path: str) -> list[str]:
     return [name or other for name, other in zip(given, unnamed, strict=True)]
 
 
-def _as_dataarray(
-    sources: tuple[Source, ...],
+def as_dataarray(
+    sources: tuple[Readable, ...],
     grid: Grid,
     dtype: np.dtype[Any],
     nodata: float | None,
     numbers: tuple[int, ...],
     names: Sequence[str],
 ) -> xr.DataArray:
+    """Sources as a lazy array: (band, y, x), with what is known of it as rioxarray keeps it."""
     data = indexing.LazilyIndexedArray(RasterArray(sources, grid.shape, dtype))
     image = xr.DataArray(
         xr.Variable(("band", "y", "x"), data, {"long_name": tuple(names)}),
