@@ -1,4 +1,4 @@
-"""The lock of an object storage: an object that its holder renews as long as it lives."""
+"""Waiting for locks; and that of an object storage, which its holder renews as long as it lives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from socket import gethostname
 from typing import Any
 
 from geoseg.errors import UserError
-from geoseg.places import Remote, UnreachableError
+from geoseg.places import Place, Remote, UnreachableError
 
-__all__ = ["leased", "refuse_lost"]
+__all__ = ["leased", "refuse_lost", "taken"]
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,43 @@ STALE = 120.0  # seconds without one, after which it is looked closely
 POLL = 2.0  # seconds between two looks at a lock that another run holds
 OWNER = uuid.uuid4().hex  # this process
 _held: set[Remote] = set()  # by runs of this process that have not ended
+
+
+def taken(
+    place: Place, take: Callable[[], str | None], wait: bool, pause: float, hint: str = ""
+) -> bool:
+    """Take a lock; tells whether another run had to be waited for.
+
+    Parameters
+    ----------
+    place : Path or Remote
+        What is locked.
+    take : callable
+        Takes the lock, or tells in words who holds it.
+    wait : bool
+        Whether to wait for the end of a run that holds it.
+    pause : float
+        Seconds between two looks at it.
+    hint : str
+        What else may be done about it.
+
+    Raises
+    ------
+    UserError
+        When another run holds it.
+    """
+    waited = False
+    while (holder := take()) is not None:
+        if not wait:
+            raise UserError(
+                f"another run is writing the same output: {holder} holds {place}; wait for its end "
+                f"(--wait), or choose another name{hint}"
+            )
+        if not waited:
+            log.warning("waiting for the end of another run: %s holds %s", holder, place)
+        waited = True
+        time.sleep(pause)
+    return waited
 
 
 @contextmanager
@@ -50,17 +87,8 @@ def leased(lock: Remote, wait: bool = False) -> Iterator[bool]:
     UserError
         When another run holds it.
     """
-    waited = False
-    while (holder := _take(lock)) is not None:
-        if not wait:
-            raise UserError(
-                f"another run is writing the same output: {holder} holds {lock}; wait for its end, "
-                f"or choose another name (if it died, give the same command {STALE:g} s later)"
-            )
-        if not waited:
-            log.warning("waiting for the end of another run: %s holds %s", holder, lock)
-        waited = True
-        time.sleep(POLL)
+    died = f" (if it died, give the same command {STALE:g} s later)"
+    waited = taken(lock, lambda: _take(lock), wait, POLL, died)
     over = threading.Event()
     heart = threading.Thread(target=_renew, args=(lock, over), daemon=True, name="geoseg-lock")
     heart.start()

@@ -9,10 +9,8 @@ Of a block without data only the mark is kept.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,8 +27,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from geoseg.errors import UserError
-from geoseg.lease import leased
+from geoseg.lease import leased, taken
 from geoseg.places import Place, Remote, UnreachableError, names_in, telling
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape, grown
@@ -46,8 +43,6 @@ __all__ = [
     "remembered",
     "unreadable",
 ]
-
-log = logging.getLogger(__name__)
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
@@ -294,17 +289,8 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
         with leased(folder / LOCK, wait) as waited:
             yield waited
         return
-    waited = False
-    while (lock := _taken(folder)) is None:
-        if not wait:
-            raise UserError(
-                f"another run is writing the same output: {_holder(folder)} holds {folder}; wait "
-                "for its end (--wait), or choose another name"
-            )
-        if not waited:
-            log.warning("waiting for the end of another run: %s holds %s", _holder(folder), folder)
-        waited = True
-        time.sleep(POLL)
+    lock = FileLock(folder / LOCK, timeout=0)
+    waited = taken(folder, lambda: _take(folder, lock), wait, POLL)
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         facts = {"pid": os.getpid(), "host": gethostname(), "since": since}
@@ -318,21 +304,20 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
         lock.release()
 
 
-def _taken(folder: Path) -> BaseFileLock | None:
-    """The lock of a folder; None when another process holds it."""
+def _take(folder: Path, lock: BaseFileLock) -> str | None:
+    """Take the lock of a folder; who holds it, in words, where that cannot be."""
     while True:
         folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
         try:
             with warnings.catch_warnings():  # of file systems whose locks are files that exist
                 warnings.simplefilter("ignore", UserWarning)
                 lock.acquire()
         except Timeout:
-            return None
+            return _holder(folder)
         except FileNotFoundError:  # whoever had it removes the folder
             continue
         if (folder / LOCK).exists():
-            return lock
+            return None
         lock.release()  # whoever had it removed it between our two steps
 
 

@@ -39,7 +39,7 @@ from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, job, nets, polygons, store
+from geoseg import crew, job, lease, nets, polygons, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
@@ -862,7 +862,7 @@ def test_a_second_process_may_wait_and_finds_the_work_done(
     def go_on(_: float) -> None:
         holder.communicate("\n")
 
-    monkeypatch.setattr(store, "time", SimpleNamespace(sleep=go_on))
+    monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=go_on))
     with caplog.at_level(logging.WARNING):
         result = run(scene, wait=True)
     assert result.computed == 0

@@ -287,7 +287,9 @@ def test_a_second_run_is_refused_while_the_first_one_lives(bucket: str, model: S
 
     def second(event: dict[str, Any]) -> None:
         if event["event"] == "progress" and not refused:
-            with pytest.raises(UserError, match=r"another run is writing the same output") as told:
+            with pytest.raises(
+                UserError, match=r"the same output: .*its end \(--wait\), or choose"
+            ) as told:
                 run(f"{bucket}/out", model)
             refused.append(str(told.value))
 
