@@ -26,7 +26,7 @@ BEAT = 20.0  # seconds between two signs of life
 STALE = 120.0  # seconds without one, after which it is looked closely
 POLL = 2.0  # seconds between two looks at a lock that another run holds
 OWNER = uuid.uuid4().hex  # this process
-_held: set[Remote] = set()  # by runs of this process that have not ended
+_held: list[Remote] = []  # by runs of this process that have not ended
 
 
 def taken(
@@ -92,14 +92,14 @@ def leased(lock: Remote, wait: bool = False) -> Iterator[bool]:
     over = threading.Event()
     heart = threading.Thread(target=_renew, args=(lock, over), daemon=True, name="geoseg-lock")
     heart.start()
-    _held.add(lock)
+    _held.append(lock)
     try:
         yield waited
     finally:
         over.set()
-        _held.remove(lock)
         heart.join()
         _release(lock)
+        _held.remove(lock)  # last: a thread that waits would think that this run is dead
 
 
 def refuse_lost(lock: Remote) -> None:
