@@ -103,8 +103,8 @@ def _spread(
     cluster: Cluster, jobs: Sequence[SceneJob], models: Shown, options: Mapping[str, Any]
 ) -> Generator[Outcome, None, None]:
     """Scenes that are not huge, each on one thread of some worker."""
-    memory = cluster.memory(options["memory"])
-    share = max(memory // cluster.capacity(options["device"], memory).crew, 1)
+    memory, has = cluster.means(options["device"], options["memory"])
+    share = max(memory // has.crew, 1)
     own = {**options, "scheduler": "local", "memory": share}
     small = (job for job in jobs if not _is_huge(job))
     yield from cluster.each(predict_scene, small, lambda job: (job.arguments, models, own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ from toys import segmenter_of
 from geoseg import batch, nets, orders
 from geoseg.cli import main
 from geoseg.cluster import Cluster, Errands
-from geoseg.devices import Capacity
+from geoseg.devices import Capacity, Room
 from geoseg.errors import UserError
 from geoseg.job import Result, predict_file
 from geoseg.orders import Means, Order
@@ -268,21 +269,38 @@ def test_a_scheduler_that_is_not_there_is_told(
 
 
 def test_workers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = Capacity("cpu", 1, 1, 1e9)
+    cpu = Room("cpu", 1, 1, math.inf, on_host=True)
     ours = Means(cpu, 1 << 30, orders.VERSIONS)
     crew = Cluster(None)  # type: ignore[arg-type]
-    gpu = Means(Capacity("cuda", 2, 1, 2e9), 1 << 30, orders.VERSIONS)
-    monkeypatch.setattr(crew, "_look", lambda *_: [ours, gpu])
+    gpu = Means(Room("cuda", 2, 1, 2e9, on_host=False), 1 << 30, orders.VERSIONS)
+    monkeypatch.setattr(crew, "_look", lambda _: [ours, gpu])
     with pytest.raises(UserError, match="workers compute on cpu and cuda, which round otherwise"):
-        crew.capacity("auto", 1 << 30)
+        crew.means("auto", 1 << 30)
     old = Means(cpu, 1 << 30, ("0.0.1", "2.6.0"))
-    monkeypatch.setattr(crew, "_look", lambda *_: [ours, old])
+    monkeypatch.setattr(crew, "_look", lambda _: [ours, old])
     with pytest.raises(UserError, match=r"workers have geoseg 0\.0\.1 and torch 2\.6\.0, this pro"):
-        crew.capacity("auto", 1 << 30)
-    wide = Means(Capacity("cpu", 4, 1, 5e8), 1 << 29, orders.VERSIONS)
-    monkeypatch.setattr(crew, "_look", lambda *_: [ours, wide])
-    assert crew.capacity("auto", 1 << 30) == Capacity("cpu", 4, 1, 5e8)
-    assert crew.memory(None) == 1 << 29
+        crew.means("auto", 1 << 30)
+
+
+def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    one = Means(Room("cpu", 1, 1, math.inf, on_host=True), 1 << 30, orders.VERSIONS)
+    four = Means(Room("cpu", 4, 1, math.inf, on_host=True), 1 << 29, orders.VERSIONS)
+
+    def look(devices: str) -> list[Means]:
+        asked.append(devices)
+        return [one, four]
+
+    crew = Cluster(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_look", look)
+    least = 1 << 29, Capacity("cpu", 4, 1, 2**29 / 2 / 4)
+    assert crew.means("cpu", None) == least
+    assert asked == ["cpu"]
+    assert crew.means("cpu", 1 << 29) == least  # as a run finds that is taken up again
+    with pytest.raises(UserError, match="memory 0 must be a number of bytes"):
+        crew.means("cpu", 0)
 
 
 def test_a_worker_that_sees_other_files_refuses(
