@@ -25,8 +25,9 @@ import numpy as np
 import zarr
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
+from geoseg.errors import UserError
 from geoseg.lease import leased, taken
 from geoseg.places import Place, Remote, UnreachableError, names_in, telling
 from geoseg.plan import Block, Plan
@@ -45,13 +46,18 @@ __all__ = [
 ]
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
-FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
+# Read once and thrown away; the checksum is that of what the disk was given.
+FAST = (BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec())
 CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks of the last one
 KEPT, EMPTY = 1, 2  # marks of finished blocks
 
 
 Layers = Mapping[str, tuple[int, str, int]]
 """What is kept of a block: by name the number of bands, dtype and no-data value."""
+
+
+class DamagedError(Exception):
+    """What is stored of a block is not what was written."""
 
 
 class BlockWriter:
@@ -85,6 +91,10 @@ class BlockWriter:
         """`KEPT` or `EMPTY` when a block is finished, whoever did it, else 0."""
         with telling(self.folder):
             return int(self._done[block.row, block.column])
+
+    def _unmark(self, block: Block) -> None:
+        with telling(self.folder):
+            self._done[block.row, block.column] = 0
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
@@ -200,14 +210,53 @@ class BlockStore(BlockWriter):
         return joined[:, top - first : bottom - first]
 
     def _read_strip(self, layer: str, block: Block, index: int) -> NDArray[Any]:
+        try:
+            return self._stored(layer, block, index)
+        except DamagedError as error:
+            raise self._give_up_damaged(block) from error
+
+    def _stored(self, layer: str, block: Block, index: int) -> NDArray[Any]:
         array = self._arrays[layer]
         height = array.chunks[3]
         rows = slice(index * height, (index + 1) * height)
-        with telling(self.folder):
-            return np.asarray(array[block.row, block.column, :, rows, :])
+        try:
+            with telling(self.folder):
+                pixels = np.asarray(array[block.row, block.column, :, rows, :])
+        except UserError:
+            raise
+        except ValueError as error:  # of the checksum
+            raise DamagedError from error
+        # For zarr, what is not there is no data.
+        if (pixels == array.fill_value).all():
+            key = array.metadata.encode_chunk_key((block.row, block.column, 0, index, 0))
+            if not (self.folder / BLOCKS / layer / key).exists():
+                raise DamagedError
+        return pixels
+
+    def _give_up_damaged(self, first: Block) -> UserError:
+        """Take a block, and all others that are damaged, as not done; tells what to do."""
+        kept = [Block(int(row), int(column)) for row, column in np.argwhere(self._marks == KEPT)]
+        others = [block for block in kept if block != first and self._is_damaged(block)]
+        for block in (first, *others):
+            self._unmark(block)
+        more = f" and {len(others)} more" if others else ""
+        return UserError(
+            f"{first}{more} in {self.folder} came back otherwise than written; see whether the "
+            "disk is sound, and give the same command again, which computes anew what is damaged"
+        )
+
+    def _is_damaged(self, block: Block) -> bool:
+        try:
+            for layer, array in self._arrays.items():
+                for index in range(array.shape[3] // array.chunks[3]):
+                    self._stored(layer, block, index)
+        except DamagedError:
+            return True
+        return False
 
 
 RUN = "run.json"
+BLOCKS = "blocks.zarr"
 UNREADABLE = "unreadable"
 LOCK = "lock"
 HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its file
@@ -216,7 +265,7 @@ POLL = 0.5  # seconds between two looks at a lock that another run holds
 
 def _blocks(folder: Place) -> Any:
     """What zarr takes for the blocks in a folder."""
-    blocks = folder / "blocks.zarr"
+    blocks = folder / BLOCKS
     return blocks.store() if isinstance(blocks, Remote) else blocks
 
 

@@ -762,6 +762,55 @@ def test_memory_that_runs_out_beside_the_network_is_one_line(
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
 
 
+# ---- blocks that are not what was written -----------------------------------------------------
+
+
+def flip(chunk: Path) -> None:
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+
+
+HARMS: dict[str, Callable[[Path], None]] = {
+    "flipped_bit": flip,
+    "cut_short": lambda chunk: os.truncate(chunk, chunk.stat().st_size - 1),
+    "emptied": lambda chunk: os.truncate(chunk, 0),
+    "lost": Path.unlink,
+}
+
+
+def stop_at_the_end(event: dict[str, Any]) -> None:
+    """Stop when all blocks are finished, and nothing is in place."""
+    if event["event"] == "progress" and event["done"] == event["total"]:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("layer", ["classes", "confidence"])
+def test_a_damaged_block_never_reaches_a_map_and_is_computed_anew(
+    harm: str, layer: str, scene: Path, tmp_path: Path
+) -> None:
+    for name in ("whole", "harmed"):
+        (tmp_path / name).mkdir()
+    options: dict[str, Any] = {"folder": tmp_path / "whole"}
+    run(scene, confidence=tmp_path / "whole" / "sure.tif", **options)
+    options = {"folder": tmp_path / "harmed", "confidence": tmp_path / "harmed" / "sure.tif"}
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, on_progress=stop_at_the_end, **options)
+    blocks = tmp_path / "harmed" / ".map.tif.geoseg" / "blocks.zarr" / layer / "c"
+    chunks = sorted(path for path in blocks.rglob("*") if path.is_file())
+    assert len(chunks) > 4
+    for chunk in (chunks[1], chunks[-1]):
+        HARMS[harm](chunk)
+    with pytest.raises(
+        UserError, match=r"block 0,1 and 1 more in .*geoseg came back otherwise.*gi"
+    ):
+        run(scene, **options)
+    assert contents(tmp_path / "harmed") == {}
+    assert run(scene, **options).computed == 2
+    assert contents(tmp_path / "harmed") == contents(tmp_path / "whole")
+
+
 # ---- names ------------------------------------------------------------------------------------
 
 NAMES = {
