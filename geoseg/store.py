@@ -9,6 +9,7 @@ Of a block without data only the mark is kept.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import warnings
@@ -26,6 +27,7 @@ import zarr
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import MemoryStore
 
 from geoseg.errors import UserError
 from geoseg.lease import leased, taken
@@ -44,6 +46,8 @@ __all__ = [
     "remembered",
     "unreadable",
 ]
+
+log = logging.getLogger(__name__)
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 # Read once and thrown away; the checksum is that of what the disk was given.
@@ -137,7 +141,10 @@ class BlockStore(BlockWriter):
         facts: Mapping[str, Any],
     ) -> None:
         self._plan = plan
-        self.resumed = recall(folder, fingerprint) is not None
+        known = recall(folder, fingerprint) is not None
+        self.resumed = known and _is_sound(folder, plan, layers)
+        if known and not self.resumed:
+            log.warning("%s is damaged; starting over", folder)
         if not self.resumed:
             _begin(folder, plan, layers, {**facts, "fingerprint": fingerprint})
         super().__init__(folder, layers)
@@ -277,6 +284,20 @@ def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) 
         _make_arrays(zarr.open_group(_blocks(folder), mode="w"), plan, layers)
     # Written last: a folder without it holds nothing that could be continued.
     (folder / RUN).write_text(json.dumps(facts))
+
+
+def _is_sound(folder: Place, plan: Plan, layers: Layers) -> bool:
+    """Whether the arrays of a store are those that were made."""
+    made = zarr.open_group(MemoryStore(), mode="w")
+    _make_arrays(made, plan, layers)
+    try:
+        with telling(folder, missing=True):
+            group = zarr.open_group(_blocks(folder), mode="r")
+            return all(group[name].metadata == made[name].metadata for name in layers)
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError, FileNotFoundError):
+        return False
 
 
 def _make_arrays(group: zarr.Group, plan: Plan, layers: Layers) -> None:

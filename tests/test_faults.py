@@ -811,6 +811,19 @@ def test_a_damaged_block_never_reaches_a_map_and_is_computed_anew(
     assert contents(tmp_path / "harmed") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_store_whose_description_is_damaged_is_begun_anew(
+    harm: str, scene: Path, expected: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, on_progress=stop_at_the_end)
+    HARMS[harm](scene.parent / ".map.tif.geoseg" / "blocks.zarr" / "classes" / "zarr.json")
+    result = run(scene)
+    assert result.computed == result.blocks
+    assert re.search(r"map\.tif\.geoseg is damaged; starting over", caplog.text)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+
+
 # ---- names ------------------------------------------------------------------------------------
 
 NAMES = {

@@ -298,6 +298,28 @@ def test_a_second_run_is_refused_while_the_first_one_lives(bucket: str, model: S
     assert objects(f"{bucket}/out").keys() == OUTPUTS
 
 
+def test_a_damaged_object_never_reaches_a_map_and_its_block_is_computed_anew(
+    bucket: str, port: int, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    def harm(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == event["total"]:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(f"{bucket}/out", model, on_progress=harm)
+    fs = reached(port)
+    first, *_, last = fs.find(f"{bucket[5:]}/out/.map.tif.geoseg/blocks.zarr/classes/c")
+    data = bytearray(fs.cat_file(first))
+    data[len(data) // 2] ^= 1
+    fs.pipe_file(first, bytes(data))
+    fs.rm_file(last)
+    with pytest.raises(UserError, match=r"and 1 more in s3://.* came back otherwise than written"):
+        run(f"{bucket}/out", model)
+    assert not OUTPUTS & objects(f"{bucket}/out").keys()
+    assert run(f"{bucket}/out", model).computed == 2
+    assert objects(f"{bucket}/out") == expected
+
+
 def left_behind(bucket: str, **facts: Any) -> Remote:
     """A lock that its holder does not renew."""
     lock = Remote(f"{bucket}/lock")
