@@ -264,8 +264,12 @@ Place = Path | Remote
 def names_in(folder: Place) -> list[str]:
     """What lies in a folder, or under a prefix; nothing where there is none."""
     if isinstance(folder, Remote):
-        return folder.under()
-    return [each.name for each in folder.glob("*")]
+        with telling(folder):
+            return folder.under()
+    try:
+        return [each.name for each in folder.iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 def place(name: str | os.PathLike[str] | Remote) -> Place:

@@ -2,8 +2,9 @@
 
 Blocks differ in size, so the store counts them instead of pixels: an array (row of blocks, column
 of blocks, band, rows, columns) with a file for each strip of a block, filled up with no data. Zarr
-writes a file whole or not at all, and a block counts as done once its mark is written after them.
-Of a block without data only the mark is kept.
+writes a file whole or not at all, and a block counts as done once its mark is made after them: an
+empty file whose name tells all, for a folder is listed sooner than its files are read. Of a block
+without data only the mark is kept.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -77,7 +79,6 @@ class BlockWriter:
         self.folder, self.layers = folder, layers
         with telling(folder):
             group = zarr.open_group(_blocks(folder), mode="r+")
-            self._done = _array(group, "done")
             self._arrays = {name: _array(group, name) for name in layers}
         self._noted: set[str] = set()
 
@@ -93,12 +94,14 @@ class BlockWriter:
 
     def mark(self, block: Block) -> int:
         """`KEPT` or `EMPTY` when a block is finished, whoever did it, else 0."""
-        with telling(self.folder):
-            return int(self._done[block.row, block.column])
+        return next((mark for mark in (KEPT, EMPTY) if self._mark(block, mark).exists()), 0)
+
+    def _mark(self, block: Block, mark: int) -> Place:
+        return self.folder / DONE / f"{block.row},{block.column},{mark}"
 
     def _unmark(self, block: Block) -> None:
-        with telling(self.folder):
-            self._done[block.row, block.column] = 0
+        for mark in (KEPT, EMPTY):
+            self._mark(block, mark).unlink(missing_ok=True)
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
@@ -108,7 +111,7 @@ class BlockWriter:
                 full = np.full(array.shape[2:], array.fill_value, array.dtype)
                 full[:, : values.shape[1], : values.shape[2]] = values
                 array[block.row, block.column] = full
-            self._done[block.row, block.column] = EMPTY if pixels is None else KEPT
+        self._mark(block, EMPTY if pixels is None else KEPT).write_bytes(b"")
 
 
 class BlockStore(BlockWriter):
@@ -146,17 +149,20 @@ class BlockStore(BlockWriter):
         if known and not self.resumed:
             log.warning("%s is damaged; starting over", folder)
         if not self.resumed:
-            _begin(folder, plan, layers, {**facts, "fingerprint": fingerprint})
+            identity = {"fingerprint": fingerprint, "layout": LAYOUT}
+            _begin(folder, plan, layers, {**facts, **identity})
         super().__init__(folder, layers)
-        # A file for each block is slow to read where there are thousands, and there are none yet.
-        marks = self._all_marks() if self.resumed else np.zeros(plan.shape, np.uint8)
-        self._marks: NDArray[np.uint8] = np.asarray(marks)
+        self._marks = self._all_marks()
         self._starts = [_starts(sizes) for sizes in plan.chunks]
         self._strip = lru_cache(CACHED)(self._read_strip)
 
     def _all_marks(self) -> NDArray[np.uint8]:
-        with telling(self.folder):
-            return np.asarray(self._done[:])
+        marks = np.zeros(self._plan.shape, np.uint8)
+        names = (MARK.fullmatch(name) for name in names_in(self.folder / DONE))
+        for row, column, mark in (map(int, each.groups()) for each in names if each):
+            if marks[row, column] != KEPT:  # were there both, its pixels must be there
+                marks[row, column] = mark
+        return marks
 
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are finished, shape (rows, columns) of blocks."""
@@ -164,8 +170,10 @@ class BlockStore(BlockWriter):
 
     def is_whole(self) -> bool:
         """Whether all blocks are finished, and what was written of them is still there."""
-        there = self._all_marks()
-        return bool(self.done().all() and (there[self._marks == KEPT] == KEPT).all())
+        unseen = np.argwhere((self._marks == KEPT) & (self._all_marks() != KEPT))
+        # A shared folder may be listed as it was a moment ago, before others wrote into it.
+        there = all(self.mark(Block(int(row), int(column))) == KEPT for row, column in unseen)
+        return bool(self.done().all()) and there
 
     def leave_out(self, blocks: Iterable[Block]) -> int:
         """Take blocks as finished that are known to have no data, whoever looks; their number."""
@@ -264,6 +272,9 @@ class BlockStore(BlockWriter):
 
 RUN = "run.json"
 BLOCKS = "blocks.zarr"
+DONE = "done"
+MARK = re.compile(r"(\d+),(\d+),([12])")  # row and column of a block, and its mark
+LAYOUT = 2  # of all this; what was begun by another one is begun anew
 UNREADABLE = "unreadable"
 LOCK = "lock"
 HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its file
@@ -282,6 +293,7 @@ def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) 
     forget(folder)
     with telling(folder):
         _make_arrays(zarr.open_group(_blocks(folder), mode="w"), plan, layers)
+    (folder / DONE).mkdir(exist_ok=True)
     # Written last: a folder without it holds nothing that could be continued.
     (folder / RUN).write_text(json.dumps(facts))
 
@@ -313,7 +325,6 @@ def _make_arrays(group: zarr.Group, plan: Plan, layers: Layers) -> None:
             fill_value=nodata,
             compressors=FAST,
         )
-    group.create_array("done", shape=plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0)
 
 
 def forget(folder: Place) -> bool:
@@ -324,7 +335,7 @@ def forget(folder: Place) -> bool:
     if isinstance(folder, Remote):
         folder.empty(but=(LOCK,))
         return was_there
-    for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first, marks last
+    for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first
         if old.is_dir():
             shutil.rmtree(old)
         elif old.name not in (LOCK, HOLDER):
@@ -403,7 +414,8 @@ def _holder(folder: Path) -> str:
 def recall(folder: Place, fingerprint: str) -> dict[str, Any] | None:
     """The facts of an interrupted run of the same input, model and options, if there is one."""
     facts = remembered(folder)
-    return facts if facts.get("fingerprint") == fingerprint else None
+    is_same = facts.get("fingerprint") == fingerprint and facts.get("layout") == LAYOUT
+    return facts if is_same else None
 
 
 def unreadable(folder: Place) -> list[Box]:

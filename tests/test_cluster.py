@@ -33,6 +33,7 @@ from geoseg.job import Result, predict_file
 from geoseg.orders import Means, Order
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
+from geoseg.store import LAYOUT
 
 
 class Processes:
@@ -313,7 +314,8 @@ def test_a_worker_that_sees_other_files_refuses(
     order = Order({}, (), None, None, (str(scene),), (), tmp_path, {}, "0" * 64)
     unseen = r"worker tcp://10\.0\.0\.7:1 does not see the blocks in"
     assert re.match(unseen, str(orders.finish(order, 0, 0)))
-    (tmp_path / "run.json").write_text(json.dumps({"fingerprint": "0" * 64}))
+    facts = {"fingerprint": "0" * 64, "layout": LAYOUT}
+    (tmp_path / "run.json").write_text(json.dumps(facts))
     planned = [{**each, "size": 1} for each in facts_of([str(scene)])]
     told = orders.finish(replace(order, files=tuple(planned)), 0, 0)
     assert isinstance(told, UserError)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -31,8 +32,10 @@ from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.job import predict_file
 from geoseg.places import Remote, UnreachableError, place, scratch_of
+from geoseg.plan import Block
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
+from geoseg.store import BlockStore
 
 pytest.importorskip("s3fs", reason="needs the extra geoseg[cloud]")
 pytest.importorskip("moto", reason="moto is the storage; it comes with the extra geoseg[test]")
@@ -318,6 +321,38 @@ def test_a_damaged_object_never_reaches_a_map_and_its_block_is_computed_anew(
     assert not OUTPUTS & objects(f"{bucket}/out").keys()
     assert run(f"{bucket}/out", model).computed == 2
     assert objects(f"{bucket}/out") == expected
+
+
+def test_marks_of_many_blocks_are_found_in_as_many_requests_as_those_of_few(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    asked: list[str] = []
+    real = s3fs.S3FileSystem._call_s3
+
+    async def call(self: Any, method: str, *words: Any, **options: Any) -> Any:
+        asked.append(method)
+        return await real(self, method, *words, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", call)
+    requests: list[int] = []
+    for count in (2, 30):
+        plan: Any = SimpleNamespace(shape=(2, count), chunks=((4, 4), (4,) * count))
+        what: Any = (Remote(f"{bucket}/{count}"), "run", plan, {"classes": (1, "uint8", 255)}, {})
+        begun = BlockStore(*what)
+        for column in range(count):
+            pixels = {"classes": np.zeros((1, 4, 4), np.uint8)}
+            begun.write(Block(1, column), None if column % 2 else pixels)
+        (begun.folder / "done" / ".DS_Store").write_text("of a program that looked into it")
+        asked.clear()
+        again = BlockStore(*what)
+        assert again.resumed
+        assert np.array_equal(again.done(), np.repeat([[False], [True]], count, axis=1))
+        assert not again.is_whole()
+        requests.append(len(asked))
+        assert (again.read("classes", (slice(4, 8), slice(0, 8))) == [0] * 4 + [255] * 4).all()
+    assert requests[0] == requests[1]
 
 
 def left_behind(bucket: str, **facts: Any) -> Remote:
