@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from items import contents
-from pointwise import random_pixels, write
+from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
 
 from geoseg import batch, nets, orders
@@ -260,6 +260,38 @@ def test_small_scenes_of_a_batch_are_spread_and_huge_ones_shared(
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
     assert len(contents(tmp_path / "one")) == 4 * 4
     assert group.logged() > before  # blocks of the huge one; the others were told of as scenes
+
+
+def test_tiles_that_workers_cannot_read_have_no_data_and_are_told(
+    model: Segmenter, group: Processes, tmp_path: Path
+) -> None:
+    tiled = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    pixels = random_pixels((3, 200, 180)).astype(np.uint8)
+    spoil(write(tmp_path / "scene.tif", pixels, **tiled), (1, 1), (3, 2))
+    model.save(tmp_path / "toy.safetensors")
+    words = ["-m", str(tmp_path / "toy.safetensors"), "--memory", str(SMALL)]
+    words += ["--on-read-error", "nodata"]
+    found: dict[str, str] = {}
+    before = group.logged()
+    for name, scheduler, progress in (
+        ("one", "local", "json"),
+        ("many", group.address, "json"),
+        ("told", group.address, "none"),
+    ):
+        (tmp_path / name).mkdir()
+        result = CliRunner().invoke(
+            main, ["predict", str(tmp_path / "scene.tif"), str(tmp_path / name / "map.tif"), *words,
+                   "--scheduler", scheduler, "--progress", progress]
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        found[name] = result.stderr if progress == "none" else result.stdout
+    assert group.logged() > before + 1
+    assert contents(tmp_path / "one") == contents(tmp_path / "many") == contents(tmp_path / "told")
+    told = {"pixels": 64 * 64 + 8 * 52, "boxes": [[64, 127, 64, 127], [192, 199, 128, 179]]}
+    for name in ("one", "many"):
+        events = [json.loads(line) for line in found[name].splitlines()]
+        assert [each["unreadable"] for each in events if each["event"] == "done"] == [told]
+    assert "4,512 pixels cannot be read and have no data" in found["told"].splitlines()[-1]
 
 
 def test_a_scheduler_that_is_not_there_is_told(

@@ -33,7 +33,7 @@ import torch
 from affine import Affine
 from items import contents
 from numpy.typing import NDArray
-from pointwise import map_of, pointwise, random_pixels, read, refused, write
+from pointwise import map_of, pointwise, random_pixels, read, refused, spoil, write
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
@@ -201,22 +201,6 @@ def test_a_source_that_changes_while_it_is_read_gives_no_map(scene: Path) -> Non
 
 
 # ---- tiles that cannot be read ----------------------------------------------------------------
-
-
-def spoil(path: Path, *tiles: tuple[int, int], band: int = 1) -> None:
-    """Overwrite tiles, by row and column, so that they cannot be decoded."""
-    with rasterio.open(path) as dataset:
-        places = [
-            [
-                int(dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band))
-                for what in ("OFFSET", "SIZE")
-            ]
-            for row, column in tiles
-        ]
-    data = bytearray(path.read_bytes())
-    for offset, size in places:
-        data[offset : offset + size] = bytes(size)
-    path.write_bytes(data)
 
 
 def without(expected: NDArray[np.uint8], *tiles: tuple[int, int]) -> NDArray[np.uint8]:
