@@ -928,6 +928,36 @@ def test_the_lock_of_a_dead_process_is_taken_and_its_work_gone_on_with(
     assert hidden(scene.parent) == []
 
 
+def test_a_run_of_another_machine_is_seen_where_locks_are_not_shared(
+    scene: Path, expected: NDArray[np.uint8]
+) -> None:
+    holder = scene.with_name(".map.tif.geoseg") / store.HOLDER
+    holder.parent.mkdir()
+    facts = {"pid": 7, "host": "far", "machine": "another", "since": "2026-11-22 10:00:00 UTC"}
+    holder.write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"process 7 on far, since .*, last seen less than 120 s"):
+        run(scene)
+    assert json.loads(holder.read_text()) == facts
+    long_ago = time.time() - 10 * lease.STALE
+    os.utime(holder, (long_ago, long_ago))
+    run(scene)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    assert hidden(scene.parent) == []
+
+
+def test_a_run_gives_signs_of_life_to_other_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    with store.locked(tmp_path / "run"):
+        holder = tmp_path / "run" / store.HOLDER
+        assert json.loads(holder.read_text())["machine"] == lease.machine()
+        os.utime(holder, (0, 0))
+        while not holder.stat().st_mtime:
+            time.sleep(0.01)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_holder_that_cannot_be_read_is_no_bug(scene: Path, holder: Any) -> None:
     (scene.with_name(".map.tif.geoseg") / store.HOLDER).write_text("[]")
     with pytest.raises(UserError, match="a process that has not said which holds"):
