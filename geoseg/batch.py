@@ -112,8 +112,8 @@ def _spread(
     cluster: Cluster, jobs: Iterable[SceneJob], models: Shown, options: Mapping[str, Any]
 ) -> Generator[Outcome, None, None]:
     """Scenes, each on one thread of some worker."""
-    memory = cluster.memory(options["memory"])
-    share = max(memory // cluster.capacity(options["device"], memory).crew, 1)
+    memory, has = cluster.means(options["device"], options["memory"])
+    share = max(memory // has.crew, 1)
     own = {**options, "scheduler": "local", "memory": share}
     yield from cluster.each(predict_scene, jobs, lambda job: (job.arguments, models, own))
 

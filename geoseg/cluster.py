@@ -110,12 +110,10 @@ class Cluster:
     def __init__(self, client: distributed.Client) -> None:
         self._client = client
 
-    def memory(self, asked: int | None) -> int:
-        """Bytes that blocks at work may take in each worker: half of what the least one has."""
-        return memory_budget(asked) if asked else min(m.memory for m in self._look("cpu", None))
+    def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
+        """Bytes that blocks at work may take in each worker, and what the least worker has.
 
-    def capacity(self, devices: str, memory: int) -> Capacity:
-        """What the least worker has.
+        By default blocks may take half of what the least worker was given.
 
         Raises
         ------
@@ -123,8 +121,8 @@ class Cluster:
             When they compute on devices of several kinds, or with other versions than this process:
             what a block becomes would depend on who gets it.
         """
-        means = self._look(devices, memory)
-        kinds = {each.capacity.kind for each in means}
+        means = self._look(devices)
+        kinds = {each.room.kind for each in means}
         if len(kinds) > 1:
             raise UserError(
                 f"workers compute on {' and '.join(sorted(kinds))}, which round otherwise; choose "
@@ -137,9 +135,11 @@ class Cluster:
                 )
                 + "install the same versions everywhere"
             )
-        crew = max(each.capacity.crew for each in means)
-        least = min(each.capacity.tensors for each in means)
-        return replace(means[0].capacity, crew=crew, tensors=least)
+        memory = min(each.memory for each in means) if asked is None else memory_budget(asked)
+        all_have = [each.room.within(memory) for each in means]
+        crew = max(each.crew for each in all_have)
+        least = min(each.tensors for each in all_have)
+        return memory, replace(all_have[0], crew=crew, tensors=least)
 
     def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
         """What to run in: as asked, or for ``auto`` what a worker finds."""
@@ -215,7 +215,7 @@ class Cluster:
         named = any(GPU in each["resources"] for each in self._workers().values())
         return {GPU: 1} if named else None
 
-    def _look(self, devices: str, memory: int | None) -> list[Means]:
+    def _look(self, devices: str) -> list[Means]:
         """What each worker has that stays long enough to tell."""
         means: list[Means] = []
         with self._alive():
@@ -223,7 +223,7 @@ class Cluster:
                 self._wait_for_workers()
                 asked = {
                     address: self._client.submit(
-                        means_of_worker, devices, memory, workers=[address], pure=False
+                        means_of_worker, devices, workers=[address], pure=False
                     )
                     for address in self._workers()
                 }

@@ -66,11 +66,8 @@ Finished = Generator[tuple[Block, Spent], None, None]
 class Crew(Protocol):
     """Whoever finishes blocks."""
 
-    def memory(self, asked: int | None) -> int:
-        """Bytes that blocks at work may take in each process; see `memory_budget`."""
-
-    def capacity(self, devices: str, memory: int) -> Capacity:
-        """What each process has."""
+    def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
+        """Bytes that blocks at work may take in each process (`memory_budget`), and what it has."""
 
     def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
         """What to run in; see `choose_precision`."""
@@ -82,13 +79,10 @@ class Crew(Protocol):
 class LocalCrew:
     """The threads of this process: one reads, as many as devices take finish blocks."""
 
-    def memory(self, asked: int | None) -> int:
-        """Bytes that blocks at work may take."""
-        return memory_budget(asked)
-
-    def capacity(self, devices: str, memory: int) -> Capacity:
-        """What this process has."""
-        return capacity_of(devices, memory)
+    def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
+        """Bytes that blocks at work may take, and what this process has."""
+        memory = memory_budget(asked)
+        return memory, capacity_of(devices, memory)
 
     def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
         """What to run in."""

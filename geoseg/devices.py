@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import OrderedDict
@@ -16,7 +17,16 @@ import torch
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
 
-__all__ = ["Capacity", "DevicePool", "capacity_of", "find_devices", "find_precision", "pool_for"]
+__all__ = [
+    "Capacity",
+    "DevicePool",
+    "Room",
+    "capacity_of",
+    "find_devices",
+    "find_precision",
+    "pool_for",
+    "room_of",
+]
 
 KINDS = ("cpu", "cuda", "mps")
 STREAMS = 2  # blocks at a time on a GPU: while one is computed, the other is sent or fetched
@@ -94,6 +104,32 @@ class Capacity:
     tensors: float
 
 
+@dataclass(frozen=True)
+class Room:
+    """What the devices of a process have, whatever part of the host's memory it may use.
+
+    Parameters
+    ----------
+    kind, crew, spare
+        As of `Capacity`.
+    each : float
+        Bytes that GPUs have for the tensors of one block at work; infinite where there are none.
+    on_host : bool
+        Whether some blocks are worked on in the host's memory.
+    """
+
+    kind: str
+    crew: int
+    spare: int
+    each: float
+    on_host: bool
+
+    def within(self, host: int) -> Capacity:
+        """The capacity where so many bytes of the host's memory may be used."""
+        most = host / 2 / self.crew if self.on_host else math.inf
+        return Capacity(self.kind, self.crew, self.spare, min(self.each, most))
+
+
 def capacity_of(devices: str, host: int) -> Capacity:
     """What this process has.
 
@@ -102,20 +138,28 @@ def capacity_of(devices: str, host: int) -> Capacity:
     devices : str
         As for `find_devices`.
     host : int
-        Bytes of the host's memory that may be used: half of it is for tensors. Of a GPU's it is
-        half of what is free, rounded down to a power of two, so that a run that is taken up again
-        finds the same.
+        Bytes of the host's memory that may be used: half of it is for tensors.
+    """
+    return room_of(devices).within(host)
+
+
+def room_of(devices: str) -> Room:
+    """What the devices of this process have.
+
+    Of a GPU's memory it is half of what is free, rounded down to a power of two, so that a run that
+    is taken up again finds the same.
     """
     found = find_devices(devices)
     kinds, crew = [device.type for device in found], sum(map(_places, found))
-    each = [] if set(kinds) == {"cuda"} else [host / 2 / crew]
+    each = [math.inf]
     for device in found:
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
             # What torch holds and does not use is free as well.
             free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
             each.append((1 << max(free.bit_length() - 1, 0)) / 2 / STREAMS)
-    return Capacity(kinds[0], crew, 1 if "cpu" in kinds else cores(), min(each))
+    spare = 1 if "cpu" in kinds else cores()
+    return Room(kinds[0], crew, spare, min(each), on_host=set(kinds) != {"cuda"})
 
 
 def _places(device: torch.device) -> int:

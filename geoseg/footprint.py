@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from geoseg.errors import UserError
 from geoseg.windows import grown
 
-__all__ = ["bytes_per_pixel", "memory_budget"]
+__all__ = ["bytes_per_pixel", "half", "memory_budget"]
 
 SIDE = 256  # pixels of the probe, or a little more: large beside the halo of most nets
 MOST = 4 << 30  # bytes; more makes nothing faster
@@ -98,8 +98,12 @@ def memory_budget(asked: int | None = None) -> int:
         if asked < 1:
             raise UserError(f"memory {asked} must be a number of bytes, e.g. 4GB")
         return asked
-    half = max(_free() // 2, 1)
-    return min(max(1 << (half.bit_length() - 1), LEAST), MOST)
+    return min(max(half(_free()), LEAST), MOST)
+
+
+def half(size: int) -> int:
+    """Half of so many bytes, rounded down to a power of two."""
+    return 1 << (max(size // 2, 1).bit_length() - 1)
 
 
 def _free() -> int:

@@ -246,8 +246,7 @@ def predict_file(
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
     with hired(scheduler) as crew:
         recalled = remembered(targets.store).get("memory") if memory is None else memory
-        budget = crew.memory(recalled)
-        has = crew.capacity(device, budget)
+        budget, has = crew.means(device, recalled)
         task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
         asked = {
             "window": window,

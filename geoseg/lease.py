@@ -1,4 +1,4 @@
-"""The lock of an object storage: an object that its holder renews as long as it lives."""
+"""Waiting for locks; and that of an object storage, which its holder renews as long as it lives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from socket import gethostname
 from typing import Any
 
 from geoseg.errors import UserError
-from geoseg.places import Remote, UnreachableError
+from geoseg.places import Place, Remote, UnreachableError
 
-__all__ = ["leased", "refuse_lost"]
+__all__ = ["STALE", "beating", "leased", "machine", "refuse_lost", "taken"]
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,44 @@ BEAT = 20.0  # seconds between two signs of life
 STALE = 120.0  # seconds without one, after which it is looked closely
 POLL = 2.0  # seconds between two looks at a lock that another run holds
 OWNER = uuid.uuid4().hex  # this process
-_held: set[Remote] = set()  # by runs of this process that have not ended
+_held: list[Remote] = []  # by runs of this process that have not ended
+
+
+def taken(
+    place: Place, take: Callable[[], str | None], wait: bool, pause: float, hint: str = ""
+) -> bool:
+    """Take a lock; tells whether another run had to be waited for.
+
+    Parameters
+    ----------
+    place : Path or Remote
+        What is locked.
+    take : callable
+        Takes the lock, or tells in words who holds it.
+    wait : bool
+        Whether to wait for the end of a run that holds it.
+    pause : float
+        Seconds between two looks at it.
+    hint : str
+        What else may be done about it.
+
+    Raises
+    ------
+    UserError
+        When another run holds it.
+    """
+    waited = False
+    while (holder := take()) is not None:
+        if not wait:
+            raise UserError(
+                f"another run is writing the same output: {holder} holds {place}; wait for its end "
+                f"(--wait), or choose another name{hint}"
+            )
+        if not waited:
+            log.warning("waiting for the end of another run: %s holds %s", holder, place)
+        waited = True
+        time.sleep(pause)
+    return waited
 
 
 @contextmanager
@@ -50,28 +87,33 @@ def leased(lock: Remote, wait: bool = False) -> Iterator[bool]:
     UserError
         When another run holds it.
     """
-    waited = False
-    while (holder := _take(lock)) is not None:
-        if not wait:
-            raise UserError(
-                f"another run is writing the same output: {holder} holds {lock}; wait for its end, "
-                f"or choose another name (if it died, give the same command {STALE:g} s later)"
-            )
-        if not waited:
-            log.warning("waiting for the end of another run: %s holds %s", holder, lock)
-        waited = True
-        time.sleep(POLL)
-    over = threading.Event()
-    heart = threading.Thread(target=_renew, args=(lock, over), daemon=True, name="geoseg-lock")
-    heart.start()
-    _held.add(lock)
+    died = f" (if it died, give the same command {STALE:g} s later)"
+    waited = taken(lock, lambda: _take(lock), wait, POLL, died)
+    _held.append(lock)
     try:
-        yield waited
+        with beating(lambda: _renewed(lock)):
+            yield waited
+    finally:
+        _release(lock)
+        _held.remove(lock)  # last: a thread that waits would think that this run is dead
+
+
+@contextmanager
+def beating(beat: Callable[[], bool]) -> Iterator[None]:
+    """Give signs of life every `BEAT` seconds, in a thread, as long as they are worth giving."""
+    over = threading.Event()
+
+    def live() -> None:
+        while not over.wait(BEAT) and beat():
+            pass
+
+    heart = threading.Thread(target=live, daemon=True, name="geoseg-lock")
+    heart.start()
+    try:
+        yield
     finally:
         over.set()
-        _held.remove(lock)
         heart.join()
-        _release(lock)
 
 
 def refuse_lost(lock: Remote) -> None:
@@ -125,11 +167,18 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
     return lock.version() == version
 
 
-def _where() -> str:
-    """Names this machine since it was started, and what can see its processes; Linux tells it."""
+def machine() -> str:
+    """Names this machine, whatever container this is: since it was started, where Linux tells."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return gethostname()
+
+
+def _where() -> str:
+    """Names this machine, and what can see its processes; Linux tells it."""
+    try:
+        return f"{machine()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
 
@@ -161,19 +210,17 @@ def _told(facts: dict[str, Any]) -> str:
     return f"process {facts['pid']} on {facts['host']}, last seen {facts['alive']},"
 
 
-def _renew(lock: Remote, over: threading.Event) -> None:
-    """Give signs of life until it is over, or another has the lock."""
-    while not over.wait(BEAT):
-        try:
-            facts, version = _read(lock)
-            if facts.get("owner") != OWNER or version is None:
-                return
-            lock.replace(_facts(), version)
-        except UnreachableError as error:
-            log.warning("%s", error)
-        except UserError as error:
-            log.warning("%s", error)
-            return
+def _renewed(lock: Remote) -> bool:
+    """Give a sign of life; False when another has the lock, or nothing can be written."""
+    try:
+        facts, version = _read(lock)
+        if facts.get("owner") != OWNER or version is None:
+            return False
+        lock.replace(_facts(), version)
+    except UserError as error:
+        log.warning("%s", error)
+        return isinstance(error, UnreachableError)
+    return True
 
 
 def _release(lock: Remote) -> None:

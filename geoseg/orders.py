@@ -20,10 +20,10 @@ import torch
 
 import geoseg
 from geoseg.crew import Spent, finish_block
-from geoseg.devices import Capacity, capacity_of
+from geoseg.devices import Room, room_of
 from geoseg.ensembles import ensemble
 from geoseg.errors import UserError
-from geoseg.footprint import memory_budget
+from geoseg.footprint import half, memory_budget
 from geoseg.places import Place, Remote, place
 from geoseg.plan import Block
 from geoseg.runs import Run, facts_of
@@ -62,22 +62,21 @@ Shown = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Means:
-    """What a worker has: its capacity, bytes of memory for blocks, versions of what computes."""
+    """What a worker has: its devices, bytes of memory for blocks, versions of what computes."""
 
-    capacity: Capacity
+    room: Room
     memory: int
     versions: tuple[str, str]
 
 
-def means_of_worker(devices: str, memory: int | None) -> Means:
-    """What this worker has; by default blocks may take half of the memory it was given."""
+def means_of_worker(devices: str) -> Means:
+    """What this worker has; blocks may take half of the memory it was given."""
     worker = get_worker()
     _use_threads(worker.state.nthreads)
-    if memory is None:
-        limit = worker.memory_manager.memory_limit
-        free = memory_budget()
-        memory = free if limit is None else min(free, 1 << (max(limit // 2, 1).bit_length() - 1))
-    return Means(replace(capacity_of(devices, memory), spare=1), memory, VERSIONS)
+    limit, memory = worker.memory_manager.memory_limit, memory_budget()
+    if limit is not None:
+        memory = min(memory, half(limit))
+    return Means(replace(room_of(devices), spare=1), memory, VERSIONS)
 
 
 @lru_cache

@@ -2,8 +2,9 @@
 
 Blocks differ in size, so the store counts them instead of pixels: an array (row of blocks, column
 of blocks, band, rows, columns) with a file for each strip of a block, filled up with no data. Zarr
-writes a file whole or not at all, and a block counts as done once its mark is written after them.
-Of a block without data only the mark is kept.
+writes a file whole or not at all, and a block counts as done once its mark is made after them: an
+empty file whose name tells all, for a folder is listed sooner than its files are read. Of a block
+without data only the mark is kept.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,10 +28,11 @@ import numpy as np
 import zarr
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import MemoryStore
 
 from geoseg.errors import UserError
-from geoseg.lease import leased
+from geoseg.lease import STALE, beating, leased, machine, taken
 from geoseg.places import Place, Remote, UnreachableError, names_in, telling
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape, grown
@@ -50,13 +52,18 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
-FAST = BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")  # read once and thrown away
+# Read once and thrown away; the checksum is that of what the disk was given.
+FAST = (BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec())
 CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks of the last one
 KEPT, EMPTY = 1, 2  # marks of finished blocks
 
 
 Layers = Mapping[str, tuple[int, str, int]]
 """What is kept of a block: by name the number of bands, dtype and no-data value."""
+
+
+class DamagedError(Exception):
+    """What is stored of a block is not what was written."""
 
 
 class BlockWriter:
@@ -72,7 +79,6 @@ class BlockWriter:
         self.folder, self.layers = folder, layers
         with telling(folder):
             group = zarr.open_group(_blocks(folder), mode="r+")
-            self._done = _array(group, "done")
             self._arrays = {name: _array(group, name) for name in layers}
         self._noted: set[str] = set()
 
@@ -88,8 +94,14 @@ class BlockWriter:
 
     def mark(self, block: Block) -> int:
         """`KEPT` or `EMPTY` when a block is finished, whoever did it, else 0."""
-        with telling(self.folder):
-            return int(self._done[block.row, block.column])
+        return next((mark for mark in (KEPT, EMPTY) if self._mark(block, mark).exists()), 0)
+
+    def _mark(self, block: Block, mark: int) -> Place:
+        return self.folder / DONE / f"{block.row},{block.column},{mark}"
+
+    def _unmark(self, block: Block) -> None:
+        for mark in (KEPT, EMPTY):
+            self._mark(block, mark).unlink(missing_ok=True)
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
@@ -99,7 +111,7 @@ class BlockWriter:
                 full = np.full(array.shape[2:], array.fill_value, array.dtype)
                 full[:, : values.shape[1], : values.shape[2]] = values
                 array[block.row, block.column] = full
-            self._done[block.row, block.column] = EMPTY if pixels is None else KEPT
+        self._mark(block, EMPTY if pixels is None else KEPT).write_bytes(b"")
 
 
 class BlockStore(BlockWriter):
@@ -132,19 +144,25 @@ class BlockStore(BlockWriter):
         facts: Mapping[str, Any],
     ) -> None:
         self._plan = plan
-        self.resumed = recall(folder, fingerprint) is not None
+        known = recall(folder, fingerprint) is not None
+        self.resumed = known and _is_sound(folder, plan, layers)
+        if known and not self.resumed:
+            log.warning("%s is damaged; starting over", folder)
         if not self.resumed:
-            _begin(folder, plan, layers, {**facts, "fingerprint": fingerprint})
+            identity = {"fingerprint": fingerprint, "layout": LAYOUT}
+            _begin(folder, plan, layers, {**facts, **identity})
         super().__init__(folder, layers)
-        # A file for each block is slow to read where there are thousands, and there are none yet.
-        marks = self._all_marks() if self.resumed else np.zeros(plan.shape, np.uint8)
-        self._marks: NDArray[np.uint8] = np.asarray(marks)
+        self._marks = self._all_marks()
         self._starts = [_starts(sizes) for sizes in plan.chunks]
         self._strip = lru_cache(CACHED)(self._read_strip)
 
     def _all_marks(self) -> NDArray[np.uint8]:
-        with telling(self.folder):
-            return np.asarray(self._done[:])
+        marks = np.zeros(self._plan.shape, np.uint8)
+        names = (MARK.fullmatch(name) for name in names_in(self.folder / DONE))
+        for row, column, mark in (map(int, each.groups()) for each in names if each):
+            if marks[row, column] != KEPT:  # were there both, its pixels must be there
+                marks[row, column] = mark
+        return marks
 
     def done(self) -> NDArray[np.bool_]:
         """Which blocks are finished, shape (rows, columns) of blocks."""
@@ -152,8 +170,10 @@ class BlockStore(BlockWriter):
 
     def is_whole(self) -> bool:
         """Whether all blocks are finished, and what was written of them is still there."""
-        there = self._all_marks()
-        return bool(self.done().all() and (there[self._marks == KEPT] == KEPT).all())
+        unseen = np.argwhere((self._marks == KEPT) & (self._all_marks() != KEPT))
+        # A shared folder may be listed as it was a moment ago, before others wrote into it.
+        there = all(self.mark(Block(int(row), int(column))) == KEPT for row, column in unseen)
+        return bool(self.done().all()) and there
 
     def leave_out(self, blocks: Iterable[Block]) -> int:
         """Take blocks as finished that are known to have no data, whoever looks; their number."""
@@ -205,14 +225,56 @@ class BlockStore(BlockWriter):
         return joined[:, top - first : bottom - first]
 
     def _read_strip(self, layer: str, block: Block, index: int) -> NDArray[Any]:
+        try:
+            return self._stored(layer, block, index)
+        except DamagedError as error:
+            raise self._give_up_damaged(block) from error
+
+    def _stored(self, layer: str, block: Block, index: int) -> NDArray[Any]:
         array = self._arrays[layer]
         height = array.chunks[3]
         rows = slice(index * height, (index + 1) * height)
-        with telling(self.folder):
-            return np.asarray(array[block.row, block.column, :, rows, :])
+        try:
+            with telling(self.folder):
+                pixels = np.asarray(array[block.row, block.column, :, rows, :])
+        except UserError:
+            raise
+        except ValueError as error:  # of the checksum
+            raise DamagedError from error
+        # For zarr, what is not there is no data.
+        if (pixels == array.fill_value).all():
+            key = array.metadata.encode_chunk_key((block.row, block.column, 0, index, 0))
+            if not (self.folder / BLOCKS / layer / key).exists():
+                raise DamagedError
+        return pixels
+
+    def _give_up_damaged(self, first: Block) -> UserError:
+        """Take a block, and all others that are damaged, as not done; tells what to do."""
+        kept = [Block(int(row), int(column)) for row, column in np.argwhere(self._marks == KEPT)]
+        others = [block for block in kept if block != first and self._is_damaged(block)]
+        for block in (first, *others):
+            self._unmark(block)
+        more = f" and {len(others)} more" if others else ""
+        return UserError(
+            f"{first}{more} in {self.folder} came back otherwise than written; see whether the "
+            "disk is sound, and give the same command again, which computes anew what is damaged"
+        )
+
+    def _is_damaged(self, block: Block) -> bool:
+        try:
+            for layer, array in self._arrays.items():
+                for index in range(array.shape[3] // array.chunks[3]):
+                    self._stored(layer, block, index)
+        except DamagedError:
+            return True
+        return False
 
 
 RUN = "run.json"
+BLOCKS = "blocks.zarr"
+DONE = "done"
+MARK = re.compile(r"(\d+),(\d+),([12])")  # row and column of a block, and its mark
+LAYOUT = 2  # of all this; what was begun by another one is begun anew
 UNREADABLE = "unreadable"
 LOCK = "lock"
 HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its file
@@ -221,7 +283,7 @@ POLL = 0.5  # seconds between two looks at a lock that another run holds
 
 def _blocks(folder: Place) -> Any:
     """What zarr takes for the blocks in a folder."""
-    blocks = folder / "blocks.zarr"
+    blocks = folder / BLOCKS
     return blocks.store() if isinstance(blocks, Remote) else blocks
 
 
@@ -231,8 +293,23 @@ def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) 
     forget(folder)
     with telling(folder):
         _make_arrays(zarr.open_group(_blocks(folder), mode="w"), plan, layers)
+    (folder / DONE).mkdir(exist_ok=True)
     # Written last: a folder without it holds nothing that could be continued.
     (folder / RUN).write_text(json.dumps(facts))
+
+
+def _is_sound(folder: Place, plan: Plan, layers: Layers) -> bool:
+    """Whether the arrays of a store are those that were made."""
+    made = zarr.open_group(MemoryStore(), mode="w")
+    _make_arrays(made, plan, layers)
+    try:
+        with telling(folder, missing=True):
+            group = zarr.open_group(_blocks(folder), mode="r")
+            return all(group[name].metadata == made[name].metadata for name in layers)
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError, FileNotFoundError):
+        return False
 
 
 def _make_arrays(group: zarr.Group, plan: Plan, layers: Layers) -> None:
@@ -248,7 +325,6 @@ def _make_arrays(group: zarr.Group, plan: Plan, layers: Layers) -> None:
             fill_value=nodata,
             compressors=FAST,
         )
-    group.create_array("done", shape=plan.shape, chunks=(1, 1), dtype="uint8", fill_value=0)
 
 
 def forget(folder: Place) -> bool:
@@ -259,7 +335,7 @@ def forget(folder: Place) -> bool:
     if isinstance(folder, Remote):
         folder.empty(but=(LOCK,))
         return was_there
-    for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first, marks last
+    for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first
         if old.is_dir():
             shutil.rmtree(old)
         elif old.name not in (LOCK, HOLDER):
@@ -271,8 +347,8 @@ def forget(folder: Place) -> bool:
 def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
     """Keep other processes away from the folder of a run, which is made if it is not there.
 
-    The lock belongs to the process, so that of one that died is gone with it; see `leased` for
-    that of a storage.
+    The lock belongs to the process, so that of one that died is gone with it; where it did on
+    another machine, some time later. See `leased` for that of a storage.
 
     Parameters
     ----------
@@ -294,22 +370,14 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
         with leased(folder / LOCK, wait) as waited:
             yield waited
         return
-    waited = False
-    while (lock := _taken(folder)) is None:
-        if not wait:
-            raise UserError(
-                f"another run is writing the same output: {_holder(folder)} holds {folder}; wait "
-                "for its end (--wait), or choose another name"
-            )
-        if not waited:
-            log.warning("waiting for the end of another run: %s holds %s", _holder(folder), folder)
-        waited = True
-        time.sleep(POLL)
+    lock = FileLock(folder / LOCK, timeout=0)
+    waited = taken(folder, lambda: _take(folder, lock), wait, POLL)
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        facts = {"pid": os.getpid(), "host": gethostname(), "since": since}
+        facts = {"pid": os.getpid(), "host": gethostname(), "machine": machine(), "since": since}
         (folder / HOLDER).write_text(json.dumps(facts), encoding="utf-8")
-        yield waited
+        with beating(lambda: _touched(folder / HOLDER)):
+            yield waited
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
         # While it is held, for afterwards it may be another's; Windows keeps files that are open.
@@ -318,22 +386,49 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
         lock.release()
 
 
-def _taken(folder: Path) -> BaseFileLock | None:
-    """The lock of a folder; None when another process holds it."""
+def _take(folder: Path, lock: BaseFileLock) -> str | None:
+    """Take the lock of a folder; who holds it, in words, where that cannot be."""
     while True:
         folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
         try:
             with warnings.catch_warnings():  # of file systems whose locks are files that exist
                 warnings.simplefilter("ignore", UserWarning)
                 lock.acquire()
         except Timeout:
-            return None
+            return _holder(folder)
         except FileNotFoundError:  # whoever had it removes the folder
             continue
         if (folder / LOCK).exists():
-            return lock
+            if not _is_held_elsewhere(folder):
+                return None
+            lock.release()
+            return f"{_holder(folder)} last seen less than {STALE:g} s ago,"
         lock.release()  # whoever had it removed it between our two steps
+
+
+def _is_held_elsewhere(folder: Path) -> bool:
+    """Whether another machine gives signs of life, though this one could take the lock.
+
+    On some shared folders a lock is known to the machine alone that took it. The clock is that of
+    the folder's disk.
+    """
+    try:
+        facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        if facts["machine"] == machine():
+            return False
+        (folder / LOCK).touch()
+        now, seen = ((folder / name).stat().st_mtime for name in (LOCK, HOLDER))
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it cannot be read
+        return False
+    return abs(now - seen) < STALE
+
+
+def _touched(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except OSError:  # the folder is gone, which the run will tell
+        return False
+    return True
 
 
 def _holder(folder: Path) -> str:
@@ -348,7 +443,8 @@ def _holder(folder: Path) -> str:
 def recall(folder: Place, fingerprint: str) -> dict[str, Any] | None:
     """The facts of an interrupted run of the same input, model and options, if there is one."""
     facts = remembered(folder)
-    return facts if facts.get("fingerprint") == fingerprint else None
+    is_same = facts.get("fingerprint") == fingerprint and facts.get("layout") == LAYOUT
+    return facts if is_same else None
 
 
 def unreadable(folder: Place) -> list[Box]:

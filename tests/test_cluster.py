@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,90 +15,21 @@ import distributed
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from clusters import Processes, processes
 from items import contents
-from pointwise import random_pixels, write
+from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
 
 from geoseg import batch, nets, orders
 from geoseg.cli import main
 from geoseg.cluster import Cluster, Errands
-from geoseg.devices import Capacity
+from geoseg.devices import Capacity, Room
 from geoseg.errors import UserError
 from geoseg.job import Result, predict_file
 from geoseg.orders import Means, Order
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
-
-
-class Processes:
-    """A scheduler and its workers, each a process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._file = folder, folder / "scheduler.json"
-        self._stack = ExitStack()
-        self.scheduler = self._start("scheduler", "--port", "0", "--dashboard-address", ":0")
-        wait_until(self._file.exists)
-        self.address: str = json.loads(self._file.read_text())["address"]
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = self._stack.enter_context((self.folder / f"{kind}-{time.time_ns()}.log").open("wb"))
-        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}"]
-        # Debug lines of geoseg, and no thread of torch's own beside those of the workers.
-        settings = {"OMP_NUM_THREADS": "1", "DASK_LOGGING__GEOSEG": "debug"}
-        return subprocess.Popen(
-            [*command, "--scheduler-file", str(self._file), *arguments],
-            env=os.environ | settings,
-            stdout=log,
-            stderr=log,
-        )
-
-    def add_worker(self) -> None:
-        """Start a worker of one thread, without a nanny that would start another in its place."""
-        self.workers.append(
-            self._start(
-                "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                "--local-directory", str(self.folder / "scratch"),
-            )
-        )  # fmt: skip
-
-    def kill_worker(self) -> None:
-        """End the worker that is there for longest, at once."""
-        worker = self.workers.pop(0)
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-
-    def logged(self, what: str = " begun") -> int:
-        """Lines of all workers; by default of blocks that were begun, finished or not."""
-        logs = self.folder.glob("worker-*.log")
-        return sum(log.read_text(errors="replace").count(what) for log in logs)
-
-    def close(self) -> None:
-        """End all."""
-        for process in [self.scheduler, *self.workers]:
-            process.kill()
-            process.wait()
-        self._stack.close()
-
-
-def wait_until(is_so: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-@contextmanager
-def processes(folder: Path, workers: int) -> Iterator[Processes]:
-    folder.mkdir()
-    group = Processes(folder)
-    try:
-        for _ in range(workers):
-            group.add_worker()
-        yield group
-    finally:
-        group.close()
-
+from geoseg.store import LAYOUT
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
 SMALL = 200_000  # bytes: blocks of a few windows
@@ -260,6 +187,38 @@ def test_small_scenes_of_a_batch_are_spread_and_huge_ones_shared(
     assert group.logged() > before  # blocks of the huge one; the others were told of as scenes
 
 
+def test_tiles_that_workers_cannot_read_have_no_data_and_are_told(
+    model: Segmenter, group: Processes, tmp_path: Path
+) -> None:
+    tiled = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    pixels = random_pixels((3, 200, 180)).astype(np.uint8)
+    spoil(write(tmp_path / "scene.tif", pixels, **tiled), (1, 1), (3, 2))
+    model.save(tmp_path / "toy.safetensors")
+    words = ["-m", str(tmp_path / "toy.safetensors"), "--memory", str(SMALL)]
+    words += ["--on-read-error", "nodata"]
+    found: dict[str, str] = {}
+    before = group.logged()
+    for name, scheduler, progress in (
+        ("one", "local", "json"),
+        ("many", group.address, "json"),
+        ("told", group.address, "none"),
+    ):
+        (tmp_path / name).mkdir()
+        result = CliRunner().invoke(
+            main, ["predict", str(tmp_path / "scene.tif"), str(tmp_path / name / "map.tif"), *words,
+                   "--scheduler", scheduler, "--progress", progress]
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        found[name] = result.stderr if progress == "none" else result.stdout
+    assert group.logged() > before + 1
+    assert contents(tmp_path / "one") == contents(tmp_path / "many") == contents(tmp_path / "told")
+    told = {"pixels": 64 * 64 + 8 * 52, "boxes": [[64, 127, 64, 127], [192, 199, 128, 179]]}
+    for name in ("one", "many"):
+        events = [json.loads(line) for line in found[name].splitlines()]
+        assert [each["unreadable"] for each in events if each["event"] == "done"] == [told]
+    assert "4,512 pixels cannot be read and have no data" in found["told"].splitlines()[-1]
+
+
 def test_a_scheduler_that_is_not_there_is_told(
     scene: Path, model: Segmenter, tmp_path: Path
 ) -> None:
@@ -268,21 +227,38 @@ def test_a_scheduler_that_is_not_there_is_told(
 
 
 def test_workers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = Capacity("cpu", 1, 1, 1e9)
+    cpu = Room("cpu", 1, 1, math.inf, on_host=True)
     ours = Means(cpu, 1 << 30, orders.VERSIONS)
     crew = Cluster(None)  # type: ignore[arg-type]
-    gpu = Means(Capacity("cuda", 2, 1, 2e9), 1 << 30, orders.VERSIONS)
-    monkeypatch.setattr(crew, "_look", lambda *_: [ours, gpu])
+    gpu = Means(Room("cuda", 2, 1, 2e9, on_host=False), 1 << 30, orders.VERSIONS)
+    monkeypatch.setattr(crew, "_look", lambda _: [ours, gpu])
     with pytest.raises(UserError, match="workers compute on cpu and cuda, which round otherwise"):
-        crew.capacity("auto", 1 << 30)
+        crew.means("auto", 1 << 30)
     old = Means(cpu, 1 << 30, ("0.0.1", "2.6.0"))
-    monkeypatch.setattr(crew, "_look", lambda *_: [ours, old])
+    monkeypatch.setattr(crew, "_look", lambda _: [ours, old])
     with pytest.raises(UserError, match=r"workers have geoseg 0\.0\.1 and torch 2\.6\.0, this pro"):
-        crew.capacity("auto", 1 << 30)
-    wide = Means(Capacity("cpu", 4, 1, 5e8), 1 << 29, orders.VERSIONS)
-    monkeypatch.setattr(crew, "_look", lambda *_: [ours, wide])
-    assert crew.capacity("auto", 1 << 30) == Capacity("cpu", 4, 1, 5e8)
-    assert crew.memory(None) == 1 << 29
+        crew.means("auto", 1 << 30)
+
+
+def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    one = Means(Room("cpu", 1, 1, math.inf, on_host=True), 1 << 30, orders.VERSIONS)
+    four = Means(Room("cpu", 4, 1, math.inf, on_host=True), 1 << 29, orders.VERSIONS)
+
+    def look(devices: str) -> list[Means]:
+        asked.append(devices)
+        return [one, four]
+
+    crew = Cluster(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_look", look)
+    least = 1 << 29, Capacity("cpu", 4, 1, 2**29 / 2 / 4)
+    assert crew.means("cpu", None) == least
+    assert asked == ["cpu"]
+    assert crew.means("cpu", 1 << 29) == least  # as a run finds that is taken up again
+    with pytest.raises(UserError, match="memory 0 must be a number of bytes"):
+        crew.means("cpu", 0)
 
 
 def test_a_worker_that_sees_other_files_refuses(
@@ -295,7 +271,8 @@ def test_a_worker_that_sees_other_files_refuses(
     order = Order({}, (), None, None, (str(scene),), (), tmp_path, {}, "0" * 64)
     unseen = r"worker tcp://10\.0\.0\.7:1 does not see the blocks in"
     assert re.match(unseen, str(orders.finish(order, 0, 0)))
-    (tmp_path / "run.json").write_text(json.dumps({"fingerprint": "0" * 64}))
+    facts = {"fingerprint": "0" * 64, "layout": LAYOUT}
+    (tmp_path / "run.json").write_text(json.dumps(facts))
     planned = [{**each, "size": 1} for each in facts_of([str(scene)])]
     told = orders.finish(replace(order, files=tuple(planned)), 0, 0)
     assert isinstance(told, UserError)

@@ -33,13 +33,13 @@ import torch
 from affine import Affine
 from items import contents
 from numpy.typing import NDArray
-from pointwise import map_of, pointwise, random_pixels, read, refused, write
+from pointwise import map_of, pointwise, random_pixels, read, refused, spoil, write
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, finishing, job, nets, polygons, store
+from geoseg import crew, finishing, job, lease, nets, polygons, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
@@ -201,22 +201,6 @@ def test_a_source_that_changes_while_it_is_read_gives_no_map(scene: Path) -> Non
 
 
 # ---- tiles that cannot be read ----------------------------------------------------------------
-
-
-def spoil(path: Path, *tiles: tuple[int, int], band: int = 1) -> None:
-    """Overwrite tiles, by row and column, so that they cannot be decoded."""
-    with rasterio.open(path) as dataset:
-        places = [
-            [
-                int(dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band))
-                for what in ("OFFSET", "SIZE")
-            ]
-            for row, column in tiles
-        ]
-    data = bytearray(path.read_bytes())
-    for offset, size in places:
-        data[offset : offset + size] = bytes(size)
-    path.write_bytes(data)
 
 
 def without(expected: NDArray[np.uint8], *tiles: tuple[int, int]) -> NDArray[np.uint8]:
@@ -762,6 +746,68 @@ def test_memory_that_runs_out_beside_the_network_is_one_line(
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
 
 
+# ---- blocks that are not what was written -----------------------------------------------------
+
+
+def flip(chunk: Path) -> None:
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+
+
+HARMS: dict[str, Callable[[Path], None]] = {
+    "flipped_bit": flip,
+    "cut_short": lambda chunk: os.truncate(chunk, chunk.stat().st_size - 1),
+    "emptied": lambda chunk: os.truncate(chunk, 0),
+    "lost": Path.unlink,
+}
+
+
+def stop_at_the_end(event: dict[str, Any]) -> None:
+    """Stop when all blocks are finished, and nothing is in place."""
+    if event["event"] == "progress" and event["done"] == event["total"]:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("layer", ["classes", "confidence"])
+def test_a_damaged_block_never_reaches_a_map_and_is_computed_anew(
+    harm: str, layer: str, scene: Path, tmp_path: Path
+) -> None:
+    for name in ("whole", "harmed"):
+        (tmp_path / name).mkdir()
+    options: dict[str, Any] = {"folder": tmp_path / "whole"}
+    run(scene, confidence=tmp_path / "whole" / "sure.tif", **options)
+    options = {"folder": tmp_path / "harmed", "confidence": tmp_path / "harmed" / "sure.tif"}
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, on_progress=stop_at_the_end, **options)
+    blocks = tmp_path / "harmed" / ".map.tif.geoseg" / "blocks.zarr" / layer / "c"
+    chunks = sorted(path for path in blocks.rglob("*") if path.is_file())
+    assert len(chunks) > 4
+    for chunk in (chunks[1], chunks[-1]):
+        HARMS[harm](chunk)
+    with pytest.raises(
+        UserError, match=r"block 0,1 and 1 more in .*geoseg came back otherwise.*gi"
+    ):
+        run(scene, **options)
+    assert contents(tmp_path / "harmed") == {}
+    assert run(scene, **options).computed == 2
+    assert contents(tmp_path / "harmed") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_store_whose_description_is_damaged_is_begun_anew(
+    harm: str, scene: Path, expected: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, on_progress=stop_at_the_end)
+    HARMS[harm](scene.parent / ".map.tif.geoseg" / "blocks.zarr" / "classes" / "zarr.json")
+    result = run(scene)
+    assert result.computed == result.blocks
+    assert re.search(r"map\.tif\.geoseg is damaged; starting over", caplog.text)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+
+
 # ---- names ------------------------------------------------------------------------------------
 
 NAMES = {
@@ -862,7 +908,7 @@ def test_a_second_process_may_wait_and_finds_the_work_done(
     def go_on(_: float) -> None:
         holder.communicate("\n")
 
-    monkeypatch.setattr(store, "time", SimpleNamespace(sleep=go_on))
+    monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=go_on))
     with caplog.at_level(logging.WARNING):
         result = run(scene, wait=True)
     assert result.computed == 0
@@ -880,6 +926,36 @@ def test_the_lock_of_a_dead_process_is_taken_and_its_work_gone_on_with(
     assert 0 < result.computed < result.blocks
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
     assert hidden(scene.parent) == []
+
+
+def test_a_run_of_another_machine_is_seen_where_locks_are_not_shared(
+    scene: Path, expected: NDArray[np.uint8]
+) -> None:
+    holder = scene.with_name(".map.tif.geoseg") / store.HOLDER
+    holder.parent.mkdir()
+    facts = {"pid": 7, "host": "far", "machine": "another", "since": "2026-11-22 10:00:00 UTC"}
+    holder.write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"process 7 on far, since .*, last seen less than 120 s"):
+        run(scene)
+    assert json.loads(holder.read_text()) == facts
+    long_ago = time.time() - 10 * lease.STALE
+    os.utime(holder, (long_ago, long_ago))
+    run(scene)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    assert hidden(scene.parent) == []
+
+
+def test_a_run_gives_signs_of_life_to_other_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    with store.locked(tmp_path / "run"):
+        holder = tmp_path / "run" / store.HOLDER
+        assert json.loads(holder.read_text())["machine"] == lease.machine()
+        os.utime(holder, (0, 0))
+        while not holder.stat().st_mtime:
+            time.sleep(0.01)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_holder_that_cannot_be_read_is_no_bug(scene: Path, holder: Any) -> None:

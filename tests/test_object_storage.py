@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -22,6 +24,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
+from clusters import processes
 from items import lasting
 from pointwise import random_pixels, write
 from toys import segmenter_of
@@ -31,8 +34,10 @@ from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.job import predict_file
 from geoseg.places import Remote, UnreachableError, place, scratch_of
+from geoseg.plan import Block
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
+from geoseg.store import BlockStore
 
 pytest.importorskip("s3fs", reason="needs the extra geoseg[cloud]")
 pytest.importorskip("moto", reason="moto is the storage; it comes with the extra geoseg[test]")
@@ -310,13 +315,69 @@ def test_a_second_run_is_refused_while_the_first_one_lives(bucket: str, model: S
 
     def second(event: dict[str, Any]) -> None:
         if event["event"] == "progress" and not refused:
-            with pytest.raises(UserError, match=r"another run is writing the same output") as told:
+            with pytest.raises(
+                UserError, match=r"the same output: .*its end \(--wait\), or choose"
+            ) as told:
                 run(f"{bucket}/out", model)
             refused.append(str(told.value))
 
     run(f"{bucket}/out", model, on_progress=second)
     assert f"process {os.getpid()} on {socket.gethostname()}" in refused[0]
     assert objects(f"{bucket}/out").keys() == OUTPUTS
+
+
+def test_a_damaged_object_never_reaches_a_map_and_its_block_is_computed_anew(
+    bucket: str, port: int, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    def harm(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == event["total"]:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(f"{bucket}/out", model, on_progress=harm)
+    fs = reached(port)
+    first, *_, last = fs.find(f"{bucket[5:]}/out/.map.tif.geoseg/blocks.zarr/classes/c")
+    data = bytearray(fs.cat_file(first))
+    data[len(data) // 2] ^= 1
+    fs.pipe_file(first, bytes(data))
+    fs.rm_file(last)
+    with pytest.raises(UserError, match=r"and 1 more in s3://.* came back otherwise than written"):
+        run(f"{bucket}/out", model)
+    assert not OUTPUTS & objects(f"{bucket}/out").keys()
+    assert run(f"{bucket}/out", model).computed == 2
+    assert objects(f"{bucket}/out") == expected
+
+
+def test_marks_of_many_blocks_are_found_in_as_many_requests_as_those_of_few(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    asked: list[str] = []
+    real = s3fs.S3FileSystem._call_s3
+
+    async def call(self: Any, method: str, *words: Any, **options: Any) -> Any:
+        asked.append(method)
+        return await real(self, method, *words, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", call)
+    requests: list[int] = []
+    for count in (2, 30):
+        plan: Any = SimpleNamespace(shape=(2, count), chunks=((4, 4), (4,) * count))
+        what: Any = (Remote(f"{bucket}/{count}"), "run", plan, {"classes": (1, "uint8", 255)}, {})
+        begun = BlockStore(*what)
+        for column in range(count):
+            pixels = {"classes": np.zeros((1, 4, 4), np.uint8)}
+            begun.write(Block(1, column), None if column % 2 else pixels)
+        (begun.folder / "done" / ".DS_Store").write_text("of a program that looked into it")
+        asked.clear()
+        again = BlockStore(*what)
+        assert again.resumed
+        assert np.array_equal(again.done(), np.repeat([[False], [True]], count, axis=1))
+        assert not again.is_whole()
+        requests.append(len(asked))
+        assert (again.read("classes", (slice(4, 8), slice(0, 8))) == [0] * 4 + [255] * 4).all()
+    assert requests[0] == requests[1]
 
 
 def left_behind(bucket: str, **facts: Any) -> Remote:
@@ -460,6 +521,67 @@ def test_parts_that_a_dead_process_uploaded_are_dropped(
     assert [each["Key"] for each in left] == ["out/map.tif.other"]
 
 
+UPLOADING = """
+import asyncio, os, signal, sys
+import s3fs
+from geoseg import places
+from geoseg.job import predict_file
+
+def stop_uploads(how):
+    real = s3fs.S3FileSystem._call_s3
+    async def call(self, method, *words, **options):
+        if method == "upload_part" and options["PartNumber"] > 1:
+            if how == "cut off":
+                raise ConnectionError("cut off")
+            os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGINT)
+            await asyncio.sleep(60)
+        return await real(self, method, *words, **options)
+    s3fs.S3FileSystem._call_s3 = call
+    places.PART, places.PARTS = 512, 1
+
+stop_uploads(sys.argv[1])
+src, out, model, memory = sys.argv[2:]
+names = {"polygons": f"{out}/map.gpkg", "confidence": f"{out}/sure.tif"}
+predict_file(src, f"{out}/map.tif", model, memory=int(memory), **names)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("killed", None),
+        ("interrupted", "KeyboardInterrupt"),
+        (
+            "cut off",
+            r"the storage of s3://\S+ does not .*\(cut off\).* the same command again",
+        ),
+    ],
+)
+def test_an_upload_that_is_stopped_leaves_no_object_and_is_done_again(
+    bucket: str,
+    port: int,
+    tmp_path: Path,
+    model: Segmenter,
+    expected: dict[str, bytes],
+    how: str,
+    told: str | None,
+) -> None:
+    model.save(tmp_path / "model.safetensors")
+    words = [how, SCENE, f"{bucket}/out", str(tmp_path / "model.safetensors"), str(SMALL)]
+    done = subprocess.run(
+        [sys.executable, "-c", UPLOADING, *words], capture_output=True, text=True, check=False
+    )
+    if told is None:
+        assert done.returncode == -signal.SIGKILL
+    else:
+        assert done.returncode != 0
+        assert re.search(told, done.stderr.splitlines()[-1])
+    assert not OUTPUTS & objects(f"{bucket}/out").keys()
+    assert run(f"{bucket}/out", tmp_path / "model.safetensors").computed == 0
+    assert objects(f"{bucket}/out") == expected
+    assert "Uploads" not in reached(port).call_s3("list_multipart_uploads", Bucket=bucket[5:])
+
+
 @pytest.mark.parametrize("where", ["folder", "storage"])
 def test_blocks_may_be_kept_elsewhere(
     bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes], where: str
@@ -492,6 +614,34 @@ def test_workers_of_a_cluster_write_blocks_into_the_storage(
     ):
         run(f"{bucket}/out", model)
     assert objects(f"{bucket}/out") == expected
+
+
+def test_workers_that_are_processes_keep_blocks_in_the_storage(
+    bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    (tmp_path / "out").mkdir()
+    with processes(tmp_path / "cluster", workers=2) as group:
+        options = {"blocks": f"{bucket}/blocks", "scheduler": group.address}
+        result = run(tmp_path / "out", model, **options)
+        assert group.logged() == result.computed > 1
+    assert contents(tmp_path / "out") == expected
+    assert objects(f"{bucket}/blocks") == {}
+
+
+def test_a_pattern_names_sources_of_a_storage(
+    bucket: str, port: int, tmp_path: Path, model: Segmenter
+) -> None:
+    model.save(tmp_path / "model.safetensors")
+    for name in ("in/a.tif", "in/b.tif", "in/c.txt", "in/deeper/d.tif"):
+        reached(port).pipe_file(f"{bucket}/{name}", scene_bytes(0))
+    words = [f"{tmp_path}/maps", "-m", str(tmp_path / "model.safetensors")]
+    done = CliRunner().invoke(main, ["predict", f"{bucket}/in/*.tif", *words])
+    assert done.exit_code == 0, done.stderr
+    assert "2 of 2 maps are in" in done.stderr
+    assert {path.name for path in (tmp_path / "maps").glob("*.tif")} == {"a.tif", "b.tif"}
+    done = CliRunner().invoke(main, ["predict", f"{bucket}/in/*.jp2", *words])
+    assert done.exit_code == 2
+    assert f"no file matches {bucket}/in/*.jp2; check the pattern" in done.stderr
 
 
 def test_a_batch_goes_to_an_address(

@@ -23,6 +23,7 @@ import rasterio
 import rasterio.shutil
 import torch
 import xarray as xr
+import zarr
 from items import contents
 from pointwise import pointwise, random_pixels, write
 from rasterio.errors import NotGeoreferencedWarning
@@ -864,13 +865,31 @@ def test_a_run_that_lost_blocks_is_an_error_and_no_map(
 ) -> None:
     def lose(event: dict[str, Any]) -> None:
         if event["event"] == "progress" and event["done"] == event["total"]:
-            (mark, *_) = (tmp_path / "map").glob(".map.tif.geoseg/blocks.zarr/done/c/*/*")
+            (mark, *_) = (tmp_path / "map").glob(".map.tif.geoseg/done/*")
             mark.unlink()
 
     with pytest.raises(UserError, match="lacks blocks that were written to it"):
         run(scene, tmp_path / "map", model, on_progress=lose)
     assert not contents(tmp_path / "map")
     assert run(scene, tmp_path / "map", model).computed == 1
+
+
+def test_a_run_that_was_begun_by_an_earlier_layout_of_the_store_is_begun_anew(
+    scene: Path, tmp_path: Path, model: Segmenter, undisturbed: dict[str, bytes]
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(3))
+    store = tmp_path / "map" / ".map.tif.geoseg"
+    facts = json.loads((store / "run.json").read_text())
+    del facts["layout"]  # marks were chunks of an array
+    (store / "run.json").write_text(json.dumps(facts))
+    marks = [path.name for path in (store / "done").iterdir()]
+    assert len(marks) >= 3
+    done = zarr.open_array(store / "blocks.zarr" / "done", mode="w", shape=(9, 9), dtype="u1")
+    done[:] = 1
+    result = run(scene, tmp_path / "map", model)
+    assert result.computed == result.blocks - result.empty
+    assert contents(tmp_path / "map") == undisturbed
 
 
 def test_outputs_on_another_disk_are_put_in_place_as_well(
