@@ -430,11 +430,7 @@ def _resume(
             "an unfinished run of another input, model or option lay in %s; starting over",
             run.folder,
         )
-    run = run.settled(
-        Precision(**known["precision"])
-        if known
-        else crew.precision(run.task.scene, run.task.segmenter, run.task.running)
-    )
+    run = run.settled(Precision(**known["precision"]) if known else crew.precision(run))
     store = _store(run)
     with assembling(run, store) as assembly:
         computed = _classify(run, crew, store, assembly, emit)
@@ -565,14 +561,21 @@ def _refuse_open_elsewhere(polygons: Place) -> None:
 
 def _publish(run: Run) -> None:
     """Put all outputs in place, and forget the run."""
-    targets = run.targets.all
-    if isinstance(run.targets.folder, Remote):
-        refuse_lost(run.targets.folder / LOCK)
+    _refuse_lost(run)
     (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
-    for name, path in targets.items():
+    for name, path in run.targets.all.items():
+        _refuse_lost(run)
         publish(run.draft(name), path)
+    _refuse_lost(run)  # what is cleaned up may be another's
     (run.folder / PUBLISHED).write_text(run.mark, encoding="utf-8")
     _clean_up(run)
+
+
+def _refuse_lost(run: Run) -> None:
+    """Refuse to go on where another run took over."""
+    for folder in dict.fromkeys((run.targets.folder, run.folder)):
+        if isinstance(folder, Remote):
+            refuse_lost(folder / LOCK)
 
 
 def _clean_up(run: Run) -> None:
