@@ -21,7 +21,7 @@ from geoseg.attached import attach
 from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
-from geoseg.places import Place, place
+from geoseg.places import STORAGES, Place, matching, place
 
 if TYPE_CHECKING:
     from geoseg.batch import SceneJob
@@ -355,17 +355,27 @@ def _expand(given: Sequence[str]) -> list[str]:
             if not files:
                 raise UserError(f"folder {each} holds no rasters ({', '.join(RASTER_ENDINGS)})")
         elif _is_pattern(each):
-            files = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-            found += [str(p) for p in files]
-            if not files:
+            names = _matching(each)
+            found += names
+            if not names:
                 raise UserError(f"no file matches {each}; check the pattern and the folder")
         else:
             found.append(each)
     return list(dict.fromkeys(found))
 
 
+def _matching(pattern: str) -> list[str]:
+    if "://" in pattern:
+        return matching(pattern)
+    path = Path(pattern)
+    files = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
+    return [str(each) for each in sorted(files)]
+
+
 def _is_pattern(word: str) -> bool:
     """Whether a word stands for several files; signed addresses hold question marks, too."""
+    if word.partition("://")[0] in STORAGES and "*" in word:
+        return True
     remote = "://" in word or word.startswith("/vsi")
     return not remote and any(sign in word for sign in "*?[") and not Path(word).exists()
 

@@ -107,7 +107,8 @@ class Console:
     def event(self, event: Event) -> None:
         """Show what happens."""
         if self.mode == "json":
-            print(json.dumps(event), file=self._stdout, flush=True)
+            self._stdout.write(f"{json.dumps(event)}\n")  # at once, for several threads tell
+            self._stdout.flush()
         elif self._bar is not None and event["event"] in ("start", "progress"):
             self._bar.show(event)
 

@@ -18,7 +18,15 @@ from typing import Any
 from geoseg.errors import UserError
 from geoseg.places import Place, Remote
 
-__all__ = ["leased", "refuse_known_lost", "refuse_lost", "taken"]
+__all__ = [
+    "STALE",
+    "beating",
+    "leased",
+    "machine",
+    "refuse_known_lost",
+    "refuse_lost",
+    "taken",
+]
 
 log = logging.getLogger(__name__)
 
@@ -91,17 +99,31 @@ def leased(lock: Remote, wait: bool = False) -> Iterator[bool]:
     """
     died = f" (if it died, give the same command {STALE:g} s later)"
     waited = taken(lock, lambda: _take(lock), wait, POLL, died)
-    over = threading.Event()
-    heart = threading.Thread(target=_renew, args=(lock, over), daemon=True, name="geoseg-lock")
-    heart.start()
     try:
-        yield waited
+        with beating(lambda: _renewed(lock)):
+            yield waited
     finally:
-        over.set()
-        heart.join()
         _release(lock)
         _lost.discard(lock)
         _held.discard(lock)  # last: a thread that waits would think that this run is dead
+
+
+@contextmanager
+def beating(beat: Callable[[], bool]) -> Iterator[None]:
+    """Give signs of life every `BEAT` seconds, in a thread, as long as they are worth giving."""
+    over = threading.Event()
+
+    def live() -> None:
+        while not over.wait(BEAT) and beat():
+            pass
+
+    heart = threading.Thread(target=live, daemon=True, name="geoseg-lock")
+    heart.start()
+    try:
+        yield
+    finally:
+        over.set()
+        heart.join()
 
 
 def refuse_lost(lock: Remote) -> None:
@@ -181,11 +203,18 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
     return lock.version() == version
 
 
-def _where() -> str:
-    """Names this machine since it was started, and what can see its processes; Linux tells it."""
+def machine() -> str:
+    """Names this machine, whatever container this is: since it was started, where Linux tells."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return gethostname()
+
+
+def _where() -> str:
+    """Names this machine, and what can see its processes; Linux tells it."""
+    try:
+        return f"{machine()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
 
@@ -217,24 +246,21 @@ def _told(facts: dict[str, Any]) -> str:
     return f"process {facts['pid']} on {facts['host']}, last seen {facts['alive']},"
 
 
-def _renew(lock: Remote, over: threading.Event) -> None:
-    """Give signs of life until it is over, or another has the lock."""
-    while not over.wait(BEAT):
-        try:
-            if not _is_renewed(lock):
-                _lost.add(lock)
-                log.warning("another run took over %s; this one stops", lock)
-                return
-        except UserError as error:
-            log.warning("%s", error)
-
-
-def _is_renewed(lock: Remote) -> bool:
-    facts, version = _read(lock)
-    if facts.get("owner") != OWNER or version is None:
-        return False
-    # An answer may be lost on its way, and the second attempt come too late, for the first one.
-    return lock.replace(_facts(), version) or _read(lock)[0].get("owner") == OWNER
+def _renewed(lock: Remote) -> bool:
+    """Give a sign of life; False when another has the lock, which is noted."""
+    try:
+        facts, version = _read(lock)
+        is_ours = facts.get("owner") == OWNER and version is not None
+        # An answer may be lost on its way, and the second attempt come too late, for the first one.
+        if is_ours and not lock.replace(_facts(), version or ""):
+            is_ours = _read(lock)[0].get("owner") == OWNER
+    except UserError as error:
+        log.warning("%s", error)
+        return True
+    if not is_ours:
+        _lost.add(lock)
+        log.warning("another run took over %s; this one stops", lock)
+    return is_ours
 
 
 def _release(lock: Remote) -> None:

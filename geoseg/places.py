@@ -29,6 +29,7 @@ __all__ = [
     "address_of",
     "changed",
     "gdal_settings",
+    "matching",
     "names_in",
     "object_facts",
     "place",
@@ -276,6 +277,14 @@ def names_in(folder: Place) -> list[str]:
         return [each.name for each in folder.iterdir()]
     except FileNotFoundError:
         return []
+
+
+def matching(pattern: str) -> list[str]:
+    """Addresses of the objects that a pattern with ``*`` stands for, in order."""
+    protocol = pattern.partition("://")[0]
+    with telling(Remote(pattern)):
+        fs, key = _reached(pattern)
+        return [f"{protocol}://{each}" for each in sorted(fs.glob(key))]
 
 
 def place(name: str | os.PathLike[str] | Remote) -> Place:

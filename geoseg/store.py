@@ -41,7 +41,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, MemoryStore
 
 from geoseg.errors import UserError
-from geoseg.lease import leased, refuse_known_lost, taken
+from geoseg.lease import STALE, beating, leased, machine, refuse_known_lost, taken
 from geoseg.places import Place, Remote, UnreachableError, names_in, telling
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape, grown
@@ -451,8 +451,8 @@ def _remove(folder: Path) -> None:
 def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
     """Keep other processes away from the folder of a run, which is made if it is not there.
 
-    The lock belongs to the process, so that of one that died is gone with it; see `leased` for
-    that of a storage.
+    The lock belongs to the process, so that of one that died is gone with it; where it did on
+    another machine, some time later. See `leased` for that of a storage.
 
     Parameters
     ----------
@@ -478,9 +478,10 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
     waited = taken(folder, lambda: _take(folder, lock), wait, POLL)
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        facts = {"pid": os.getpid(), "host": gethostname(), "since": since}
+        facts = {"pid": os.getpid(), "host": gethostname(), "machine": machine(), "since": since}
         (folder / HOLDER).write_text(json.dumps(facts), encoding="utf-8")
-        yield waited
+        with beating(lambda: _touched(folder / HOLDER)):
+            yield waited
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
         # While it is held, for afterwards it may be another's; Windows keeps files that are open.
@@ -502,8 +503,36 @@ def _take(folder: Path, lock: BaseFileLock) -> str | None:
         except FileNotFoundError:  # whoever had it removes the folder
             continue
         if (folder / LOCK).exists():
-            return None
+            if not _is_held_elsewhere(folder):
+                return None
+            lock.release()
+            return f"{_holder(folder)} last seen less than {STALE:g} s ago,"
         lock.release()  # whoever had it removed it between our two steps
+
+
+def _is_held_elsewhere(folder: Path) -> bool:
+    """Whether another machine gives signs of life, though this one could take the lock.
+
+    On some shared folders a lock is known to the machine alone that took it. The clock is that of
+    the folder's disk.
+    """
+    try:
+        facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        if facts["machine"] == machine():
+            return False
+        (folder / LOCK).touch()
+        now, seen = ((folder / name).stat().st_mtime for name in (LOCK, HOLDER))
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it cannot be read
+        return False
+    return abs(now - seen) < STALE
+
+
+def _touched(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except OSError:  # the folder is gone, which the run will tell
+        return False
+    return True
 
 
 def _holder(folder: Path) -> str:

@@ -95,6 +95,22 @@ def read(path: Path, band: int | None = 1) -> NDArray[Any]:
         return np.asarray(dataset.read(band))
 
 
+def spoil(path: Path, *tiles: tuple[int, int], band: int = 1) -> None:
+    """Overwrite tiles, by row and column, so that they cannot be decoded."""
+    with rasterio.open(path) as dataset:
+        places = [
+            [
+                int(dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band))
+                for what in ("OFFSET", "SIZE")
+            ]
+            for row, column in tiles
+        ]
+    data = bytearray(path.read_bytes())
+    for offset, size in places:
+        data[offset : offset + size] = bytes(size)
+    path.write_bytes(data)
+
+
 def leftovers(folder: Path) -> set[str]:
     """Names of all files and folders, hidden ones as well."""
     return {str(each.relative_to(folder)) for each in folder.rglob("*")}

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +17,9 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
+from clusters import Processes, processes, wait_until
 from items import contents
-from pointwise import random_pixels, write
+from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
 
 from geoseg import batch, cluster, nets, orders
@@ -41,77 +38,6 @@ from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 from geoseg.store import LAYOUT
 from geoseg.tasks import Running
-
-
-class Processes:
-    """A scheduler and its workers, each a process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._file = folder, folder / "scheduler.json"
-        self._stack = ExitStack()
-        self.scheduler = self._start("scheduler", "--port", "0", "--dashboard-address", ":0")
-        wait_until(self._file.exists)
-        self.address: str = json.loads(self._file.read_text())["address"]
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = self._stack.enter_context((self.folder / f"{kind}-{time.time_ns()}.log").open("wb"))
-        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}"]
-        # Debug lines of geoseg, and no thread of torch's own beside those of the workers.
-        settings = {"OMP_NUM_THREADS": "1", "DASK_LOGGING__GEOSEG": "debug"}
-        return subprocess.Popen(
-            [*command, "--scheduler-file", str(self._file), *arguments],
-            env=os.environ | settings,
-            stdout=log,
-            stderr=log,
-        )
-
-    def add_worker(self, *more: str) -> None:
-        """Start a worker of one thread, without a nanny that would start another in its place."""
-        self.workers.append(
-            self._start(
-                "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                "--local-directory", str(self.folder / "scratch"), *more,
-            )
-        )  # fmt: skip
-
-    def kill_worker(self) -> None:
-        """End the worker that is there for longest, at once."""
-        worker = self.workers.pop(0)
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-
-    def logged(self, what: str = " begun") -> int:
-        """Lines of all workers; by default of blocks that were begun, finished or not."""
-        logs = self.folder.glob("worker-*.log")
-        return sum(log.read_text(errors="replace").count(what) for log in logs)
-
-    def close(self) -> None:
-        """End all."""
-        for process in [self.scheduler, *self.workers]:
-            process.kill()
-            process.wait()
-        self._stack.close()
-
-
-def wait_until(is_so: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-@contextmanager
-def processes(folder: Path, workers: int) -> Iterator[Processes]:
-    folder.mkdir()
-    group = Processes(folder)
-    try:
-        for _ in range(workers):
-            group.add_worker()
-        yield group
-    finally:
-        group.close()
-
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
 SMALL = 200_000  # bytes: blocks of a few windows
@@ -267,6 +193,38 @@ def test_small_scenes_of_a_batch_are_spread_and_huge_ones_shared(
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
     assert len(contents(tmp_path / "one")) == 4 * 4
     assert group.logged() > before  # blocks of the huge one; the others were told of as scenes
+
+
+def test_tiles_that_workers_cannot_read_have_no_data_and_are_told(
+    model: Segmenter, group: Processes, tmp_path: Path
+) -> None:
+    tiled = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    pixels = random_pixels((3, 200, 180)).astype(np.uint8)
+    spoil(write(tmp_path / "scene.tif", pixels, **tiled), (1, 1), (3, 2))
+    model.save(tmp_path / "toy.safetensors")
+    words = ["-m", str(tmp_path / "toy.safetensors"), "--memory", str(SMALL)]
+    words += ["--on-read-error", "nodata"]
+    found: dict[str, str] = {}
+    before = group.logged()
+    for name, scheduler, progress in (
+        ("one", "local", "json"),
+        ("many", group.address, "json"),
+        ("told", group.address, "none"),
+    ):
+        (tmp_path / name).mkdir()
+        result = CliRunner().invoke(
+            main, ["predict", str(tmp_path / "scene.tif"), str(tmp_path / name / "map.tif"), *words,
+                   "--scheduler", scheduler, "--progress", progress]
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        found[name] = result.stderr if progress == "none" else result.stdout
+    assert group.logged() > before + 1
+    assert contents(tmp_path / "one") == contents(tmp_path / "many") == contents(tmp_path / "told")
+    told = {"pixels": 64 * 64 + 8 * 52, "boxes": [[64, 127, 64, 127], [192, 199, 128, 179]]}
+    for name in ("one", "many"):
+        events = [json.loads(line) for line in found[name].splitlines()]
+        assert [each["unreadable"] for each in events if each["event"] == "done"] == [told]
+    assert "4,512 pixels cannot be read and have no data" in found["told"].splitlines()[-1]
 
 
 def test_a_scheduler_that_is_not_there_is_told(

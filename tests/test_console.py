@@ -67,3 +67,16 @@ def test_json_lines_are_the_events_themselves(capsys: pytest.CaptureFixture[str]
     with Console("json") as lines:
         lines.event(training(miou=0.5))
     assert json.loads(capsys.readouterr().out) == training(miou=0.5)
+
+
+def test_an_event_is_one_write_for_threads_tell_at_the_same_time() -> None:
+    class Out(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    written: list[str] = []
+    console = Console("json")
+    console._stdout = Out()
+    console.event({"event": "progress", "done": 1})
+    assert written == ['{"event": "progress", "done": 1}\n']

@@ -33,7 +33,7 @@ import torch
 from affine import Affine
 from items import contents
 from numpy.typing import NDArray
-from pointwise import map_of, pointwise, random_pixels, read, refused, write
+from pointwise import map_of, pointwise, random_pixels, read, refused, spoil, write
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
@@ -201,22 +201,6 @@ def test_a_source_that_changes_while_it_is_read_gives_no_map(scene: Path) -> Non
 
 
 # ---- tiles that cannot be read ----------------------------------------------------------------
-
-
-def spoil(path: Path, *tiles: tuple[int, int], band: int = 1) -> None:
-    """Overwrite tiles, by row and column, so that they cannot be decoded."""
-    with rasterio.open(path) as dataset:
-        places = [
-            [
-                int(dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band))
-                for what in ("OFFSET", "SIZE")
-            ]
-            for row, column in tiles
-        ]
-    data = bytearray(path.read_bytes())
-    for offset, size in places:
-        data[offset : offset + size] = bytes(size)
-    path.write_bytes(data)
 
 
 def without(expected: NDArray[np.uint8], *tiles: tuple[int, int]) -> NDArray[np.uint8]:
@@ -943,6 +927,36 @@ def test_the_lock_of_a_dead_process_is_taken_and_its_work_gone_on_with(
     assert 0 < result.computed < result.blocks
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
     assert hidden(scene.parent) == []
+
+
+def test_a_run_of_another_machine_is_seen_where_locks_are_not_shared(
+    scene: Path, expected: NDArray[np.uint8]
+) -> None:
+    holder = scene.with_name(".map.tif.geoseg") / store.HOLDER
+    holder.parent.mkdir()
+    facts = {"pid": 7, "host": "far", "machine": "another", "since": "2026-11-22 10:00:00 UTC"}
+    holder.write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"process 7 on far, since .*, last seen less than 120 s"):
+        run(scene)
+    assert json.loads(holder.read_text()) == facts
+    long_ago = time.time() - 10 * lease.STALE
+    os.utime(holder, (long_ago, long_ago))
+    run(scene)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    assert hidden(scene.parent) == []
+
+
+def test_a_run_gives_signs_of_life_to_other_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    with store.locked(tmp_path / "run"):
+        holder = tmp_path / "run" / store.HOLDER
+        assert json.loads(holder.read_text())["machine"] == lease.machine()
+        os.utime(holder, (0, 0))
+        while not holder.stat().st_mtime:
+            time.sleep(0.01)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_holder_that_cannot_be_read_is_no_bug(scene: Path, holder: Any) -> None:

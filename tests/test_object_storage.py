@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
+from clusters import processes
 from items import lasting
 from pointwise import random_pixels, write
 from toys import segmenter_of
@@ -599,6 +601,67 @@ def test_parts_that_a_dead_process_uploaded_are_dropped(
     assert [each["Key"] for each in left] == ["out/map.tif.other"]
 
 
+UPLOADING = """
+import asyncio, os, signal, sys
+import s3fs
+from geoseg import places
+from geoseg.job import predict_file
+
+def stop_uploads(how):
+    real = s3fs.S3FileSystem._call_s3
+    async def call(self, method, *words, **options):
+        if method == "upload_part" and options["PartNumber"] > 1:
+            if how == "cut off":
+                raise ConnectionError("cut off")
+            os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGINT)
+            await asyncio.sleep(60)
+        return await real(self, method, *words, **options)
+    s3fs.S3FileSystem._call_s3 = call
+    places.PART, places.PARTS = 512, 1
+
+stop_uploads(sys.argv[1])
+src, out, model, memory = sys.argv[2:]
+names = {"polygons": f"{out}/map.gpkg", "confidence": f"{out}/sure.tif"}
+predict_file(src, f"{out}/map.tif", model, memory=int(memory), **names)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("killed", None),
+        ("interrupted", "KeyboardInterrupt"),
+        (
+            "cut off",
+            r"the storage of s3://\S+ does not .*\(cut off\).* the same command again",
+        ),
+    ],
+)
+def test_an_upload_that_is_stopped_leaves_no_object_and_is_done_again(
+    bucket: str,
+    port: int,
+    tmp_path: Path,
+    model: Segmenter,
+    expected: dict[str, bytes],
+    how: str,
+    told: str | None,
+) -> None:
+    model.save(tmp_path / "model.safetensors")
+    words = [how, SCENE, f"{bucket}/out", str(tmp_path / "model.safetensors"), str(SMALL)]
+    done = subprocess.run(
+        [sys.executable, "-c", UPLOADING, *words], capture_output=True, text=True, check=False
+    )
+    if told is None:
+        assert done.returncode == -signal.SIGKILL
+    else:
+        assert done.returncode != 0
+        assert re.search(told, done.stderr.splitlines()[-1])
+    assert not OUTPUTS & objects(f"{bucket}/out").keys()
+    assert run(f"{bucket}/out", tmp_path / "model.safetensors").computed == 0
+    assert objects(f"{bucket}/out") == expected
+    assert "Uploads" not in reached(port).call_s3("list_multipart_uploads", Bucket=bucket[5:])
+
+
 @pytest.mark.parametrize("where", ["folder", "storage"])
 def test_blocks_may_be_kept_elsewhere(
     bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes], where: str
@@ -631,6 +694,34 @@ def test_workers_of_a_cluster_write_blocks_into_the_storage(
     ):
         run(f"{bucket}/out", model)
     assert objects(f"{bucket}/out") == expected
+
+
+def test_workers_that_are_processes_keep_blocks_in_the_storage(
+    bucket: str, tmp_path: Path, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    (tmp_path / "out").mkdir()
+    with processes(tmp_path / "cluster", workers=2) as group:
+        options = {"blocks": f"{bucket}/blocks", "scheduler": group.address}
+        result = run(tmp_path / "out", model, **options)
+        assert group.logged() == result.computed > 1
+    assert contents(tmp_path / "out") == expected
+    assert objects(f"{bucket}/blocks") == {}
+
+
+def test_a_pattern_names_sources_of_a_storage(
+    bucket: str, port: int, tmp_path: Path, model: Segmenter
+) -> None:
+    model.save(tmp_path / "model.safetensors")
+    for name in ("in/a.tif", "in/b.tif", "in/c.txt", "in/deeper/d.tif"):
+        reached(port).pipe_file(f"{bucket}/{name}", scene_bytes(0))
+    words = [f"{tmp_path}/maps", "-m", str(tmp_path / "model.safetensors")]
+    done = CliRunner().invoke(main, ["predict", f"{bucket}/in/*.tif", *words])
+    assert done.exit_code == 0, done.stderr
+    assert "2 of 2 maps are in" in done.stderr
+    assert {path.name for path in (tmp_path / "maps").glob("*.tif")} == {"a.tif", "b.tif"}
+    done = CliRunner().invoke(main, ["predict", f"{bucket}/in/*.jp2", *words])
+    assert done.exit_code == 2
+    assert f"no file matches {bucket}/in/*.jp2; check the pattern" in done.stderr
 
 
 def test_a_batch_goes_to_an_address(

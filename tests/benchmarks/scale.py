@@ -1,6 +1,6 @@
 """How far planning, the store of blocks and a cluster's scheduler go: no pixel is computed.
 
-    python tests/benchmarks/scale.py FOLDER --side 500000 --scenes 10000
+    PYTHONPATH=tests python tests/benchmarks/scale.py FOLDER --side 500000 --scenes 10000
 
 A raster of `side` x `side` pixels is planned for the shipped model of Sentinel-2 scenes, the marks
 of its blocks are written and read again, and as many calls as it has blocks, which do nothing, go
@@ -11,21 +11,20 @@ scenes. Beside them stands a graph that holds all blocks at once, as a lazy arra
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import resource
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
+from clusters import processes
 from distributed import Client
 
 import geoseg
@@ -64,32 +63,6 @@ def planned(side: int) -> Plan:
     scene = scene_of(image_of(side), model.card, gsd="native")
     has = Capacity("cpu", 1, 1, MEMORY / 2)
     return make_task(scene, model, ("classes",), Tiling(), Running(), MEMORY, has).plan
-
-
-@contextmanager
-def cluster_of(folder: Path, workers: int) -> Iterator[str]:
-    """The address of a scheduler; it and each of its workers are processes of their own."""
-    file = folder / "scheduler.json"
-    file.unlink(missing_ok=True)
-    common = ["--scheduler-file", str(file)]
-    calls = [["scheduler", "--port", "0", "--dashboard-address", ":0"]]
-    calls += [["worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]] * workers
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options, *common],
-            stderr=subprocess.DEVNULL,
-        )
-        for kind, *options in calls
-    ]
-    try:
-        while not file.exists():
-            time.sleep(0.1)
-        time.sleep(0.5)  # until it is written
-        yield json.loads(file.read_text())["address"]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
 
 
 def nothing(number: int) -> tuple[int, Spent]:
@@ -161,8 +134,9 @@ def main() -> None:
     marks(store, plan)
     shutil.rmtree(store)
     with (
-        cluster_of(given.folder, workers=2) as address,
-        Client(address, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+        TemporaryDirectory(dir=given.folder) as scratch,
+        processes(Path(scratch) / "cluster", workers=2) as group,
+        Client(group.address, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
         through_a_cluster(client, given.scenes, "scenes of a batch")
         through_a_cluster(client, plan.count, "blocks of the raster")

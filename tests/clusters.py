@@ -1,0 +1,84 @@
+"""Clusters of processes on this machine: a scheduler, and workers that may be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Processes:
+    """A scheduler and its workers, each a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._file = folder, folder / "scheduler.json"
+        self._stack = ExitStack()
+        self.scheduler = self._start("scheduler", "--port", "0", "--dashboard-address", ":0")
+        wait_until(self._file.exists)
+        self.address: str = json.loads(self._file.read_text())["address"]
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
+        log = self._stack.enter_context((self.folder / f"{kind}-{time.time_ns()}.log").open("wb"))
+        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}"]
+        # Debug lines of geoseg, and no thread of torch's own beside those of the workers.
+        settings = {"OMP_NUM_THREADS": "1", "DASK_LOGGING__GEOSEG": "debug"}
+        return subprocess.Popen(
+            [*command, "--scheduler-file", str(self._file), *arguments],
+            env=os.environ | settings,
+            stdout=log,
+            stderr=log,
+        )
+
+    def add_worker(self, *more: str) -> None:
+        """Start a worker of one thread, without a nanny that would start another in its place."""
+        self.workers.append(
+            self._start(
+                "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard",
+                "--local-directory", str(self.folder / "scratch"), *more,
+            )
+        )  # fmt: skip
+
+    def kill_worker(self) -> None:
+        """End the worker that is there for longest, at once."""
+        worker = self.workers.pop(0)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+
+    def logged(self, what: str = " begun") -> int:
+        """Lines of all workers; by default of blocks that were begun, finished or not."""
+        logs = self.folder.glob("worker-*.log")
+        return sum(log.read_text(errors="replace").count(what) for log in logs)
+
+    def close(self) -> None:
+        """End all."""
+        for process in [self.scheduler, *self.workers]:
+            process.kill()
+            process.wait()
+        self._stack.close()
+
+
+def wait_until(is_so: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+@contextmanager
+def processes(folder: Path, workers: int) -> Iterator[Processes]:
+    folder.mkdir()
+    group = Processes(folder)
+    try:
+        for _ in range(workers):
+            group.add_worker()
+        yield group
+    finally:
+        group.close()
