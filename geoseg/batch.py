@@ -18,6 +18,7 @@ from geoseg.job import Result, hired, predict_file
 from geoseg.places import Place, size_of
 from geoseg.progress import Emit
 from geoseg.raster.files import opened
+from geoseg.raster.place import writing
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 
@@ -166,8 +167,9 @@ def _signed(jobs: Iterable[SceneJob]) -> Iterator[Mapping[Place, Place]]:
     folders = {path.parent for job in jobs for _, path in job.outputs}
     signs = {folder: (folder / name).absolute() for folder in folders}
     try:
-        for sign in signs.values():
-            sign.write_bytes(b"")
+        for folder, sign in signs.items():
+            with writing(*([folder] if isinstance(folder, Path) else [])):
+                sign.write_bytes(b"")
         yield signs
     finally:
         for sign in signs.values():

@@ -130,6 +130,7 @@ class Cluster:
 
     def __init__(self, client: distributed.Client) -> None:
         self._client = client
+        self._silent: set[str] = set()
 
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
         """Bytes that blocks at work may take in each worker, and what the least worker has.
@@ -228,8 +229,18 @@ class Cluster:
     def threads(self, resources: Mapping[str, int] | None = None) -> int:
         """Threads of all workers that are there and have some resources."""
         wanted = set(resources or ())
-        there = self._workers().values()
-        return sum(int(each["nthreads"]) for each in there if wanted <= each["resources"].keys())
+        there = self._workers()
+        self._tell_silent({name: float(each["last_seen"]) for name, each in there.items()})
+        able = [each for each in there.values() if wanted <= each["resources"].keys()]
+        return sum(int(each["nthreads"]) for each in able)
+
+    def _tell_silent(self, seen: Mapping[str, float]) -> None:
+        """Name workers that give no sign of life while others do, once each."""
+        newest = max(seen.values(), default=0.0)  # by the scheduler's clock
+        silent = {name for name, last in seen.items() if newest - last > SILENCE}
+        for name in silent - self._silent:
+            log.warning("%s gives no sign of life; dask gives it up after its worker-ttl", name)
+        self._silent = silent
 
     def _workers(self) -> Mapping[str, Any]:
         workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]

@@ -375,7 +375,8 @@ def _blocks(own: Place) -> Any:
 def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -> None:
     """Make an empty store."""
     folder.mkdir(exist_ok=True)
-    forget(folder)
+    if (folder / RUN).exists():  # else what lies there was put there for this run
+        forget(folder)
     own = folder / facts["run"]
     with telling(folder):
         _make_arrays(zarr.open_group(_blocks(own), mode="w"), plan, layers)

@@ -421,8 +421,8 @@ def test_the_loss_of_all_workers_with_a_resource_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     workers = {
-        "a": {"nthreads": 2, "resources": {"GPU": 2.0}},
-        "b": {"nthreads": 8, "resources": {}},
+        "a": {"nthreads": 2, "resources": {"GPU": 2.0}, "last_seen": 7.0},
+        "b": {"nthreads": 8, "resources": {}, "last_seen": 7.0},
     }
     crew = Cluster(None)  # type: ignore[arg-type]
     monkeypatch.setattr(crew, "_workers", lambda: workers)
@@ -456,6 +456,20 @@ def test_a_worker_that_is_stopped_is_named_and_not_waited_for(
     waited, left = (record.getMessage() for record in caplog.records)
     assert re.match(r"no answer yet from tcp://[\d.:]+; waiting for it$", waited)
     assert re.match(r"tcp://[\d.:]+, hung or busy, is not waited for any more$", left)
+
+
+def test_a_worker_that_hangs_later_is_named_once(
+    group: Processes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "SILENCE", 2.0)
+    with connected(group.address) as crew:
+        group.workers[1].send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: crew.threads() and "no sign of life" in caplog.text)
+            assert crew.threads() == 3
+        finally:
+            group.workers[1].send_signal(signal.SIGCONT)
+    assert caplog.text.count("gives no sign of life; dask gives it up") == 1
 
 
 @contextmanager
@@ -511,10 +525,19 @@ def test_the_precision_is_chosen_by_a_worker_that_loads_the_model_by_its_digest(
         return Precision("fp32", 0.9995)
 
     monkeypatch.setattr(orders, "choose_precision", choose)
+    saved: list[str] = []
+    real = Segmenter.save
+
+    def save(segmenter: Segmenter, path: Any) -> None:
+        saved.append(Path(path).name)
+        real(segmenter, path)
+
+    monkeypatch.setattr(Segmenter, "save", save)
     monkeypatch.setattr(distributed.Client, "scatter", lambda *_, **__: pytest.fail("it was sent"))
     with within() as address, caplog.at_level("INFO", "geoseg"):
         run(scene, tmp_path / "map", model, scheduler=address)
     assert seen == [("auto", model.digest)]
+    assert saved == [f"{model.digest[:40]}.safetensors"]  # once for both
     with rasterio.open(tmp_path / "map" / "map.tif") as file:
         assert json.loads(file.tags()["GEOSEG_CHOSEN"])["agreement"] == 0.9995
     assert f"cluster {address}\n" in caplog.text  # without a page, for there is none
@@ -558,6 +581,15 @@ def test_what_a_worker_says_it_wrote_is_looked_for(
     assert isinstance(told["b.tif"], Result)
     names = {"b.tif", "b.tif.json", "b.tif.aux.xml", "a.tif.aux.xml"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_a_folder_that_a_batch_cannot_write_into_is_told_in_one_line(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    jobs = scenes_of(tmp_path, "a.tif")
+    (tmp_path / "out").rmdir()
+    with pytest.raises(UserError, match=r"cannot write into .*out: it is gone"):
+        spread(tmp_path, jobs, model)
 
 
 def test_a_worker_that_sees_another_scene_or_folder_than_the_batch_refuses(

@@ -755,10 +755,15 @@ def flip(chunk: Path) -> None:
     chunk.write_bytes(data)
 
 
+def zero(chunk: Path) -> None:
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+
+
 HARMS: dict[str, Callable[[Path], None]] = {
     "flipped_bit": flip,
     "cut_short": lambda chunk: os.truncate(chunk, chunk.stat().st_size - 1),
     "emptied": lambda chunk: os.truncate(chunk, 0),
+    "zeroed": zero,  # as a loss of power may leave it
     "lost": Path.unlink,
 }
 
