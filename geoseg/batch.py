@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import traceback
+import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,14 +17,16 @@ from geoseg.errors import UserError
 from geoseg.hiring import hired
 from geoseg.inputs import found
 from geoseg.job import Result, predict_file
-from geoseg.places import Place
+from geoseg.places import Place, size_of
 from geoseg.progress import Emit
 from geoseg.raster.files import opened
+from geoseg.raster.place import writing
+from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from geoseg.cluster import Cluster
-    from geoseg.orders import Shown
+    from geoseg.orders import Failure, Shown, Terms
 
 __all__ = ["SceneJob", "predict_scenes"]
 
@@ -73,8 +77,7 @@ def predict_scenes(
                 yield job, _tried(job, segmenter, {**options, "scheduler": "local"}, report(job))
             return
         huge: list[SceneJob] = []
-        small = _small(jobs, huge)
-        yield from _spread(crew, small, _shown(segmenter, named), options)
+        yield from _spread(crew, jobs, huge, _shown(segmenter, named), options)
     for job in huge:
         yield job, _tried(job, segmenter, options, report(job))
 
@@ -108,14 +111,111 @@ def _is_huge(job: SceneJob) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class SceneOrder:
+    """What a worker needs to know of a scene.
+
+    Parameters
+    ----------
+    arguments, options : mapping
+        Of `predict_file`.
+    models : tuple of (digest, file)
+    files : tuple of mapping
+        What the scene was found to be; see `facts_of`.
+    signs : tuple of (Path or Remote)
+        Files in the folders of the outputs, by which these are known.
+    terms : Terms
+    """
+
+    arguments: Mapping[str, Any]
+    options: Mapping[str, Any]
+    models: Shown
+    files: tuple[Mapping[str, Any], ...]
+    signs: tuple[Place, ...]
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a worker has made of a scene: the result, and the bytes of each output, in order."""
+
+    result: Result
+    sizes: tuple[int | None, ...]
+
+
 def _spread(
-    cluster: Cluster, jobs: Iterable[SceneJob], models: Shown, options: Mapping[str, Any]
+    cluster: Cluster,
+    jobs: Sequence[SceneJob],
+    huge: list[SceneJob],
+    models: Shown,
+    options: Mapping[str, Any],
 ) -> Generator[Outcome, None, None]:
-    """Scenes, each on one thread of some worker."""
+    """Scenes, each on one thread of some worker; huge ones are put by."""
+    from geoseg.orders import VERSIONS, Terms
+
     memory, has = cluster.means(options["device"], options["memory"])
     share = max(memory // has.crew, 1)
     own = {**options, "scheduler": "local", "memory": share}
-    yield from cluster.each(predict_scene, jobs, lambda job: (job.arguments, models, own))
+    terms = Terms(VERSIONS, has.kind)
+    unread: list[Outcome] = []
+    with _signed(jobs) as signs:
+
+        def order(seen: Seen) -> tuple[SceneOrder]:
+            job, there = seen.job, tuple({signs[path.parent] for _, path in seen.job.outputs})
+            return (SceneOrder(job.arguments, own, models, seen.files, there, terms),)
+
+        for seen, outcome in cluster.each(predict_scene, _seen(_small(jobs, huge), unread), order):
+            yield seen.job, _checked(outcome) if isinstance(outcome, Made) else outcome
+            yield from unread
+            unread.clear()
+    yield from unread
+
+
+@contextmanager
+def _signed(jobs: Iterable[SceneJob]) -> Iterator[Mapping[Place, Place]]:
+    """Put a file into each folder that outputs go to, for workers to find; by folder."""
+    name = f".geoseg-{uuid.uuid4().hex}"
+    folders = {path.parent for job in jobs for _, path in job.outputs}
+    signs = {folder: (folder / name).absolute() for folder in folders}
+    try:
+        for folder, sign in signs.items():
+            with writing(*([folder] if isinstance(folder, Path) else [])):
+                sign.write_bytes(b"")
+        yield signs
+    finally:
+        for sign in signs.values():
+            sign.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A scene, and what its files were when it was given to a worker."""
+
+    job: SceneJob
+    files: tuple[Mapping[str, Any], ...]
+
+    def __str__(self) -> str:
+        return str(self.job)
+
+
+def _seen(jobs: Iterable[SceneJob], unread: list[Outcome]) -> Iterator[Seen]:
+    """Scenes as this process sees them; those that it cannot read are put by."""
+    for job in jobs:
+        try:
+            yield Seen(job, facts_of([job.arguments["src"]]))
+        except UserError as error:
+            unread.append((job, error))
+
+
+def _checked(made: Made) -> Result | UserError:
+    """A result whose files are there for this process as well."""
+    for path, size in zip(made.result.outputs.values(), made.sizes, strict=True):
+        if size is None or size_of(path) != size:
+            return UserError(
+                f"a worker says that it wrote {path}, which is not there or is another file; write "
+                "into a folder that all workers see"
+            )
+    return made.result
 
 
 def _shown(segmenter: Segmenter, named: Sequence[str | PathLike[str]]) -> Shown:
@@ -125,13 +225,23 @@ def _shown(segmenter: Segmenter, named: Sequence[str | PathLike[str]]) -> Shown:
     return tuple((own.digest, fspath(path)) for own, path in members)
 
 
-def predict_scene(
-    arguments: Mapping[str, Any], models: Shown, options: Mapping[str, Any]
-) -> Result | UserError:
+def predict_scene(order: SceneOrder) -> Made | Failure:
     """Classify a scene on a worker; what the user is to be told is returned, to be sent alone."""
-    from geoseg.orders import shared_model
+    from geoseg.orders import failing
 
     try:
-        return predict_file(**arguments, **options, model=shared_model(models), skip_done=True)
+        return _predicted(order)
     except UserError as error:
-        return UserError(str(error))
+        return failing(error)
+
+
+def _predicted(order: SceneOrder) -> Made:
+    from geoseg.orders import refuse_other_files, refuse_unseen, shared_model
+
+    order.terms.refuse_others(order.options["device"])
+    for sign in order.signs:
+        refuse_unseen(sign.exists(), sign.parent)
+    refuse_other_files([order.arguments["src"]], order.files)
+    model = shared_model(order.models)
+    result = predict_file(**order.arguments, **order.options, model=model, skip_done=True)
+    return Made(result, tuple(map(size_of, result.outputs.values())))

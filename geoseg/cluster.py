@@ -8,16 +8,19 @@ submitted at a time: the scheduler's memory does not follow the raster.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from itertools import islice
+from http.client import HTTPException
+from itertools import count, islice
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
+from urllib.request import urlopen
 
 import distributed
 from distributed.comm.core import CommClosedError
@@ -26,23 +29,32 @@ from geoseg.crew import Finished
 from geoseg.devices import Capacity
 from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
-from geoseg.loader import Scene
-from geoseg.orders import VERSIONS, Means, Order, finish, means_of_worker
+from geoseg.orders import (
+    VERSIONS,
+    Failure,
+    Means,
+    ModelOrder,
+    Order,
+    apart,
+    finish,
+    means_of_worker,
+    precision_of,
+)
 from geoseg.plan import Block
-from geoseg.precision import Precision, choose_precision
+from geoseg.precision import Precision
 from geoseg.runs import Run
-from geoseg.segmenter import Segmenter
 from geoseg.store import BlockStore
-from geoseg.tasks import Running
 
 __all__ = ["Cluster", "connected"]
 
 log = logging.getLogger(__name__)
 
 AHEAD = 3  # tasks submitted for each thread of the workers, so that none waits for the next
-LOST = 10  # times that a task may be lost with its worker; dask itself tries several each time
+LOST = 3  # times that a task may be lost with its worker; dask itself tries several each time
 TRIES = 4  # times that a task is tried whose input or store could not be reached
+PAUSE = 0.5  # seconds until the second of these, and twice as many each time
 PATIENCE = 5.0  # seconds until it is looked who is there
+SILENCE = 30.0  # seconds that a worker may take to say what it has; it may have to import torch
 GPU = "GPU"  # the resource that workers name who may compute on one
 
 Item = TypeVar("Item")
@@ -74,10 +86,19 @@ def connected(address: str) -> Iterator[Cluster]:
         ) from error
     with _quiet():
         try:
-            log.info("cluster %s; its page: %s", address, client.dashboard_link)
+            log.info("cluster %s%s", address, _page(client))
             yield Cluster(client)
         finally:
             client.close(timeout=2)  # type: ignore[no-untyped-call]
+
+
+def _page(client: distributed.Client) -> str:
+    """Where the scheduler shows what it does: it names a place even when it shows nothing."""
+    try:
+        with urlopen(client.dashboard_link, timeout=1):  # noqa: S310  (dask's own link)
+            return f"; its page: {client.dashboard_link}"
+    except (OSError, HTTPException, ValueError):
+        return ""
 
 
 @contextmanager
@@ -109,6 +130,7 @@ class Cluster:
 
     def __init__(self, client: distributed.Client) -> None:
         self._client = client
+        self._silent: set[str] = set()
 
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
         """Bytes that blocks at work may take in each worker, and what the least worker has.
@@ -128,29 +150,29 @@ class Cluster:
                 f"workers compute on {' and '.join(sorted(kinds))}, which round otherwise; choose "
                 "one: --device cpu, or workers with GPUs only and --device cuda"
             )
-        for versions in {each.versions for each in means} - {VERSIONS}:
-            raise UserError(
-                "workers have geoseg {} and torch {}, this process {} and {}; ".format(
-                    *versions, *VERSIONS
+        for each in means:
+            if differing := apart(each.versions, VERSIONS):
+                raise UserError(
+                    "workers have {}, this process {}; install the same versions everywhere".format(
+                        *differing
+                    )
                 )
-                + "install the same versions everywhere"
-            )
         memory = min(each.memory for each in means) if asked is None else memory_budget(asked)
         all_have = [each.room.within(memory) for each in means]
         crew = max(each.crew for each in all_have)
         least = min(each.tensors for each in all_have)
         return memory, replace(all_have[0], crew=crew, tensors=least)
 
-    def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
+    def precision(self, run: Run) -> Precision:
         """What to run in: as asked, or for ``auto`` what a worker finds."""
+        running = run.task.running
         if running.precision != "auto":
             return Precision(running.precision)
-        with self._alive():
-            model = self._client.scatter(segmenter)  # type: ignore[no-untyped-call]
-            future = self._client.submit(
-                choose_precision, scene, model, running, pure=False, resources=self._resources()
-            )
-            chosen: Precision = future.result()
+        what = run.task.scene, ModelOrder.of(run), running
+        for _, outcome in self.each(precision_of, ["the choice of a precision"], lambda _: what):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            chosen: Precision = outcome
         return chosen
 
     def finish(self, run: Run, store: BlockStore, blocks: Sequence[Block]) -> Finished:
@@ -188,23 +210,37 @@ class Cluster:
         Yields
         ------
         item, outcome
-            What the function returned, or the exception that it raised.
+            What the function returned; or the exception that it raised, or that tells of the
+            `Failure` which it returned, or that the item cost too many workers.
 
         Raises
         ------
         UserError
             When the scheduler is lost.
         """
-        errands = Errands(self._client, function, arguments, self._resources())
+        resources = self._resources()
+        errands = Errands(self._client, function, arguments, resources)
         try:
             with self._alive():
-                yield from errands.run(items, self.threads)
+                yield from errands.run(items, lambda: self.threads(resources))
         finally:
             errands.cancel()
 
-    def threads(self) -> int:
-        """Threads of all workers that are there."""
-        return sum(int(each["nthreads"]) for each in self._workers().values())
+    def threads(self, resources: Mapping[str, int] | None = None) -> int:
+        """Threads of all workers that are there and have some resources."""
+        wanted = set(resources or ())
+        there = self._workers()
+        self._tell_silent({name: float(each["last_seen"]) for name, each in there.items()})
+        able = [each for each in there.values() if wanted <= each["resources"].keys()]
+        return sum(int(each["nthreads"]) for each in able)
+
+    def _tell_silent(self, seen: Mapping[str, float]) -> None:
+        """Name workers that give no sign of life while others do, once each."""
+        newest = max(seen.values(), default=0.0)  # by the scheduler's clock
+        silent = {name for name, last in seen.items() if newest - last > SILENCE}
+        for name in silent - self._silent:
+            log.warning("%s gives no sign of life; dask gives it up after its worker-ttl", name)
+        self._silent = silent
 
     def _workers(self) -> Mapping[str, Any]:
         workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
@@ -238,15 +274,26 @@ class Cluster:
             self._client.wait_for_workers(1)
 
     def _answered(self, asked: dict[str, distributed.Future[Any]]) -> list[distributed.Future[Any]]:
-        """Wait for the answers of all workers that are still there."""
+        """Wait for the answers of the workers that are still there, of some in vain.
+
+        Those look for themselves whether they may work when they come back; see `Terms`.
+        """
+        began, told = time.monotonic(), False
         while True:
-            try:
+            with suppress(TimeoutError):
                 _wait(self._client, [*asked.values()])
-            except TimeoutError:
-                there = self._workers()
-                asked = {address: each for address, each in asked.items() if address in there}
-            else:
-                return [*asked.values()]
+            done = [each for each in asked.values() if _is_done(each)]
+            there = self._workers()
+            late = [name for name, each in asked.items() if name in there and each not in done]
+            if late and not told:
+                log.warning("no answer yet from %s; waiting for it", ", ".join(late))
+            told = True
+            if not late:
+                return done
+            if done and time.monotonic() - began > SILENCE:
+                log.warning("%s, hung or busy, is not waited for any more", ", ".join(late))
+                self._client.cancel([asked[name] for name in late], force=True)  # type: ignore[no-untyped-call]
+                return done
 
     @contextmanager
     def _alive(self) -> Iterator[None]:
@@ -266,6 +313,10 @@ def _gone() -> UserError:
         "the scheduler of the cluster is gone, and what is finished is kept; start another and "
         "give the same command again, or leave --scheduler out"
     )
+
+
+def _is_done(future: distributed.Future[Any]) -> bool:
+    return bool(future.done())  # type: ignore[no-untyped-call]
 
 
 def _wait(client: distributed.Client, futures: list[Any]) -> None:
@@ -302,6 +353,8 @@ class Errands(Generic[Item]):
         self._arguments, self._resources = arguments, resources
         self._under_way: dict[distributed.Future[Any], Item] = {}
         self._done: SimpleQueue[distributed.Future[Any]] = SimpleQueue()
+        self._later: list[tuple[float, int, Item]] = []  # when to submit it again
+        self._order = count()
         self._lost: Counter[Item] = Counter()
         self._failed: Counter[Item] = Counter()
 
@@ -311,18 +364,23 @@ class Errands(Generic[Item]):
         while True:
             if time.monotonic() - looked > PATIENCE:  # workers come and go
                 there, looked = self._look(threads, there), time.monotonic()
-            free = max(AHEAD * there, 1) - len(self._under_way)
+            while self._later and self._later[0][0] <= time.monotonic():
+                self._submit(heapq.heappop(self._later)[2])
+            free = max(AHEAD * there, 1) - len(self._under_way) - len(self._later)
             for item in islice(waiting, max(free, 0)):
                 self._submit(item)
-            if not self._under_way:
+            if not self._under_way and not self._later:
                 return
             yield from self._finished()
 
     def _look(self, threads: Callable[[], int], before: int) -> int:
         there = threads()
         if before and not there:
-            log.warning("all workers are gone; waiting for others")
+            log.warning("all workers%s are gone; waiting for others", self._named())
         return there
+
+    def _named(self) -> str:
+        return f" that name {', '.join(self._resources)}" if self._resources else ""
 
     def _submit(self, item: Item) -> None:
         future = self._client.submit(
@@ -334,37 +392,57 @@ class Errands(Generic[Item]):
 
     def _finished(self) -> Iterator[tuple[Item, Any]]:
         """Wait for the next; one that failed in a way that may pass is submitted again."""
+        due = self._later[0][0] - time.monotonic() if self._later else PATIENCE
         try:
-            future = self._done.get(timeout=PATIENCE)
+            future = self._done.get(timeout=min(max(due, 0.0), PATIENCE))
         except Empty:
             return
         item = self._under_way.pop(future)
-        if future.status != "error":
-            yield item, future.result()
-            return
-        error = future.exception()  # type: ignore[no-untyped-call]
-        if self._may_pass(item, error):
-            self._submit(item)
+        outcome = _outcome(future)
+        pause = self._pause(item, outcome)
+        if pause is None:
+            yield item, _told(item, outcome)
         else:
-            yield item, error
+            heapq.heappush(self._later, (time.monotonic() + pause, next(self._order), item))
 
-    def _may_pass(self, item: Item, error: BaseException | None) -> bool:
-        if isinstance(error, distributed.KilledWorker):
+    def _pause(self, item: Item, outcome: Any) -> float | None:
+        """Seconds after which an item is worth another try; None when it is not."""
+        if isinstance(outcome, distributed.KilledWorker):
             self._lost[item] += 1
-            log.warning("%s was lost with its worker; once more", item)
-            if self._lost[item] >= LOST:
-                raise UserError(
-                    f"{item} took {LOST} workers with it, of which memory is the usual cause; give "
-                    "workers more of it, or blocks less: --memory 1GB"
-                ) from error
-            return True
-        if isinstance(error, OSError) and not isinstance(error, PermissionError):
+            if self._lost[item] < LOST:
+                log.warning("%s was lost with its worker; once more", item)
+                return 0.0
+        elif _may_pass(outcome):
             self._failed[item] += 1
-            time.sleep(2.0 ** self._failed[item] / 4)
-            return self._failed[item] < TRIES
-        return False
+            if self._failed[item] < TRIES:
+                log.warning("%s failed (%s); once more", item, _told(item, outcome))
+                return float(PAUSE * 2 ** (self._failed[item] - 1))
+        return None
 
     def cancel(self) -> None:
         """Give up what is under way."""
         if self._client.status == "running":
             self._client.cancel([*self._under_way], force=True)  # type: ignore[no-untyped-call]
+
+
+def _outcome(future: distributed.Future[Any]) -> Any:
+    """What a call returned, or the exception that it raised."""
+    if future.status == "error":
+        return future.exception()  # type: ignore[no-untyped-call]
+    return future.result()
+
+
+def _may_pass(outcome: Any) -> bool:
+    if isinstance(outcome, Failure):
+        return outcome.may_pass
+    return isinstance(outcome, OSError) and not isinstance(outcome, PermissionError)
+
+
+def _told(item: object, outcome: Any) -> Any:
+    """What came of an item, in words where it failed in a way that is known."""
+    if isinstance(outcome, distributed.KilledWorker):
+        return UserError(
+            f"{item} took {LOST} workers with it, of which memory is the usual cause; give workers "
+            "more of it, or blocks less: --memory 1GB"
+        )
+    return UserError(outcome.said) if isinstance(outcome, Failure) else outcome

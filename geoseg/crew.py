@@ -21,16 +21,15 @@ from geoseg.blocks import run_block
 from geoseg.decisions import Output, missing_value
 from geoseg.devices import Capacity, capacity_of
 from geoseg.footprint import memory_budget
-from geoseg.loader import Part, Scene
+from geoseg.loader import Part
 from geoseg.plan import Block
 from geoseg.precision import Precision, choose_precision
 from geoseg.raster.files import patiently
 from geoseg.raster.read import tiles_of
 from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run
-from geoseg.segmenter import Segmenter
 from geoseg.store import BlockStore, BlockWriter
-from geoseg.tasks import Running, Task
+from geoseg.tasks import Task
 
 __all__ = ["CACHE_SHARE", "Crew", "Finished", "LocalCrew", "Spent", "Threads", "finish_block"]
 
@@ -69,7 +68,7 @@ class Crew(Protocol):
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
         """Bytes that blocks at work may take in each process (`memory_budget`), and what it has."""
 
-    def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
+    def precision(self, run: Run) -> Precision:
         """What to run in; see `choose_precision`."""
 
     def finish(self, run: Run, store: BlockStore, blocks: Sequence[Block]) -> Finished:
@@ -84,9 +83,9 @@ class LocalCrew:
         memory = memory_budget(asked)
         return memory, capacity_of(devices, memory)
 
-    def precision(self, scene: Scene, segmenter: Segmenter, running: Running) -> Precision:
+    def precision(self, run: Run) -> Precision:
         """What to run in."""
-        return choose_precision(scene, segmenter, running)
+        return choose_precision(run.task.scene, run.task.segmenter, run.task.running)
 
     def finish(self, run: Run, store: BlockStore, blocks: Sequence[Block]) -> Finished:
         """Write blocks of a run into its store."""

@@ -163,13 +163,21 @@ def _draft(run: Run, name: str) -> Path:
 
 def publish_all(run: Run) -> None:
     """Put all outputs in place, and forget the run."""
-    if isinstance(run.targets.folder, Remote):
-        refuse_lost(run.targets.folder / LOCK)
+    _refuse_lost(run)
     (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
     for name, path in run.targets.all.items():
+        _refuse_lost(run)
         publish(run.draft(name), path)
+    _refuse_lost(run)  # what is cleaned up may be another's
     (run.folder / PUBLISHED).write_text(run.mark, encoding="utf-8")
     clean_up(run)
+
+
+def _refuse_lost(run: Run) -> None:
+    """Refuse to go on where another run took over."""
+    for folder in dict.fromkeys((run.targets.folder, run.folder)):
+        if isinstance(folder, Remote):
+            refuse_lost(folder / LOCK)
 
 
 def clean_up(run: Run) -> None:

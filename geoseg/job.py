@@ -309,11 +309,7 @@ def _carry_out(
             "an unfinished run of another input, model or option lay in %s; starting over",
             run.folder,
         )
-    run = run.settled(
-        Precision(**known["precision"])
-        if known
-        else crew.precision(run.task.scene, run.task.segmenter, run.task.running)
-    )
+    run = run.settled(Precision(**known["precision"]) if known else crew.precision(run))
     store = _store(run)
     with assembling(run, store) as assembly:
         result = _classify(run, crew, store, assembly, emit)

@@ -16,9 +16,17 @@ from socket import gethostname
 from typing import Any
 
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote, UnreachableError
+from geoseg.places import Place, Remote
 
-__all__ = ["STALE", "beating", "leased", "machine", "refuse_lost", "taken"]
+__all__ = [
+    "STALE",
+    "beating",
+    "leased",
+    "machine",
+    "refuse_known_lost",
+    "refuse_lost",
+    "taken",
+]
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +34,9 @@ BEAT = 20.0  # seconds between two signs of life
 STALE = 120.0  # seconds without one, after which it is looked closely
 POLL = 2.0  # seconds between two looks at a lock that another run holds
 OWNER = uuid.uuid4().hex  # this process
-_held: list[Remote] = []  # by runs of this process that have not ended
+_held: set[Remote] = set()  # by runs of this process that have not ended, or are about to begin
+_lost: set[Remote] = set()  # of these: taken over by other processes
+_choosing = threading.Lock()
 
 
 def taken(
@@ -89,13 +99,13 @@ def leased(lock: Remote, wait: bool = False) -> Iterator[bool]:
     """
     died = f" (if it died, give the same command {STALE:g} s later)"
     waited = taken(lock, lambda: _take(lock), wait, POLL, died)
-    _held.append(lock)
     try:
         with beating(lambda: _renewed(lock)):
             yield waited
     finally:
         _release(lock)
-        _held.remove(lock)  # last: a thread that waits would think that this run is dead
+        _lost.discard(lock)
+        _held.discard(lock)  # last: a thread that waits would think that this run is dead
 
 
 @contextmanager
@@ -131,8 +141,34 @@ def refuse_lost(lock: Remote) -> None:
         )
 
 
+def refuse_known_lost(lock: Remote) -> None:
+    """As `refuse_lost`, as far as is known without asking: a sign of life may be due.
+
+    Raises
+    ------
+    UserError
+    """
+    if lock in _lost:
+        refuse_lost(lock)
+
+
 def _take(lock: Remote) -> str | None:
     """Take the lock; who holds it, in words, where that cannot be."""
+    with _choosing:  # for the storage cannot tell threads of this process apart
+        is_ours = lock in _held
+        _held.add(lock)
+    if is_ours:
+        return _told(_read(lock)[0])
+    holder: str | None = ""
+    try:
+        holder = _take_from_others(lock)
+    finally:
+        if holder is not None:
+            _held.discard(lock)
+    return holder
+
+
+def _take_from_others(lock: Remote) -> str | None:
     while not lock.create(_facts()):
         facts, version = _read(lock)
         if version is None:  # its holder has just removed it
@@ -153,7 +189,7 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
     Clocks are not trusted: one that seems too old must stay as it is while it is watched.
     """
     if facts.get("owner") == OWNER:  # when that run ended, the storage did not answer
-        return lock not in _held
+        return True
     if facts.get("where") and facts["where"] == _where():
         # The number of this process was that of another one, which had the same.
         return facts["pid"] == os.getpid() or not Path(f"/proc/{facts['pid']}").exists()
@@ -211,16 +247,20 @@ def _told(facts: dict[str, Any]) -> str:
 
 
 def _renewed(lock: Remote) -> bool:
-    """Give a sign of life; False when another has the lock, or nothing can be written."""
+    """Give a sign of life; False when another has the lock, which is noted."""
     try:
         facts, version = _read(lock)
-        if facts.get("owner") != OWNER or version is None:
-            return False
-        lock.replace(_facts(), version)
+        is_ours = facts.get("owner") == OWNER and version is not None
+        # An answer may be lost on its way, and the second attempt come too late, for the first one.
+        if is_ours and not lock.replace(_facts(), version or ""):
+            is_ours = _read(lock)[0].get("owner") == OWNER
     except UserError as error:
         log.warning("%s", error)
-        return isinstance(error, UnreachableError)
-    return True
+        return True
+    if not is_ours:
+        _lost.add(lock)
+        log.warning("another run took over %s; this one stops", lock)
+    return is_ours
 
 
 def _release(lock: Remote) -> None:

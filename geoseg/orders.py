@@ -10,26 +10,32 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import rasterio
 import torch
 
 import geoseg
-from geoseg.crew import Spent, finish_block
-from geoseg.devices import Room, room_of
+from geoseg.crew import CACHE_SHARE, Spent, finish_block
+from geoseg.devices import Room, find_devices, room_of
 from geoseg.ensembles import ensemble
 from geoseg.errors import UserError
 from geoseg.footprint import half, memory_budget
-from geoseg.places import Place, Remote, place
+from geoseg.loader import Scene
+from geoseg.places import Place, Remote, UnreachableError, place
 from geoseg.plan import Block
+from geoseg.precision import Precision, choose_precision
+from geoseg.raster.files import block_cache
 from geoseg.runs import Run, facts_of
 from geoseg.segmenter import Segmenter, load
-from geoseg.store import BlockStore, BlockWriter, Layers, recall
-from geoseg.tasks import Task
+from geoseg.store import BlockStore, BlockWriter, Layers, is_begun
+from geoseg.tasks import Running, Task
 from geoseg.views import Turns, viewed
 
 try:
@@ -42,19 +48,33 @@ except ImportError as error:
 
 __all__ = [
     "VERSIONS",
+    "Failure",
     "Means",
+    "ModelOrder",
     "Order",
     "Shown",
+    "Terms",
+    "apart",
+    "failing",
     "finish",
     "loaded",
     "means_of_worker",
+    "precision_of",
+    "refuse_other_files",
+    "refuse_unseen",
     "shared_model",
 ]
 
 log = logging.getLogger(__name__)
 
 PLACES = 4  # runs, and models, that a worker keeps open
-VERSIONS = (geoseg.__version__, torch.__version__.partition("+")[0])
+Versions = tuple[tuple[str, str], ...]
+VERSIONS: Versions = (
+    ("geoseg", geoseg.__version__),
+    ("torch", torch.__version__.partition("+")[0]),
+    ("numpy", np.__version__),
+    ("GDAL", rasterio.__gdal_version__),
+)
 
 Shown = tuple[tuple[str, str], ...]
 """Digest and file of each member of a model."""
@@ -66,7 +86,78 @@ class Means:
 
     room: Room
     memory: int
-    versions: tuple[str, str]
+    versions: Versions
+
+
+def apart(there: Versions, here: Versions) -> tuple[str, str] | None:
+    """What has another version here than there, in words for each; None where nothing has."""
+    differing = [
+        (f"{name} {own}", f"{name} {other}")
+        for (name, own), (_, other) in zip(there, here, strict=True)
+        if own != other
+    ]
+    if not differing:
+        return None
+    theirs, ours = zip(*differing, strict=True)
+    return " and ".join(theirs), " and ".join(ours)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a worker must have for its work to be that of any other.
+
+    Parameters
+    ----------
+    versions : tuple of (package, version)
+    kind : {"cpu", "cuda", "mps"}
+        Of the device.
+    """
+
+    versions: Versions
+    kind: str
+
+    def refuse_others(self, devices: str) -> None:
+        """Refuse to work here with other versions, or on another kind of device.
+
+        Those that are there when a run begins are asked for it; this is for those that join later.
+
+        Raises
+        ------
+        UserError
+        """
+        address = get_worker().address
+        if differing := apart(VERSIONS, self.versions):
+            raise UserError(
+                "worker {} has {}, the run was begun with {}; install the same versions "
+                "everywhere".format(address, *differing)
+            )
+        kind = find_devices(devices)[0].type
+        if kind != self.kind:
+            raise UserError(
+                f"worker {address} computes on {kind}, the run was begun on {self.kind}, which "
+                "rounds otherwise; choose one: --device cpu, or workers with GPUs only"
+            )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why work was not done, in words: what an error of GDAL holds cannot be sent.
+
+    Parameters
+    ----------
+    said : str
+        What the user is to be told.
+    may_pass : bool
+        Whether it may be done when it is tried later.
+    """
+
+    said: str
+    may_pass: bool
+
+
+def failing(error: UserError) -> Failure:
+    """What is sent of an error that a worker met."""
+    return Failure(str(error), isinstance(error, UnreachableError))
 
 
 def means_of_worker(devices: str) -> Means:
@@ -89,6 +180,36 @@ def _use_threads(count: int) -> None:
 
 
 @dataclass(frozen=True)
+class ModelOrder:
+    """A model as workers find it, and how it sees windows.
+
+    Parameters
+    ----------
+    members : tuple of (digest, file)
+    views, scales
+        As for `viewed`.
+    """
+
+    members: Shown
+    views: Turns | None
+    scales: tuple[float, ...] | None
+
+    @classmethod
+    def of(cls, run: Run) -> ModelOrder:
+        """That of a run; its members are put beside its blocks, where workers find them."""
+        scales = run.asked["scales"]
+        return cls(
+            tuple(_kept(each, run.folder) for each in run.members),
+            run.asked["views"],
+            None if scales is None else tuple(scales),
+        )
+
+    def loaded(self) -> Segmenter:
+        """The model, of which each file is loaded by a worker once."""
+        return viewed(shared_model(self.members), self.views, self.scales)
+
+
+@dataclass(frozen=True)
 class Order:
     """What a worker needs to know of a run.
 
@@ -96,48 +217,52 @@ class Order:
     ----------
     facts : mapping of str to object
         Fields of the task, but for its model.
-    models : tuple of (digest, file)
-    views, scales
-        As for `viewed`.
+    model : ModelOrder
     sources : tuple of str
     files : tuple of mapping
         What the sources were when the run was planned; see `facts_of`.
     folder : Path or Remote
         Of the store.
+    name : str
+        Of the run, in there.
     layers : mapping
-    fingerprint : str
-        Of the run.
+    terms : Terms
+    cache : int
+        Bytes of tiles that GDAL may keep in a worker.
     """
 
     facts: Mapping[str, Any]
-    models: Shown
-    views: Turns | None
-    scales: tuple[float, ...] | None
+    model: ModelOrder
     sources: tuple[str, ...]
     files: tuple[Mapping[str, Any], ...]
     folder: Place
+    name: str
     layers: Layers
-    fingerprint: str
+    terms: Terms
+    cache: int
 
     @classmethod
     def of(cls, run: Run, store: BlockStore) -> Order:
         """The order of a run; its models are put beside its blocks, where workers find them."""
-        task, scales = run.task, run.asked["scales"]
-        # Coordinates follow from the transform, and gaps from the file: both are long.
-        image = task.scene.image.drop_vars(("x", "y"), errors="ignore")
+        task = run.task
         facts = {each.name: getattr(task, each.name) for each in fields(task)}
-        facts |= {"scene": replace(task.scene, image=image, gaps=None)}
+        facts |= {"scene": replace(_slim(task.scene), gaps=None)}
         return cls(
             facts={k: v for k, v in facts.items() if k not in ("segmenter", "limit")},
-            models=tuple(_kept(each, store.folder) for each in run.members),
-            views=run.asked["views"],
-            scales=None if scales is None else tuple(scales),
+            model=ModelOrder.of(run),
             sources=tuple(run.sources),
             files=run.files,
             folder=store.folder.absolute(),
+            name=store.name,
             layers=store.layers,
-            fingerprint=run.fingerprint,
+            terms=Terms(VERSIONS, task.kind),
+            cache=run.memory // CACHE_SHARE,
         )
+
+
+def _slim(scene: Scene) -> Scene:
+    """A scene without its coordinates, which are long and follow from its transform."""
+    return replace(scene, image=scene.image.drop_vars(("x", "y"), errors="ignore"))
 
 
 def _kept(model: Segmenter, folder: Place) -> tuple[str, str]:
@@ -153,19 +278,27 @@ def _kept(model: Segmenter, folder: Place) -> tuple[str, str]:
     return digest, str(path)
 
 
-def finish(order: Order, row: int, column: int) -> tuple[int, Spent, str] | UserError:
+def precision_of(scene: Scene, model: ModelOrder, running: Running) -> Precision | Failure:
+    """What this worker finds best to run a scene in; see `choose_precision`."""
+    try:
+        return choose_precision(scene, model.loaded(), running)
+    except UserError as error:
+        return failing(error)
+
+
+def finish(order: Order, row: int, column: int) -> tuple[int, Spent, str] | Failure:
     """Finish a block, unless a worker did that who did not live to tell.
 
     Returns
     -------
     (mark, spent, who) : (int, Spent, str)
-        See `BlockWriter.mark`, and the address of this worker; or what the user is to be told, on
-        its own: what an error of GDAL holds cannot be sent.
+        See `BlockWriter.mark`, and the address of this worker.
     """
     try:
-        return (*_finish(order, row, column), get_worker().address)
+        with block_cache(order.cache):
+            return (*_finish(order, row, column), get_worker().address)
     except UserError as error:
-        return UserError(str(error))
+        return failing(error)
 
 
 def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
@@ -188,19 +321,21 @@ class Site:
     store: BlockWriter
 
 
-_sites: dict[tuple[str, Place], Site] = {}
+_sites: dict[tuple[Place, str], Site] = {}
 _models: dict[str, Segmenter] = {}
 _opening = threading.RLock()
 
 
 def _site(order: Order) -> Site:
-    key = order.fingerprint, order.folder
+    key = order.folder, order.name
     with _opening:
         if key not in _sites:
-            _refuse_other_files(order)
-            model = viewed(shared_model(order.models), order.views, order.scales)
+            order.terms.refuse_others(order.facts["running"].device)
+            refuse_unseen(is_begun(order.folder, order.name), order.folder)
+            refuse_other_files(order.sources, order.files)
             site = Site(
-                Task(segmenter=model, **order.facts), BlockWriter(order.folder, order.layers)
+                Task(segmenter=order.model.loaded(), **order.facts),
+                BlockWriter(order.folder, order.name, order.layers),
             )
             while len(_sites) >= PLACES:
                 _sites.pop(next(iter(_sites)))
@@ -208,18 +343,40 @@ def _site(order: Order) -> Site:
         return _sites[key]
 
 
-def _refuse_other_files(order: Order) -> None:
-    """Refuse to work where the store or the input is not what the run was planned with."""
-    if recall(order.folder, order.fingerprint) is None:
+def refuse_unseen(is_seen: bool, folder: Place) -> None:
+    """Refuse to work where the folder of the output is another one.
+
+    Raises
+    ------
+    UserError
+    """
+    if not is_seen:
         raise UserError(
-            f"worker {get_worker().address} does not see the blocks in {order.folder}; write the "
+            f"worker {get_worker().address} does not see what was put into {folder}; write the "
             "output into a folder that all workers see"
         )
-    for planned, own in zip(order.files, facts_of(order.sources), strict=True):
+
+
+def refuse_other_files(sources: Sequence[str], files: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to work where the input is not what it was planned with.
+
+    Parameters
+    ----------
+    sources : sequence of str
+    files : sequence of mapping
+        What they were found to be; see `facts_of`.
+
+    Raises
+    ------
+    UserError
+    """
+    nothing: Mapping[str, Any] = {}
+    for planned, own in zip_longest(files, facts_of(sources), fillvalue=nothing):
         if {**planned, "changed": 0} != {**own, "changed": 0}:
+            name = planned.get("name") or own.get("name")
             raise UserError(
-                f"worker {get_worker().address} sees another {planned['name']} than was planned "
-                "with; put the input where all see the same"
+                f"worker {get_worker().address} sees another {name} than was planned with; put the "
+                "input where all see the same"
             )
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "place",
     "scratch_of",
     "scratches",
+    "size_of",
     "telling",
 ]
 
@@ -120,6 +121,11 @@ class Remote:
         """What tells the object from another one of that name; None where there is none."""
         info = self._info()
         return None if info is None else _version(info)
+
+    def size(self) -> int | None:
+        """Bytes of the object; None where there is none."""
+        info = self._info()
+        return None if info is None else int(info["size"])
 
     def changed(self) -> datetime:
         """When the object was written, by the clock of the storage."""
@@ -303,6 +309,13 @@ def place(name: str | os.PathLike[str] | Remote) -> Place:
             "s3://bucket/map.tif"
         )
     return Remote(text)
+
+
+def size_of(target: Place) -> int | None:
+    """Bytes of a file or object; None where there is none."""
+    if isinstance(target, Remote):
+        return target.size()
+    return target.stat().st_size if target.is_file() else None
 
 
 def changed(target: Place) -> int:

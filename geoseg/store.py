@@ -5,18 +5,26 @@ of blocks, band, rows, columns) with a file for each strip of a block, filled up
 writes a file whole or not at all, and a block counts as done once its mark is made after them: an
 empty file whose name tells all, for a folder is listed sooner than its files are read. Of a block
 without data only the mark is kept.
+
+All this lies in a folder of the run's own, whose name no other run has: a worker that goes on for
+a run which was stopped or given up, because nobody could tell it, writes beside the blocks of the
+next one and never among them. Once that folder is gone, nobody makes it again.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import logging
 import os
 import re
 import shutil
+import time
+import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import product
@@ -29,10 +37,11 @@ import zarr
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import MemoryStore
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore, MemoryStore
 
 from geoseg.errors import UserError
-from geoseg.lease import STALE, beating, leased, machine, taken
+from geoseg.lease import STALE, beating, leased, machine, refuse_known_lost, taken
 from geoseg.places import Place, Remote, UnreachableError, names_in, telling
 from geoseg.plan import Block, Plan
 from geoseg.windows import Box, box_shape, grown
@@ -43,6 +52,7 @@ __all__ = [
     "BlockWriter",
     "Layers",
     "forget",
+    "is_begun",
     "locked",
     "recall",
     "remembered",
@@ -72,13 +82,18 @@ class BlockWriter:
     Parameters
     ----------
     folder : Path or Remote
+    name : str
+        Of the run: that of its own folder in there.
     layers : mapping of str to (bands, dtype, no-data value)
     """
 
-    def __init__(self, folder: Place, layers: Layers) -> None:
-        self.folder, self.layers = folder, layers
+    def __init__(self, folder: Place, name: str, layers: Layers) -> None:
+        self.folder, self.name, self.layers = folder, name, layers
+        self._own = folder / name
         with telling(folder):
-            group = zarr.open_group(_blocks(folder), mode="r+")
+            blocks = self._own / BLOCKS
+            kept = blocks.store() if isinstance(blocks, Remote) else _Standing(blocks)
+            group = zarr.open_group(kept, mode="r+")
             self._arrays = {name: _array(group, name) for name in layers}
         self._noted: set[str] = set()
 
@@ -87,7 +102,7 @@ class BlockWriter:
         for rows, columns in boxes:
             name = f"{rows.start},{rows.stop},{columns.start},{columns.stop}"
             if name not in self._noted:
-                noted = self.folder / UNREADABLE / name
+                noted = self._own / UNREADABLE / name
                 noted.parent.mkdir(exist_ok=True)
                 noted.write_bytes(b"")
                 self._noted.add(name)
@@ -97,14 +112,21 @@ class BlockWriter:
         return next((mark for mark in (KEPT, EMPTY) if self._mark(block, mark).exists()), 0)
 
     def _mark(self, block: Block, mark: int) -> Place:
-        return self.folder / DONE / f"{block.row},{block.column},{mark}"
+        return self._own / DONE / f"{block.row},{block.column},{mark}"
 
     def _unmark(self, block: Block) -> None:
         for mark in (KEPT, EMPTY):
             self._mark(block, mark).unlink(missing_ok=True)
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
-        """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
+        """Keep a finished block: by layer an array (band, rows, columns); None has no data.
+
+        Raises
+        ------
+        UserError
+            When the run is over, or was given up for another.
+        """
+        self._refuse_over()
         with telling(self.folder):
             for name, values in (pixels or {}).items():
                 array = self._arrays[name]
@@ -112,6 +134,53 @@ class BlockWriter:
                 full[:, : values.shape[1], : values.shape[2]] = values
                 array[block.row, block.column] = full
         self._mark(block, EMPTY if pixels is None else KEPT).write_bytes(b"")
+        self._refuse_over()
+
+    def _refuse_over(self) -> None:
+        """Refuse to write for a run that a storage no longer knows; folders do that by themselves.
+
+        Asked before something is written, and after it, for whoever gave up the run may have
+        looked at what there was to remove just before.
+        """
+        if isinstance(self._own, Remote) and not is_begun(self.folder, self.name):
+            self._own.empty()
+            raise UserError(
+                f"{self.folder} is not this run's any more: it was removed, or another run took it "
+                "over; wait for the end of that, and give the same command again"
+            )
+
+
+class _Standing(LocalStore):
+    """Chunks below a folder that is there; one that was removed is not made again."""
+
+    async def _open(self, *, mode: Any = None) -> None:
+        if not self.root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root))
+        self._is_open = True
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a chunk, whole or not at all."""
+        await asyncio.to_thread(self._put, self.root / key, value)
+
+    def _put(self, path: Path, value: Buffer) -> None:
+        self._make(path.parent)
+        draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            draft.write_bytes(value.as_buffer_like())
+            draft.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            if folder == self.root:
+                raise
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
 
 
 class BlockStore(BlockWriter):
@@ -144,21 +213,23 @@ class BlockStore(BlockWriter):
         facts: Mapping[str, Any],
     ) -> None:
         self._plan = plan
-        known = recall(folder, fingerprint) is not None
-        self.resumed = known and _is_sound(folder, plan, layers)
-        if known and not self.resumed:
+        known = recall(folder, fingerprint)
+        self.resumed = known is not None and _is_sound(folder / known["run"], plan, layers)
+        if known is not None and not self.resumed:
             log.warning("%s is damaged; starting over", folder)
-        if not self.resumed:
-            identity = {"fingerprint": fingerprint, "layout": LAYOUT}
-            _begin(folder, plan, layers, {**facts, **identity})
-        super().__init__(folder, layers)
+        if known is None or not self.resumed:
+            name = f"{fingerprint[:16]}-{uuid.uuid4().hex[:16]}"
+            known = {**facts, "fingerprint": fingerprint, "layout": LAYOUT, "run": name}
+            _begin(folder, plan, layers, known)
+        super().__init__(folder, known["run"], layers)
+        self._lock = folder / LOCK
         self._marks = self._all_marks()
         self._starts = [_starts(sizes) for sizes in plan.chunks]
         self._strip = lru_cache(CACHED)(self._read_strip)
 
     def _all_marks(self) -> NDArray[np.uint8]:
         marks = np.zeros(self._plan.shape, np.uint8)
-        names = (MARK.fullmatch(name) for name in names_in(self.folder / DONE))
+        names = (MARK.fullmatch(name) for name in names_in(self._own / DONE))
         for row, column, mark in (map(int, each.groups()) for each in names if each):
             if marks[row, column] != KEPT:  # were there both, its pixels must be there
                 marks[row, column] = mark
@@ -184,12 +255,24 @@ class BlockStore(BlockWriter):
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
+        self._refuse_lost()
         super().write(block, pixels)
         self.note(block, EMPTY if pixels is None else KEPT)
 
     def note(self, block: Block, mark: int) -> None:
-        """Take a block as finished that another process wrote, and marked so."""
+        """Take a block as finished that another process wrote, and marked so.
+
+        Raises
+        ------
+        UserError
+            When another run has taken over.
+        """
+        self._refuse_lost()
         self._marks[block.row, block.column] = mark
+
+    def _refuse_lost(self) -> None:
+        if isinstance(self._lock, Remote):
+            refuse_known_lost(self._lock)
 
     def read(self, layer: str, box: Box) -> NDArray[Any] | None:
         """Put together the pixels of a box, shape (band, rows, columns), from its blocks.
@@ -244,7 +327,7 @@ class BlockStore(BlockWriter):
         # For zarr, what is not there is no data.
         if (pixels == array.fill_value).all():
             key = array.metadata.encode_chunk_key((block.row, block.column, 0, index, 0))
-            if not (self.folder / BLOCKS / layer / key).exists():
+            if not (self._own / BLOCKS / layer / key).exists():
                 raise DamagedError
         return pixels
 
@@ -274,37 +357,41 @@ RUN = "run.json"
 BLOCKS = "blocks.zarr"
 DONE = "done"
 MARK = re.compile(r"(\d+),(\d+),([12])")  # row and column of a block, and its mark
-LAYOUT = 2  # of all this; what was begun by another one is begun anew
+RUN_NAME = re.compile(r"[\w-]{1,40}")  # a name that leads nowhere else
+LAYOUT = 3  # of all this; what was begun by another one is begun anew
 UNREADABLE = "unreadable"
 LOCK = "lock"
 HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its file
+LATE = (0.1, 0.4, 1.6)  # seconds after which a folder is removed into which files came meanwhile
 POLL = 0.5  # seconds between two looks at a lock that another run holds
 
 
-def _blocks(folder: Place) -> Any:
-    """What zarr takes for the blocks in a folder."""
-    blocks = folder / BLOCKS
+def _blocks(own: Place) -> Any:
+    """What zarr takes for the blocks in the folder of a run's own."""
+    blocks = own / BLOCKS
     return blocks.store() if isinstance(blocks, Remote) else blocks
 
 
 def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) -> None:
     """Make an empty store."""
     folder.mkdir(exist_ok=True)
-    forget(folder)
+    if (folder / RUN).exists():  # else what lies there was put there for this run
+        forget(folder)
+    own = folder / facts["run"]
     with telling(folder):
-        _make_arrays(zarr.open_group(_blocks(folder), mode="w"), plan, layers)
-    (folder / DONE).mkdir(exist_ok=True)
+        _make_arrays(zarr.open_group(_blocks(own), mode="w"), plan, layers)
+    (own / DONE).mkdir(exist_ok=True)
     # Written last: a folder without it holds nothing that could be continued.
     (folder / RUN).write_text(json.dumps(facts))
 
 
-def _is_sound(folder: Place, plan: Plan, layers: Layers) -> bool:
+def _is_sound(own: Place, plan: Plan, layers: Layers) -> bool:
     """Whether the arrays of a store are those that were made."""
     made = zarr.open_group(MemoryStore(), mode="w")
     _make_arrays(made, plan, layers)
     try:
-        with telling(folder, missing=True):
-            group = zarr.open_group(_blocks(folder), mode="r")
+        with telling(own, missing=True):
+            group = zarr.open_group(_blocks(own), mode="r")
             return all(group[name].metadata == made[name].metadata for name in layers)
     except UserError:
         raise
@@ -337,10 +424,28 @@ def forget(folder: Place) -> bool:
         return was_there
     for old in sorted(folder.glob("*"), key=Path.is_file):  # folders first
         if old.is_dir():
-            shutil.rmtree(old)
+            _remove(old)
         elif old.name not in (LOCK, HOLDER):
-            old.unlink()
+            old.unlink(missing_ok=True)
     return was_there
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that others may be writing into."""
+    with suppress(OSError):  # of Windows, where files in it are open
+        # Renamed first: who writes late does not find it, and nothing comes after what is removed.
+        folder = folder.rename(folder.with_name(f"gone-{uuid.uuid4().hex}"))
+    for pause in (*LATE, None):
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if not folder.exists():
+                return
+            if pause is None or error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EEXIST):
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 @contextmanager
@@ -444,12 +549,20 @@ def recall(folder: Place, fingerprint: str) -> dict[str, Any] | None:
     """The facts of an interrupted run of the same input, model and options, if there is one."""
     facts = remembered(folder)
     is_same = facts.get("fingerprint") == fingerprint and facts.get("layout") == LAYOUT
-    return facts if is_same else None
+    return facts if is_same and RUN_NAME.fullmatch(str(facts.get("run"))) else None
+
+
+def is_begun(folder: Place, name: str) -> bool:
+    """Whether a run of that name is the one that a folder is for."""
+    return remembered(folder).get("run") == name
 
 
 def unreadable(folder: Place) -> list[Box]:
     """The parts of the input that could not be read for blocks of a run, in order."""
-    places = [map(int, name.split(",")) for name in names_in(folder / UNREADABLE)]
+    name = str(remembered(folder).get("run"))
+    if not RUN_NAME.fullmatch(name):
+        return []
+    places = [map(int, each.split(",")) for each in names_in(folder / name / UNREADABLE)]
     return [(slice(a, b), slice(c, d)) for a, b, c, d in sorted(map(tuple, places))]
 
 

@@ -37,12 +37,12 @@ class Processes:
             stderr=log,
         )
 
-    def add_worker(self) -> None:
+    def add_worker(self, *more: str) -> None:
         """Start a worker of one thread, without a nanny that would start another in its place."""
         self.workers.append(
             self._start(
                 "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                "--local-directory", str(self.folder / "scratch"),
+                "--local-directory", str(self.folder / "scratch"), *more,
             )
         )  # fmt: skip
 

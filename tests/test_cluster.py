@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,29 @@ from typing import Any
 import distributed
 import numpy as np
 import pytest
+import rasterio
 from click.testing import CliRunner
-from clusters import Processes, processes
+from clusters import Processes, processes, wait_until
 from items import contents
 from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
 
-from geoseg import batch, nets, orders
+from geoseg import batch, cluster, nets, orders
+from geoseg.batch import SceneJob
 from geoseg.cli import main
-from geoseg.cluster import Cluster, Errands
+from geoseg.cluster import Cluster, Errands, connected
+from geoseg.crew import CACHE_SHARE
 from geoseg.devices import Capacity, Room
 from geoseg.errors import UserError
 from geoseg.job import Result, predict_file
-from geoseg.orders import Means, Order
+from geoseg.orders import Failure, Means, ModelOrder, Order, Terms
+from geoseg.places import UnreachableError
+from geoseg.plan import Block
+from geoseg.precision import Precision
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 from geoseg.store import LAYOUT
+from geoseg.tasks import Running
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
 SMALL = 200_000  # bytes: blocks of a few windows
@@ -234,10 +242,53 @@ def test_workers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(crew, "_look", lambda _: [ours, gpu])
     with pytest.raises(UserError, match="workers compute on cpu and cuda, which round otherwise"):
         crew.means("auto", 1 << 30)
-    old = Means(cpu, 1 << 30, ("0.0.1", "2.6.0"))
-    monkeypatch.setattr(crew, "_look", lambda _: [ours, old])
-    with pytest.raises(UserError, match=r"workers have geoseg 0\.0\.1 and torch 2\.6\.0, this pro"):
-        crew.means("auto", 1 << 30)
+    for package, at in (("geoseg", 0), ("torch", 1), ("numpy", 2), ("GDAL", 3)):
+        old = Means(cpu, 1 << 30, versions_but(package))
+        monkeypatch.setattr(crew, "_look", lambda _, old=old: [ours, old])
+        own = re.escape(orders.VERSIONS[at][1])
+        with pytest.raises(
+            UserError, match=rf"workers have {package} 0\.0\.1, this process {package} {own}; inst"
+        ):
+            crew.means("auto", 1 << 30)
+
+
+def versions_but(package: str) -> orders.Versions:
+    """Our versions, but for that of a package."""
+    return tuple((name, "0.0.1" if name == package else own) for name, own in orders.VERSIONS)
+
+
+OLD = """
+from geoseg import orders
+orders.VERSIONS = (("geoseg", "0.0.1"), *orders.VERSIONS[1:])
+"""
+
+
+def test_a_worker_of_another_version_that_joins_late_writes_nothing(
+    scene: Path, model: Segmenter, tmp_path: Path
+) -> None:
+    def change(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 4:
+            group.kill_worker()
+            group.add_worker("--preload", str(tmp_path / "old.py"))
+
+    (tmp_path / "old.py").write_text(OLD)
+    with (
+        processes(tmp_path / "own", workers=1) as group,
+        pytest.raises(
+            UserError, match=r"worker tcp://\S+ has geoseg 0\.0\.1, the run was begun with geoseg"
+        ),
+    ):
+        run(scene, tmp_path / "map", model, scheduler=group.address, on_progress=change)
+    assert contents(tmp_path / "map") == {}
+
+
+def test_terms_are_those_of_versions_and_kinds_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "get_worker", Here)
+    Terms(orders.VERSIONS, "cpu").refuse_others("cpu")
+    with pytest.raises(UserError, match=r"worker \S+ has numpy .*, the run was begun with numpy 0"):
+        Terms(versions_but("numpy"), "cpu").refuse_others("cpu")
+    with pytest.raises(UserError, match=r"7:1 computes on cpu, the run was begun on cuda, which r"):
+        Terms(orders.VERSIONS, "cuda").refuse_others("cpu")
 
 
 def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
@@ -264,35 +315,46 @@ def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
 def test_a_worker_that_sees_other_files_refuses(
     scene: Path, model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Here:
-        address = "tcp://10.0.0.7:1"
-
     monkeypatch.setattr(orders, "get_worker", Here)
-    order = Order({}, (), None, None, (str(scene),), (), tmp_path, {}, "0" * 64)
-    unseen = r"worker tcp://10\.0\.0\.7:1 does not see the blocks in"
-    assert re.match(unseen, str(orders.finish(order, 0, 0)))
-    facts = {"fingerprint": "0" * 64, "layout": LAYOUT}
+    task = {"running": Running(device="cpu")}
+    terms = Terms(orders.VERSIONS, "cpu")
+    order = Order(
+        task, ModelOrder((), None, None), (str(scene),), (), tmp_path, "run-1", {}, terms, 1 << 20
+    )
+    unseen = "worker tcp://10.0.0.7:1 does not see what was put into"
+    told = orders.finish(order, 0, 0)
+    assert isinstance(told, Failure)
+    assert told.said.startswith(unseen)
+    assert not told.may_pass
+    facts = {"fingerprint": "0" * 64, "layout": LAYOUT, "run": "run-1"}
     (tmp_path / "run.json").write_text(json.dumps(facts))
     planned = [{**each, "size": 1} for each in facts_of([str(scene)])]
     told = orders.finish(replace(order, files=tuple(planned)), 0, 0)
-    assert isinstance(told, UserError)
-    assert "sees another scene.tif than was planned with; put the input where" in str(told)
+    assert isinstance(told, Failure)
+    assert "sees another scene.tif than was planned with; put the input where" in told.said
     model.save(tmp_path / "toy.safetensors")
     with pytest.raises(UserError, match=r"sees another model in .*toy\.safetensors; put the file"):
         orders.loaded("1" * 64, str(tmp_path / "toy.safetensors"))
 
 
+class Here:
+    """A worker."""
+
+    address = "tcp://10.0.0.7:1"
+
+
 class Answer:
     """A future that is done."""
 
-    def __init__(self, error: BaseException | None) -> None:
-        self.status, self._error = "error" if error else "finished", error
+    def __init__(self, outcome: Any) -> None:
+        is_error = isinstance(outcome, BaseException)
+        self.status, self._outcome = "error" if is_error else "finished", outcome
 
-    def exception(self) -> BaseException | None:
-        return self._error
+    def exception(self) -> Any:
+        return self._outcome
 
-    def result(self) -> str:
-        return "done"
+    def result(self) -> Any:
+        return self._outcome
 
     def add_done_callback(self, tell: Any) -> None:
         tell(self)
@@ -301,30 +363,30 @@ class Answer:
 class Client:
     """Gives answers in turn, at once."""
 
-    def __init__(self, *errors: BaseException | None) -> None:
-        self.errors, self.calls = list(errors), 0
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes, self.calls = list(outcomes), 0
 
     def submit(self, *_: Any, **__: Any) -> Answer:
         self.calls += 1
-        return Answer(self.errors.pop(0))
+        return Answer(self.outcomes.pop(0))
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(cluster, "PAUSE", 0.0)
 
 
-def tried(client: Client) -> list[tuple[str, Any]]:
+def tried(client: Client, *items: str) -> list[tuple[str, Any]]:
     errands: Errands[str] = Errands(client, print, lambda item: (item,), None)  # type: ignore[arg-type]
-    return list(errands.run(["block 1,2"], lambda: 1))
+    return list(errands.run(items or ["block 1,2"], lambda: 1))
 
 
 @pytest.mark.usefixtures("at_once")
 def test_work_is_given_again_when_its_worker_or_its_disk_was_lost() -> None:
-    lost = distributed.KilledWorker("key", None, 3)
-    client = Client(lost, OSError("the network is down"), lost, None)
+    lost, away = distributed.KilledWorker("key", None, 3), Failure("it does not answer", True)
+    client = Client(lost, OSError("the network is down"), away, lost, away, "done")
     assert tried(client) == [("block 1,2", "done")]
-    assert client.calls == 4
+    assert client.calls == 6
 
 
 @pytest.mark.usefixtures("at_once")
@@ -333,5 +395,224 @@ def test_work_that_fails_for_good_is_told() -> None:
         client = Client(*[error] * 9)
         assert tried(client) == [("block 1,2", error)]
         assert client.calls == calls
-    with pytest.raises(UserError, match=r"block 1,2 took 10 workers with it, of which memory"):
-        tried(Client(*[distributed.KilledWorker("key", None, 3)] * 20))
+    for may_pass, calls in ((False, 1), (True, 4)):
+        client = Client(*[Failure("no way", may_pass)] * 9)
+        ((_, told),) = tried(client)
+        assert isinstance(told, UserError)
+        assert str(told) == "no way"
+        assert client.calls == calls
+
+
+def test_an_item_that_kills_its_workers_is_told_and_the_others_are_done() -> None:
+    lost = distributed.KilledWorker("key", None, 3)
+    told = dict(tried(Client(lost, "one", "two", lost, lost), "poison", "first", "second"))
+    assert (told["first"], told["second"]) == ("one", "two")
+    assert isinstance(told["poison"], UserError)
+    assert re.match("poison took 3 workers with it, of which memory", str(told["poison"]))
+
+
+def test_others_go_on_while_one_waits_for_its_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "PAUSE", 0.05)
+    client = Client(OSError("no"), "one", "two", "late")
+    assert tried(client, "waits", "a", "b") == [("a", "one"), ("b", "two"), ("waits", "late")]
+
+
+def test_the_loss_of_all_workers_with_a_resource_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers = {
+        "a": {"nthreads": 2, "resources": {"GPU": 2.0}, "last_seen": 7.0},
+        "b": {"nthreads": 8, "resources": {}, "last_seen": 7.0},
+    }
+    crew = Cluster(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_workers", lambda: workers)
+    assert crew.threads() == 10
+    assert crew.threads({"GPU": 1}) == 2
+    del workers["a"]
+    monkeypatch.setattr(cluster, "PATIENCE", 0.0)  # look each time
+    looks = iter([2])
+    errands: Errands[str] = Errands(
+        Client("one", "two"),  # type: ignore[arg-type]
+        *(print, lambda item: (item,), {"GPU": 1}),
+    )
+    assert len([*errands.run(["a", "b"], lambda: next(looks, crew.threads({"GPU": 1})))]) == 2
+    assert "all workers that name GPU are gone; waiting for others" in caplog.text
+
+
+def test_a_worker_that_is_stopped_is_named_and_not_waited_for(
+    group: Processes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(cluster, "SILENCE", 1.0)
+    with connected(group.address) as crew:
+        wait_until(lambda: crew.threads() == 3)
+        assert crew.means("cpu", 1 << 30)[0] == 1 << 30
+        caplog.clear()
+        group.workers[1].send_signal(signal.SIGSTOP)
+        try:
+            assert crew.means("cpu", 1 << 30)[0] == 1 << 30
+        finally:
+            group.workers[1].send_signal(signal.SIGCONT)
+    waited, left = (record.getMessage() for record in caplog.records)
+    assert re.match(r"no answer yet from tcp://[\d.:]+; waiting for it$", waited)
+    assert re.match(r"tcp://[\d.:]+, hung or busy, is not waited for any more$", left)
+
+
+def test_a_worker_that_hangs_later_is_named_once(
+    group: Processes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "SILENCE", 2.0)
+    with connected(group.address) as crew:
+        group.workers[1].send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: crew.threads() and "no sign of life" in caplog.text)
+            assert crew.threads() == 3
+        finally:
+            group.workers[1].send_signal(signal.SIGCONT)
+    assert caplog.text.count("gives no sign of life; dask gives it up") == 1
+
+
+@contextmanager
+def within() -> Iterator[str]:
+    """A cluster of one worker within this process; gives the address of its scheduler."""
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as started:
+        yield started.scheduler_address
+
+
+@pytest.mark.parametrize(("failures", "message"), [(3, None), (4, "the storage is away")])
+@pytest.mark.usefixtures("at_once")
+def test_a_block_whose_storage_does_not_answer_is_tried_four_times(
+    scene: Path,
+    model: Segmenter,
+    expected: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: int,
+    message: str | None,
+) -> None:
+    left, real, caches = [UnreachableError("the storage is away")] * failures, None, set()
+    real = orders.finish_block
+
+    def finish_block(task: Any, store: Any, block: Block, part: Any) -> Any:
+        caches.add(rasterio.env.getenv()["GDAL_CACHEMAX"])
+        if (block.row, block.column) == (2, 2) and left:
+            raise left.pop()
+        return real(task, store, block, part)
+
+    monkeypatch.setattr(orders, "finish_block", finish_block)
+    told = nullcontext() if message is None else pytest.raises(UserError, match=message)
+    with within() as address, told:
+        run(scene, tmp_path / "map", model, scheduler=address)
+    assert left == []
+    assert contents(tmp_path / "map") == (expected if message is None else {})
+    assert caches == {SMALL // CACHE_SHARE}  # bytes of tiles that GDAL keeps
+
+
+def test_the_precision_is_chosen_by_a_worker_that_loads_the_model_by_its_digest(
+    scene: Path,
+    model: Segmenter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[tuple[Any, str]] = []
+
+    def choose(given: Any, segmenter: Segmenter, running: Any) -> Precision:
+        seen.append((running.precision, segmenter.digest))
+        assert segmenter is not model
+        return Precision("fp32", 0.9995)
+
+    monkeypatch.setattr(orders, "choose_precision", choose)
+    saved: list[str] = []
+    real = Segmenter.save
+
+    def save(segmenter: Segmenter, path: Any) -> None:
+        saved.append(Path(path).name)
+        real(segmenter, path)
+
+    monkeypatch.setattr(Segmenter, "save", save)
+    monkeypatch.setattr(distributed.Client, "scatter", lambda *_, **__: pytest.fail("it was sent"))
+    with within() as address, caplog.at_level("INFO", "geoseg"):
+        run(scene, tmp_path / "map", model, scheduler=address)
+    assert seen == [("auto", model.digest)]
+    assert saved == [f"{model.digest[:40]}.safetensors"]  # once for both
+    with rasterio.open(tmp_path / "map" / "map.tif") as file:
+        assert json.loads(file.tags()["GEOSEG_CHOSEN"])["agreement"] == 0.9995
+    assert f"cluster {address}\n" in caplog.text  # without a page, for there is none
+    assert {path.name for path in (tmp_path / "map").iterdir() if path.is_dir()} == set()
+
+
+def scenes_of(folder: Path, *names: str) -> list[SceneJob]:
+    (folder / "out").mkdir()
+    for seed, name in enumerate(names):
+        write(folder / name, random_pixels((3, 90, 90), seed).astype(np.uint8))
+    return [SceneJob(str(folder / each), (("dst", folder / "out" / each),)) for each in names]
+
+
+def spread(folder: Path, jobs: list[SceneJob], model: Segmenter) -> dict[str, Any]:
+    """What comes of scenes on a cluster."""
+    model.save(folder / "toy.safetensors")
+    with within() as address:
+        options = {"scheduler": address, "device": "cpu", "memory": SMALL}
+        found = batch.predict_scenes(
+            jobs, model, [folder / "toy.safetensors"], options, lambda _: print
+        )
+        return {Path(job.source).name: outcome for job, outcome in found}
+
+
+def test_what_a_worker_says_it_wrote_is_looked_for(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = batch.predict_file
+
+    def elsewhere(**arguments: Any) -> Result:
+        result = real(**arguments)
+        if "a.tif" in arguments["src"]:  # as where another disk lies at that path for the worker
+            for path in result.outputs.values():
+                Path(str(path)).unlink()
+        return result
+
+    monkeypatch.setattr(batch, "predict_file", elsewhere)
+    told = spread(tmp_path, scenes_of(tmp_path, "a.tif", "b.tif"), model)
+    assert isinstance(told["a.tif"], UserError)
+    assert re.match(r"a worker says that it wrote .*a\.tif, which is not there", str(told["a.tif"]))
+    assert isinstance(told["b.tif"], Result)
+    names = {"b.tif", "b.tif.json", "b.tif.aux.xml", "a.tif.aux.xml"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_a_folder_that_a_batch_cannot_write_into_is_told_in_one_line(
+    model: Segmenter, tmp_path: Path
+) -> None:
+    jobs = scenes_of(tmp_path, "a.tif")
+    (tmp_path / "out").rmdir()
+    with pytest.raises(UserError, match=r"cannot write into .*out: it is gone"):
+        spread(tmp_path, jobs, model)
+
+
+def test_a_worker_that_sees_another_scene_or_folder_than_the_batch_refuses(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, jobs = batch.predict_scene, scenes_of(tmp_path, "a.tif", "b.tif", "c.tif")
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    jobs.append(SceneJob(str(tmp_path / "broken.tif"), jobs[0].outputs))
+
+    def predict_scene(order: Any) -> Any:
+        name = Path(order.arguments["src"]).name
+        if name == "a.tif":
+            write(tmp_path / name, random_pixels((3, 90, 90), seed=9).astype(np.uint8))
+        if name == "b.tif":
+            order = replace(order, signs=(tmp_path / "out" / ".geoseg-unseen",))
+        return real(order)
+
+    monkeypatch.setattr(batch, "predict_scene", predict_scene)
+    told = spread(tmp_path, jobs, model)
+    assert "sees another a.tif than was planned with" in str(told["a.tif"])
+    assert "does not see what was put into" in str(told["b.tif"])
+    assert isinstance(told["c.tif"], Result)
+    assert "broken.tif is not a raster" in str(told["broken.tif"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "c.tif", "c.tif.json", "c.tif.aux.xml",
+    }  # fmt: skip

@@ -755,10 +755,15 @@ def flip(chunk: Path) -> None:
     chunk.write_bytes(data)
 
 
+def zero(chunk: Path) -> None:
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+
+
 HARMS: dict[str, Callable[[Path], None]] = {
     "flipped_bit": flip,
     "cut_short": lambda chunk: os.truncate(chunk, chunk.stat().st_size - 1),
     "emptied": lambda chunk: os.truncate(chunk, 0),
+    "zeroed": zero,  # as a loss of power may leave it
     "lost": Path.unlink,
 }
 
@@ -781,7 +786,7 @@ def test_a_damaged_block_never_reaches_a_map_and_is_computed_anew(
     options = {"folder": tmp_path / "harmed", "confidence": tmp_path / "harmed" / "sure.tif"}
     with pytest.raises(KeyboardInterrupt):
         run(scene, on_progress=stop_at_the_end, **options)
-    blocks = tmp_path / "harmed" / ".map.tif.geoseg" / "blocks.zarr" / layer / "c"
+    (blocks,) = (tmp_path / "harmed").glob(f".map.tif.geoseg/*/blocks.zarr/{layer}/c")
     chunks = sorted(path for path in blocks.rglob("*") if path.is_file())
     assert len(chunks) > 4
     for chunk in (chunks[1], chunks[-1]):
@@ -801,7 +806,8 @@ def test_a_store_whose_description_is_damaged_is_begun_anew(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(scene, on_progress=stop_at_the_end)
-    HARMS[harm](scene.parent / ".map.tif.geoseg" / "blocks.zarr" / "classes" / "zarr.json")
+    (description,) = scene.parent.glob(".map.tif.geoseg/*/blocks.zarr/classes/zarr.json")
+    HARMS[harm](description)
     result = run(scene)
     assert result.computed == result.blocks
     assert re.search(r"map\.tif\.geoseg is damaged; starting over", caplog.text)

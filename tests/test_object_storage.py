@@ -29,7 +29,7 @@ from items import lasting
 from pointwise import random_pixels, write
 from toys import segmenter_of
 
-from geoseg import finishing, job, lease, nets
+from geoseg import finishing, job, lease, nets, store
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.job import predict_file
@@ -336,7 +336,8 @@ def test_a_damaged_object_never_reaches_a_map_and_its_block_is_computed_anew(
     with pytest.raises(Interrupted):
         run(f"{bucket}/out", model, on_progress=harm)
     fs = reached(port)
-    first, *_, last = fs.find(f"{bucket[5:]}/out/.map.tif.geoseg/blocks.zarr/classes/c")
+    (blocks,) = fs.glob(f"{bucket[5:]}/out/.map.tif.geoseg/*/blocks.zarr/classes/c")
+    first, *_, last = fs.find(blocks)
     data = bytearray(fs.cat_file(first))
     data[len(data) // 2] ^= 1
     fs.pipe_file(first, bytes(data))
@@ -369,7 +370,9 @@ def test_marks_of_many_blocks_are_found_in_as_many_requests_as_those_of_few(
         for column in range(count):
             pixels = {"classes": np.zeros((1, 4, 4), np.uint8)}
             begun.write(Block(1, column), None if column % 2 else pixels)
-        (begun.folder / "done" / ".DS_Store").write_text("of a program that looked into it")
+        (begun.folder / begun.name / "done" / ".DS_Store").write_text(
+            "of a program that looked into it"
+        )
         asked.clear()
         again = BlockStore(*what)
         assert again.resumed
@@ -463,6 +466,106 @@ def test_a_run_whose_lock_was_taken_over_writes_nothing(bucket: str, model: Segm
     with pytest.raises(UserError, match=r"took over s3://.*; nothing was written"):
         run(f"{bucket}/out", model, on_progress=steal)
     assert not OUTPUTS & objects(f"{bucket}/out").keys()
+
+
+def begun(folder: Remote, fingerprint: str) -> BlockStore:
+    plan: Any = SimpleNamespace(shape=(1, 2), chunks=((4,), (4, 4)))
+    return BlockStore(folder, fingerprint * 64, plan, {"classes": (1, "uint8", 255)}, {})
+
+
+PIXELS = {"classes": np.zeros((1, 4, 4), np.uint8)}
+
+
+def test_who_writes_for_a_run_that_was_given_up_leaves_nothing(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = begun(Remote(f"{bucket}/run"), "a")
+    late.write(Block(0, 0), PIXELS)
+    after = begun(Remote(f"{bucket}/run"), "b")
+    with pytest.raises(UserError, match=r"s3://.* is not this run's any more"):
+        late.write(Block(0, 0), PIXELS)
+    looks = iter([True])  # the run was given up just after it was looked
+    real = store.is_begun
+    monkeypatch.setattr(store, "is_begun", lambda *run: next(looks, False) or real(*run))
+    with pytest.raises(UserError, match=r"s3://.* is not this run's any more"):
+        late.write(Block(0, 1), PIXELS)
+    assert not begun(Remote(f"{bucket}/run"), "b").done().any()
+    left = objects(f"{bucket}/run")
+    assert {name.partition("/")[0] for name in left} == {"run.json", after.name}
+
+
+def test_a_run_that_knows_that_its_lock_was_taken_over_writes_no_more_blocks(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    lock, waiting = Remote(f"{bucket}/run/lock"), threading.Event()
+    with lease.leased(lock):
+        run = begun(Remote(f"{bucket}/run"), "a")
+        run.write(Block(0, 0), PIXELS)
+        left_behind(f"{bucket}/run", host="far")
+        while "another run took over" not in caplog.text:
+            waiting.wait(0.02)
+        for go_on in (lambda: run.write(Block(0, 1), PIXELS), lambda: run.note(Block(0, 1), 1)):
+            with pytest.raises(UserError, match=r"on far, last seen .* took over s3://"):
+                go_on()
+    assert not [name for name in objects(f"{bucket}/run") if name.endswith("0,1,1")]
+    assert lock.exists()  # it is the other's
+
+
+def test_a_lock_whose_renewal_was_not_answered_is_not_lost(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    renewed, real = threading.Semaphore(0), Remote.replace
+
+    def replace(lock: Remote, data: bytes, version: str) -> bool:
+        real(lock, data, version)
+        renewed.release()
+        return False  # of the second attempt, for the first one has come
+
+    monkeypatch.setattr(Remote, "replace", replace)
+    lock = Remote(f"{bucket}/lock")
+    with lease.leased(lock):
+        for _ in range(3):
+            assert renewed.acquire(timeout=60)
+        lease.refuse_known_lost(lock)
+    assert not caplog.text
+
+
+def test_of_two_threads_of_one_process_one_has_the_lock(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, real = Remote(f"{bucket}/lock"), Remote.create
+
+    def create(target: Remote, data: bytes) -> bool:
+        done = real(target, data)
+        monkeypatch.setattr(Remote, "create", real)
+        # Another thread comes before this one has done anything else.
+        with pytest.raises(UserError, match="another run is writing"), lease.leased(lock):
+            pass
+        return done
+
+    monkeypatch.setattr(Remote, "create", create)
+    with lease.leased(lock):
+        lease.refuse_lost(lock)
+    assert not lock.exists()
+
+
+def test_a_run_whose_lock_is_taken_while_it_uploads_leaves_the_other_run_alone(
+    bucket: str, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, put = Remote.put, []
+
+    def upload(target: Remote, path: Path) -> None:
+        real(target, path)
+        put.append(target.name)
+        left_behind(f"{bucket}/out/.map.tif.geoseg", host="far")
+
+    monkeypatch.setattr(Remote, "put", upload)
+    with pytest.raises(UserError, match=r"on far, .* took over s3://"):
+        predict_file(SCENE, f"{bucket}/out/map.tif", model, memory=SMALL)
+    assert put == ["map.tif", "map.tif.aux.xml"]  # and no item
+    assert any("/blocks.zarr/" in name for name in objects(f"{bucket}/out"))
 
 
 def test_a_source_that_was_overwritten_is_noticed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -33,6 +34,7 @@ _REASONS = {
     errno.ENOTCONN: "the disk is gone",
     errno.ESTALE: "the disk is gone",
     errno.ENOENT: "it is gone",
+    errno.ENOTEMPTY: "something else writes into it",
 }
 
 
@@ -101,20 +103,41 @@ def _free(folder: Path) -> int:
 
 
 def publish(path: Path, target: Place) -> None:
-    """Put a finished file and its sidecar in place of what is there: on their disk, or remote."""
+    """Put a finished file and its sidecar in place of what is there: on their disk, or remote.
+
+    When that is done they are on the disk, and not in the memory of a machine whose power may fail.
+    """
     if isinstance(target, Remote):
         _upload(path, target)
         return
+    _settle(path, target)
+    if target.suffix != ".json":  # of which there are no sidecars, nor room in the longest names
+        sidecar = Path(f"{path}.aux.xml")
+        if sidecar.exists():
+            _settle(sidecar, Path(f"{target}.aux.xml"))
+        else:
+            Path(f"{target}.aux.xml").unlink(missing_ok=True)
+        for ending in ("ovr", "msk"):  # of the old file, and wrong about the new one
+            Path(f"{target}.{ending}").unlink(missing_ok=True)
+    try:
+        _sync(target.parent, os.O_RDONLY)
+    except OSError as error:  # not every system can, nor every share
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def _settle(path: Path, target: Path) -> None:
+    _sync(path, os.O_RDWR)  # first: else the name may be there after a loss of power, and no bytes
     replace(path, target)
-    if target.suffix == ".json":  # of which there are none, nor room in the longest names
-        return
-    sidecar = Path(f"{path}.aux.xml")
-    if sidecar.exists():
-        replace(sidecar, f"{target}.aux.xml")
-    else:
-        Path(f"{target}.aux.xml").unlink(missing_ok=True)
-    for ending in ("ovr", "msk"):  # of the old file, and wrong about the new one
-        Path(f"{target}.{ending}").unlink(missing_ok=True)
+
+
+def _sync(path: Path, mode: int) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    number = os.open(path, mode)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _upload(path: Path, target: Remote) -> None:
