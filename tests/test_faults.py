@@ -69,6 +69,16 @@ def run(scene: Path | str, **options: Any) -> job.Result:
     return predict_file(scene, folder / "map.tif", pointwise(), **{"memory": SMALL, **options})
 
 
+def stop_after(count: int) -> Any:
+    """What stops a run when so many blocks are finished."""
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == count:
+            raise KeyboardInterrupt
+
+    return stop
+
+
 def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
@@ -383,6 +393,7 @@ class Server(BaseHTTPRequestHandler):
     asked: ClassVar[int] = 0
     failing: ClassVar[range] = range(0)
     status: ClassVar[int | None] = 503
+    busy: ClassVar[int] = 0  # how often the first byte alone is not given
 
     def do_GET(self) -> None:
         Server.asked += 1
@@ -390,6 +401,10 @@ class Server(BaseHTTPRequestHandler):
             if Server.status is not None:
                 self._answer(Server.status, b"")
             self.close_connection = True
+            return
+        if Server.busy and self.headers.get("Range") == "bytes=0-0":
+            Server.busy -= 1
+            self._answer(Server.status or 503, b"")
             return
         if not self.path.split("?")[0].endswith("scene.tif"):
             self._answer(404, b"")
@@ -426,6 +441,7 @@ def served(
     monkeypatch.setattr(Server, "data", scene.read_bytes())
     monkeypatch.setattr(Server, "asked", 0)
     monkeypatch.setattr(Server, "failing", range(0))
+    monkeypatch.setattr(Server, "busy", 0)
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         # GDAL remembers files by their addresses.
@@ -475,6 +491,34 @@ def test_a_network_that_is_gone_stops_the_run_which_goes_on_later(
     Server.failing = range(0)
     result = run(served, folder=wide.parent)
     assert 0 < result.computed < result.blocks
+    np.testing.assert_array_equal(read(wide.with_name("map.tif")), map_of(read(wide, None)))
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_server_that_is_busy_costs_no_finished_block(
+    status: int,
+    served: str,
+    wide: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Server, "data", wide.read_bytes())
+    monkeypatch.setattr(Server, "status", status)
+    with pytest.raises(KeyboardInterrupt):
+        run(served, folder=wide.parent, on_progress=stop_after(2))
+    Server.busy = 10**6
+    with pytest.raises(UserError, match=r"does not say whether it is the file .*same command"):
+        run(served, folder=wide.parent)
+    Server.busy = 2
+
+    def fail(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == event["total"]:
+            Server.busy = 2  # when it is asked whether the file has changed
+
+    result = run(served, folder=wide.parent, on_progress=fail)
+    assert 0 < result.computed < result.blocks
+    assert "starting over" not in caplog.text
+    assert "SECRET" not in caplog.text
     np.testing.assert_array_equal(read(wide.with_name("map.tif")), map_of(read(wide, None)))
 
 
