@@ -16,7 +16,7 @@ from pathlib import Path
 from geoseg.assembly import Assembly
 from geoseg.crew import Spent
 from geoseg.errors import UserError
-from geoseg.item import Facts, item_of, refuse_foreign, written
+from geoseg.item import Facts, item_of, read_item, refuse_foreign, tells_of, written
 from geoseg.lease import refuse_lost
 from geoseg.places import Place, Remote, UnreachableError
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere
@@ -32,6 +32,7 @@ from geoseg.windows import box_shape
 __all__ = [
     "clean_up",
     "finish_drafts",
+    "is_done",
     "is_in_place",
     "prepare_outputs",
     "publish_all",
@@ -44,6 +45,16 @@ log = logging.getLogger(__name__)
 
 PUBLISHING = "publishing"  # marks of a call: its outputs are being put in place,
 PUBLISHED = "published"  # and all of them are
+
+
+def is_done(run: Run) -> bool:
+    """Whether the outputs are there, made by this very call from input that is as it was then.
+
+    The item is put in place last and tells of all of them. No times are compared but for equality,
+    for clocks of cameras, archives and file servers may be years off.
+    """
+    item = read_item(run.targets.item)
+    return item is not None and tells_of(item, run) and run.is_tagged()
 
 
 def is_in_place(run: Run) -> bool:

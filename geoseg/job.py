@@ -29,6 +29,7 @@ from geoseg.errors import UserError
 from geoseg.finishing import (
     clean_up,
     finish_drafts,
+    is_done,
     is_in_place,
     prepare_outputs,
     publish_all,
@@ -195,7 +196,7 @@ def predict_file(
         Creation options of GDAL's COG driver that change neither grid nor pixels.
     skip_done : bool
         Return at once when the outputs are there already, made by this very call from input that
-        has not changed since: what a batch wants that is taken up again.
+        has not changed since, as the item tells: what a batch wants that is taken up again.
     scheduler : str, optional
         Address of a dask scheduler whose workers compute the blocks, or ``local``. By default that
         of the dask client that is active in this process, if one is. Sources and the folder of the
@@ -256,11 +257,11 @@ def predict_file(
             **given.asked(scene),
         }
         run = Run(task, plain, targets, sources, options, asked, making, budget)
-        if skip_done and run.is_done():
+        if skip_done and is_done(run):
             return _already_done(run)
         check_run(run)
         with _resumable(run), _held(run, wait) as waited, block_cache(_cache(run)):
-            if waited and run.is_done():  # by the call that was waited for
+            if waited and is_done(run):  # by the call that was waited for
                 result = _already_done(run)
             else:
                 result = _carry_out(run, crew, emit, overwrite, restart, started)

@@ -27,13 +27,13 @@ __all__ = [
     "Remote",
     "UnreachableError",
     "address_of",
-    "changed",
     "gdal_settings",
     "names_in",
     "object_facts",
     "place",
     "scratch_of",
     "scratches",
+    "size_of",
     "telling",
 ]
 
@@ -292,11 +292,12 @@ def place(name: str | os.PathLike[str] | Remote) -> Place:
     return Remote(text)
 
 
-def changed(target: Place) -> int:
-    """When a file or object was written, in nanoseconds; of a storage, the end of that second."""
+def size_of(target: Place) -> int | None:
+    """Bytes of a file or object; None where there is none."""
     if isinstance(target, Remote):
-        return int(target.changed().timestamp() + 1) * 10**9 - 1
-    return target.stat().st_mtime_ns
+        info = target._info()
+        return None if info is None else int(info["size"])
+    return target.stat().st_size if target.is_file() else None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import geoseg
 from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote, address_of, changed, object_facts, scratch_of
+from geoseg.places import Place, Remote, address_of, object_facts, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import (
@@ -257,18 +257,8 @@ class Run:
             "GEOSEG_OPTIONS": json.dumps(options),
         }
 
-    def is_done(self) -> bool:
-        """Whether the outputs are there, made by this very call from input that is no newer."""
-        paths = self.targets.all.values()
-        if not all(path.is_file() for path in paths):
-            return False
-        made = min(map(changed, paths))
-        if any(each.get("changed", 0) > made for each in self.files):
-            return False
-        drawn = self.targets.polygons
-        # Polygons carry no tags; they are made after their map.
-        if drawn and changed(drawn) < changed(self.targets.classes):
-            return False
+    def is_tagged(self) -> bool:
+        """Whether the rasters say that they were made by this very call."""
         tags = self._identity.items()
         return all(tags <= _tags_of(path).items() for path in self.targets.rasters.values())
 

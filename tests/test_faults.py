@@ -858,6 +858,40 @@ def test_a_clock_that_jumps_changes_no_map(
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
 
 
+@pytest.mark.parametrize("date", [10**8, 2**31 - 10**8], ids=["1973", "2034"])
+def test_a_map_is_known_as_done_whatever_the_date_of_its_source(date: int, scene: Path) -> None:
+    os.utime(scene, (date, date))
+    drawn = {"polygons": scene.with_name("map.gpkg"), "skip_done": True}
+    assert run(scene, **drawn).computed > 0
+    assert run(scene, **drawn).computed == 0
+
+
+def test_an_older_file_of_the_same_size_and_ends_is_another_source(scene: Path) -> None:
+    run(scene)
+    with rasterio.open(scene, "r+") as file:
+        pixels = file.read()
+        pixels[:, 100:120, 100:120] = 7
+        file.write(pixels)
+    os.utime(scene, (10**8, 10**8))
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        run(scene, skip_done=True)
+
+
+def test_an_output_that_another_run_replaced_is_not_taken_for_this_ones(scene: Path) -> None:
+    drawn = {"polygons": scene.with_name("map.gpkg"), "skip_done": True}
+    run(scene, **drawn)
+    write(scene.with_name("other.tif"), random_pixels((3, 40, 50)).astype(np.uint8))
+    predict_file(
+        scene.with_name("other.tif"),
+        scene.with_name("o.tif"),
+        pointwise(),
+        polygons=scene.with_name("map.gpkg"),
+        overwrite=True,
+    )
+    with pytest.raises(UserError, match=r"map\.\w+ exists; add --overwrite"):
+        run(scene, **drawn)
+
+
 # ---- two processes on one output --------------------------------------------------------------
 
 HOLDING = """
