@@ -406,6 +406,24 @@ def test_a_source_that_was_overwritten_is_noticed(
         run(f"{bucket}/out", model, src, skip_done=True)
 
 
+@pytest.mark.parametrize("prefix", ["s3://", "/vsis3/"])
+def test_info_tells_of_a_map_in_a_storage_what_its_item_says(
+    bucket: str, model: Segmenter, prefix: str
+) -> None:
+    done = run(f"{bucket}/out", model, polygons=None, confidence=None)
+    name = f"{bucket}/out/map.tif".replace("s3://", prefix)
+    asked = CliRunner().invoke(main, ["info", name, "--json"])
+    assert asked.exit_code == 0, asked.stderr
+    facts = json.loads(asked.stdout)
+    assert facts["item"] == f"{bucket}/out/map.tif.json"
+    assert facts["told"]["run"]["blocks"] == done.blocks
+    said = CliRunner().invoke(main, ["info", name])
+    assert facts["told"]["time"] in said.stdout
+    fs = reached(int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    fs.rm_file(f"{bucket}/out/map.tif.json".removeprefix("s3://"))
+    assert "map.tif.json was found" in CliRunner().invoke(main, ["info", name]).stdout
+
+
 def test_objects_that_exist_are_kept_unless_they_may_be_replaced(
     bucket: str, model: Segmenter, expected: dict[str, bytes]
 ) -> None:
