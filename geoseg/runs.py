@@ -19,7 +19,7 @@ import geoseg
 from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote, address_of, object_facts, scratch_of
+from geoseg.places import Place, Remote, address_of, followed, object_facts, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import (
@@ -54,7 +54,8 @@ class Targets:
     @property
     def item(self) -> Place:
         """What tells of all of them; no program writes a file of such a name by itself."""
-        return self.classes.with_name(f"{self.classes.name}.json")
+        beside = self.classes.with_name(f"{self.classes.name}.json")
+        return followed(beside) if isinstance(beside, Path) else beside
 
     @property
     def rasters(self) -> dict[Output, Place]:

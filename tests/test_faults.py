@@ -7,6 +7,7 @@ file provokes each.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
 import os
@@ -34,6 +35,7 @@ from affine import Affine
 from items import contents
 from numpy.typing import NDArray
 from pointwise import map_of, pointwise, random_pixels, read, refused, write
+from rasterio._err import CPLE_AppDefinedError, CPLE_OutOfMemoryError, CPLE_UserInterruptError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
@@ -43,9 +45,11 @@ from geoseg import crew, finishing, job, nets, polygons, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
+from geoseg.info import examine
 from geoseg.job import predict_file
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
+from geoseg.raster.read import Source
 from geoseg.shapes import read_mask
 
 ROOT = Path(__file__).parents[1]
@@ -342,6 +346,56 @@ def test_only_unreadable_pixels_of_the_box_are_counted(
     assert result.unreadable.told == {"pixels": 38 * 28, "boxes": [[0, 37, 0, 27]]}
     part = without(expected, (1, 1))[90:150, 100:150]
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), part)
+
+
+def test_a_tile_that_the_disk_does_not_give_is_no_damage(
+    scene: Path, expected: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(io.FileIO):
+        """A file on a disk that has lost what comes after its header."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() >= 4096:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(size) or b""
+
+    real = Path.open
+
+    def failing(path: Path, *args: Any, **options: Any) -> Any:
+        bare = path == scene and options.get("buffering") == 0
+        return Failing(path) if bare else real(path, *args, **options)
+
+    spoil(scene, LOST[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        with pytest.raises(UserError, match=r"cannot read .*scene\.tif: the disk fails .*same"):
+            run(scene, on_read_error="nodata")
+    run(scene, on_read_error="nodata")
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), without(expected, LOST[0]))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (CPLE_OutOfMemoryError(3, 2, "VSIMalloc3(): Out of memory"), "memory ran out; .*free some"),
+        (CPLE_AppDefinedError(3, 1, "Cannot allocate 12 bytes"), "memory ran out; .*free some"),
+        (CPLE_UserInterruptError(3, 9, "User terminated"), "cannot read .*User terminated"),
+    ],
+)
+def test_what_never_came_to_decoding_is_no_damage(
+    said: Exception, message: str, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(source: Source, *_: Any) -> Any:
+        with files.reading(source.path):
+            raise rasterio.errors.RasterioIOError("Read failed") from said
+
+    def spoilt(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            monkeypatch.setattr(Source, "_read", fail)
+
+    with pytest.raises(UserError, match=message):
+        run(scene, on_read_error="nodata", on_progress=spoilt)
+    assert not scene.with_name("map.tif").exists()
 
 
 def test_the_end_of_a_file_that_was_cut_short_has_no_data_where_that_is_asked_for(
@@ -890,6 +944,47 @@ def test_an_output_that_another_run_replaced_is_not_taken_for_this_ones(scene: P
     )
     with pytest.raises(UserError, match=r"map\.\w+ exists; add --overwrite"):
         run(scene, **drawn)
+
+
+def test_a_link_as_an_output_means_its_target(scene: Path, expected: NDArray[np.uint8]) -> None:
+    kept, links = scene.parent / "kept", scene.parent / "links"
+    for folder in (kept, links):
+        folder.mkdir()
+    for name in ("map.tif", "map.gpkg"):
+        (links / name).symlink_to(Path("..") / "kept" / name)  # dangling by now
+    drawn = {"folder": links, "polygons": links / "map.gpkg"}
+    result = run(scene, **drawn)
+    assert result.outputs["classes"].samefile(kept / "map.tif")
+    names = {"map.tif", "map.tif.aux.xml", "map.tif.json", "map.gpkg"}
+    assert {each.name for each in kept.iterdir()} == names
+    assert {each.name for each in links.iterdir()} == {"map.tif", "map.gpkg"}
+    assert all(each.is_symlink() for each in links.iterdir())
+    np.testing.assert_array_equal(read(links / "map.tif"), expected)
+    told = examine(links / "map.tif")["told"]
+    assert told is not None
+    with pytest.raises(UserError, match=r"kept/map\.tif exists; add --overwrite"):
+        run(scene, **drawn)
+    assert run(scene, **drawn, skip_done=True).computed == 0
+    run(scene, **drawn, overwrite=True)
+    assert all(each.is_symlink() for each in links.iterdir())
+
+
+def test_a_dangling_link_is_no_way_around_a_refusal_of_polygonize(scene: Path) -> None:
+    run(scene)
+    link, target = scene.with_name("link.gpkg"), scene.with_name("target.gpkg")
+    link.symlink_to(target)
+    polygonize_file(scene.with_name("map.tif"), link)
+    assert link.is_symlink()
+    assert target.is_file()
+    with pytest.raises(UserError, match=r"target\.gpkg exists; add --overwrite"):
+        polygonize_file(scene.with_name("map.tif"), link)
+
+
+def test_links_that_lead_to_each_other_are_refused(scene: Path) -> None:
+    scene.with_name("map.tif").symlink_to(scene.with_name("other.tif"))
+    scene.with_name("other.tif").symlink_to(scene.with_name("map.tif"))
+    with pytest.raises(UserError, match=r"map\.tif is a symbolic link that leads back to itself"):
+        run(scene)
 
 
 # ---- two processes on one output --------------------------------------------------------------
