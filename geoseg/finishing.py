@@ -10,6 +10,7 @@ import json
 import logging
 import shutil
 import time
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 
@@ -79,14 +80,18 @@ def prepare_outputs(run: Run, goes_on: bool, overwrite: bool) -> None:
     ------
     UserError
     """
+    _refuse_outputs(run, goes_on, overwrite)
+    for mark in (PUBLISHING, PUBLISHED):
+        if _read(run.folder / mark) != run.mark:  # another call's, whose outputs are given up
+            (run.folder / mark).unlink(missing_ok=True)
+
+
+def _refuse_outputs(run: Run, goes_on: bool, overwrite: bool) -> None:
     began = goes_on and _read(run.folder / PUBLISHING) == run.mark
     refuse_foreign(run.targets.item)
     for name, path in run.targets.all.items():
         if name != "item" and (not began or (run.folder / PUBLISHED).exists()):
             refuse_existing(path, overwrite)
-    for mark in (PUBLISHING, PUBLISHED):
-        if _read(run.folder / mark) != run.mark:  # another call's, whose outputs are given up
-            (run.folder / mark).unlink(missing_ok=True)
 
 
 def unreadable_of(run: Run) -> Unreadable:
@@ -152,11 +157,12 @@ def refuse_changed(run: Run) -> None:
     ------
     UserError
     """
-    for before, now in zip(run.files, facts_of(run.sources), strict=True):
+    # A file may have come beside a source, or gone from there.
+    for before, now in zip_longest(run.files, facts_of(run.sources)):
         if before != now:
             raise UserError(
-                f"{before['name']} changed while it was read, so the map may be of both versions "
-                "and was not written; give the same command again"
+                f"{(before or now)['name']} changed while it was read, so the map may be of both "
+                "versions and was not written; give the same command again"
             )
 
 
@@ -172,10 +178,18 @@ def _draft(run: Run, name: str) -> Path:
     return draft
 
 
-def publish_all(run: Run) -> None:
-    """Put all outputs in place, and forget the run."""
-    if isinstance(run.targets.folder, Remote):
-        refuse_lost(run.targets.folder / LOCK)
+def publish_all(run: Run, overwrite: bool) -> None:
+    """Put all outputs in place, and forget the run.
+
+    Raises
+    ------
+    UserError
+        When one was made there meanwhile that may not be replaced, or a lock was lost.
+    """
+    _refuse_outputs(run, True, overwrite)
+    for folder in run.targets.locks:
+        if isinstance(folder, Remote):
+            refuse_lost(folder / LOCK)
     (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
     for name, path in run.targets.all.items():
         publish(run.draft(name), path)
@@ -184,11 +198,9 @@ def publish_all(run: Run) -> None:
 
 
 def clean_up(run: Run) -> None:
-    """Remove what a run left beside its outputs, but for its lock."""
+    """Remove what a run left beside its outputs, but for its locks."""
     for name in run.targets.all:
-        folder = run.draft(name).parents[1]
-        if folder not in (run.targets.folder, run.folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(run.draft(name).parent, ignore_errors=True)
     for each in dict.fromkeys((run.targets.folder, run.folder)):
         forget(each)
 

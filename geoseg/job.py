@@ -52,7 +52,7 @@ from geoseg.raster.files import block_cache
 from geoseg.raster.place import WriteError, writing
 from geoseg.raster.read import tiles_of
 from geoseg.refusals import check_run, check_targets
-from geoseg.runs import Run, Targets
+from geoseg.runs import Run, Targets, facts_of
 from geoseg.store import BlockStore, forget, locked, recall, remembered, unreadable
 from geoseg.tasks import Running, make_task
 from geoseg.views import Turns, viewed
@@ -238,33 +238,42 @@ def predict_file(
     options = creation_options(co or {})
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
-    scene = given.scene(segmenter.card)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
+    asked = {
+        "window": window,
+        "halo": halo,
+        "blend": blend,
+        "stride": stride,
+        "batch": batch_size,
+        "precision": precision,
+        "views": views,
+        "scales": None if scales is None else [float(each) for each in scales],
+    }
     with hired(scheduler) as crew:
-        recalled = remembered(targets.store).get("memory") if memory is None else memory
-        budget = crew.memory(recalled)
-        has = crew.capacity(device, budget)
-        task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
-        asked = {
-            "window": window,
-            "halo": halo,
-            "blend": blend,
-            "stride": stride,
-            "batch": batch_size,
-            "precision": precision,
-            "views": views,
-            "scales": None if scales is None else [float(each) for each in scales],
-            **given.asked(scene),
-        }
-        run = Run(task, plain, targets, sources, options, asked, making, budget)
+
+        def planned() -> Run:
+            files = facts_of(sources)  # before they are opened, or a change would not be noticed
+            scene = given.scene(segmenter.card)
+            recalled = remembered(targets.store).get("memory") if memory is None else memory
+            budget = crew.memory(recalled)
+            has = crew.capacity(device, budget)
+            task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
+            own = {**asked, **given.asked(scene)}
+            return Run(task, plain, targets, sources, options, own, making, budget, files)
+
+        run = planned()
         if skip_done and is_done(run):
             return _already_done(run)
         check_run(run)
-        with _resumable(run), _held(run, wait) as waited, block_cache(_cache(run)):
+        with _resumable(run), _held(targets, wait) as waited:
+            if waited:  # since then anything may have changed
+                run = planned()
+                check_run(run)
             if waited and is_done(run):  # by the call that was waited for
                 result = _already_done(run)
             else:
-                result = _carry_out(run, crew, emit, overwrite, restart, started)
+                with block_cache(_cache(run)):
+                    result = _carry_out(run, crew, emit, overwrite, restart, started)
         release_memory()
         result = replace(result, seconds=time.monotonic() - started)
         emit({"event": "done", **_told(run, result)})
@@ -318,7 +327,7 @@ def _carry_out(
     seconds = time.monotonic() - started
     result = replace(result, seconds=seconds, spent=spent, unreadable=gone)
     write_item(run, {**result.took, **result.counts})
-    publish_all(run)
+    publish_all(run, overwrite)
     return result
 
 
@@ -391,15 +400,14 @@ def _resumable(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _held(run: Run, wait: bool) -> Iterator[bool]:
-    """Lock the output, make the folders that a run works in, and remove those that are empty.
+def _held(targets: Targets, wait: bool) -> Iterator[bool]:
+    """Lock the outputs, make the folders that a run works in, and remove those that are empty.
 
-    Tells whether another run held the output, whose end was waited for.
+    Tells whether another run held one of them, whose end was waited for.
     """
     with ExitStack() as stack:
-        folders = dict.fromkeys((run.targets.folder, run.folder))
-        waited = [stack.enter_context(locked(folder, wait)) for folder in folders]
-        stack.enter_context(scratches(tuple(run.targets.all.values())))
+        waited = [stack.enter_context(locked(folder, wait)) for folder in targets.locks]
+        stack.enter_context(scratches(tuple(targets.all.values())))
         yield any(waited)
 
 

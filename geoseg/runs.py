@@ -69,7 +69,7 @@ class Targets:
 
     @property
     def folder(self) -> Place:
-        """What is locked by a run with these targets, beside the class map."""
+        """Where a run with these targets works, beside the class map."""
         return self.classes.with_name(_hidden(self.classes))
 
     @property
@@ -80,6 +80,17 @@ class Targets:
         # Several runs may keep theirs there, of outputs of one name in several folders.
         digest = hashlib.sha256(str(self.classes.resolve()).encode()).hexdigest()[:12]
         return self.blocks / _hidden(self.classes, f".{digest}")
+
+    @property
+    def locks(self) -> tuple[Place, ...]:
+        """The folders that a run with these targets locks: for each output one, and its blocks.
+
+        They are in an order that all runs share, so that no two wait for each other.
+        """
+        outputs = [path for name, path in self.all.items() if name != "item"]
+        folders = [*(each.with_name(_hidden(each)) for each in outputs), self.store]
+        named = {str(each.resolve()): each for each in folders}
+        return tuple(named[name] for name in sorted(named))
 
     @property
     def all(self) -> dict[str, Place]:
@@ -110,6 +121,9 @@ class Run:
         How small regions and polygons are dealt with.
     memory : int
         Bytes that windows and blocks at work may take.
+    files : tuple of mapping
+        What tells the input from another: facts of every file that it is read from, taken before
+        any of them was opened.
     precision : Precision
         What the network runs in.
     """
@@ -122,14 +136,15 @@ class Run:
     asked: Mapping[str, Any]
     making: Making
     memory: int
+    files: tuple[Mapping[str, Any], ...]
     precision: Precision = field(default_factory=lambda: Precision("fp32"))
 
     def settled(self, precision: Precision) -> Run:
         """The same run in a precision."""
         running = replace(self.task.running, precision=precision.name)
         settled = replace(self, task=replace(self.task, running=running), precision=precision)
-        # None of these depends on it, and to ask again may be slow: of models, and over networks.
-        vars(settled).update(files=self.files, digests=self.digests, fingerprint=self.fingerprint)
+        # Neither depends on it, and models are slow to hash.
+        vars(settled).update(digests=self.digests, fingerprint=self.fingerprint)
         return settled
 
     @property
@@ -158,11 +173,6 @@ class Run:
         if stated is None or pixel_size(grid) is not None:
             return grid
         return Grid(grid.shape, None, Affine.scale(stated))
-
-    @cached_property
-    def files(self) -> tuple[Mapping[str, Any], ...]:
-        """What tells the input from another: facts of every file that it is read from."""
-        return facts_of(self.sources)
 
     @property
     def members(self) -> Sequence[Segmenter]:

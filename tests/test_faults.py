@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,14 +35,14 @@ import torch
 from affine import Affine
 from items import contents
 from numpy.typing import NDArray
-from pointwise import map_of, pointwise, random_pixels, read, refused, write
+from pointwise import UTM, map_of, pointwise, random_pixels, read, refused, write
 from rasterio._err import CPLE_AppDefinedError, CPLE_OutOfMemoryError, CPLE_UserInterruptError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, finishing, job, nets, polygons, store
+from geoseg import crew, finishing, job, nets, polygons, refusals, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
@@ -50,6 +51,7 @@ from geoseg.job import predict_file
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
 from geoseg.raster.read import Source
+from geoseg.runs import Targets
 from geoseg.shapes import read_mask
 
 ROOT = Path(__file__).parents[1]
@@ -1041,6 +1043,137 @@ def test_a_second_process_may_wait_and_finds_the_work_done(
     assert result.computed == 0
     assert f"waiting for the end of another run: process {holder.pid}" in caplog.text
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+
+
+def sparse(path: Path) -> Path:
+    """A scene of the same grid of which all tiles but the first row's were never written."""
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": 200, "width": 180}
+    place = {"crs": "EPSG:32633", "transform": UTM}
+    with rasterio.open(path, "w", **profile, **place, **TILED, sparse_ok=True) as file:
+        file.write(random_pixels((3, 64, 180)).astype(np.uint8), window=((0, 64), (0, 180)))
+    return path
+
+
+@contextmanager
+def held_until(scene: Path, change: Callable[[], object]) -> Iterator[None]:
+    """Hold the output of a scene until a run waits for it; then do something, and let it go."""
+    holding, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.locked(scene.parent / ".map.tif.geoseg"):
+            holding.set()
+            over.wait()
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("waiting for the end of another run"):
+                change()
+                over.set()
+
+    thread, ear = threading.Thread(target=hold), Waits()
+    thread.start()
+    holding.wait()
+    logging.getLogger("geoseg").addHandler(ear)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        logging.getLogger("geoseg").removeHandler(ear)
+
+
+def test_a_run_that_has_waited_is_planned_with_the_input_as_it_is_then(
+    scene: Path, expected: NDArray[np.uint8]
+) -> None:
+    full = scene.rename(scene.with_name("full.tif"))
+    sparse(scene)
+    with held_until(scene, lambda: full.replace(scene)):
+        run(scene, wait=True)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    (told,) = examine(scene.with_name("map.tif"))["made"]["sources"]
+    assert told["size"] == scene.stat().st_size
+    assert not hidden(scene.parent)
+
+
+@pytest.mark.parametrize("where", [refusals, job], ids=["before the lock", "under the lock"])
+def test_a_source_that_is_replaced_once_it_was_looked_at_gives_no_map(
+    where: Any, scene: Path, expected: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = scene.rename(scene.with_name("full.tif"))
+    sparse(scene)
+    step = "check_values" if where is refusals else "recall"
+    real = getattr(where, step)
+
+    def swap(*args: Any) -> Any:
+        if full.exists():
+            full.replace(scene)
+        return real(*args)
+
+    monkeypatch.setattr(where, step, swap)
+    with pytest.raises(UserError, match=r"scene\.tif changed while it was read.*same command"):
+        run(scene)
+    assert not scene.with_name("map.tif").exists()
+    run(scene)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+
+
+def test_a_file_that_comes_beside_a_source_while_it_is_read_gives_no_map(scene: Path) -> None:
+    def add(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            scene.with_name("scene.tif.ovr").write_bytes(scene.read_bytes())
+
+    with pytest.raises(UserError, match=r"scene\.tif\.ovr changed while it was read"):
+        run(scene, on_progress=add)
+
+
+@pytest.mark.parametrize("name", ["polygons", "confidence", "scores"])
+def test_two_runs_that_share_any_output_are_never_at_it_together(name: str, scene: Path) -> None:
+    shared, second = scene.parent / "shared", scene.parent / "second"
+    for folder in (shared, second):
+        folder.mkdir()
+    output = {name: shared / ("p.gpkg" if name == "polygons" else "p.tif")}
+    refused_for = []
+
+    def meanwhile(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and not refused_for:
+            with pytest.raises(UserError, match=r"another run .* holds .*shared/\.p\.\w+\.geoseg"):
+                run(scene, folder=second, **output)
+            refused_for.append(event)
+
+    run(scene, **output, on_progress=meanwhile)
+    assert len(refused_for) == 1
+    item = json.loads(scene.with_name("map.tif.json").read_text())
+    assert item["assets"][name]["file:size"] == output[name].stat().st_size
+    with pytest.raises(UserError, match=r"shared/p\.\w+ exists; add --overwrite"):
+        run(scene, folder=second, **output)
+    assert not [each for each in (scene.parent, shared, second) if hidden(each)]
+    assert not [*second.iterdir()]
+
+
+def test_runs_with_the_same_outputs_lock_them_in_the_same_order(tmp_path: Path) -> None:
+    one, other = tmp_path / "a.tif", tmp_path / "b.tif"
+    locks = Targets(one, None, other, None).locks
+    assert len(locks) == 2
+    assert locks == Targets(other, None, one, None).locks
+
+
+def test_what_another_program_wrote_meanwhile_is_not_replaced(
+    scene: Path, expected: NDArray[np.uint8]
+) -> None:
+    drawn = {"polygons": scene.with_name("p.gpkg")}
+
+    def write_it(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 2:
+            drawn["polygons"].write_text("somebody's")
+
+    with pytest.raises(UserError, match=r"p\.gpkg exists; add --overwrite"):
+        run(scene, **drawn, on_progress=write_it)
+    assert drawn["polygons"].read_text() == "somebody's"
+    assert not scene.with_name("map.tif").exists()
+    assert hidden(scene.parent) == [".map.tif.geoseg"]  # the extra locks are gone
+    assert run(scene, **drawn, overwrite=True).computed == 0
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    assert not hidden(scene.parent)
 
 
 def test_the_lock_of_a_dead_process_is_taken_and_its_work_gone_on_with(

@@ -190,7 +190,7 @@ def test_source_blocks_and_outputs_may_lie_in_a_storage(
             seen.append({name.partition("/")[0] for name in objects(f"{bucket}/out")})
 
     result = run(f"{bucket}/out", model, on_progress=look)
-    assert seen == [{".map.tif.geoseg"}]
+    assert seen == [{f".{name}.geoseg" for name in ("map.tif", "map.gpkg", "sure.tif")}]
     assert objects(f"{bucket}/out") == expected
     assert expected.keys() == OUTPUTS
     assert [*(tmp_path / "scratch").iterdir()] == []
@@ -422,6 +422,23 @@ def test_info_tells_of_a_map_in_a_storage_what_its_item_says(
     fs = reached(int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]))
     fs.rm_file(f"{bucket}/out/map.tif.json".removeprefix("s3://"))
     assert "map.tif.json was found" in CliRunner().invoke(main, ["info", name]).stdout
+
+
+def test_two_runs_that_share_polygons_are_never_at_them_together(
+    bucket: str, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    seen = []
+
+    def meanwhile(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and not seen:
+            seen.append(event)
+            with pytest.raises(UserError, match=r"another run .*/out/\.map\.gpkg\.geoseg/lock"):
+                run(f"{bucket}/other", model, polygons=f"{bucket}/out/map.gpkg", confidence=None)
+
+    run(f"{bucket}/out", model, on_progress=meanwhile)
+    assert seen
+    assert objects(f"{bucket}/out") == expected
+    assert not objects(f"{bucket}/other")
 
 
 def test_objects_that_exist_are_kept_unless_they_may_be_replaced(
