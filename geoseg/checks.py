@@ -68,22 +68,33 @@ def check_folder(folder: Path) -> None:
         raise UserError(f"cannot write into {folder}; choose a folder that you may write to")
 
 
-def check_disk(folder: Path, raw_bytes: int) -> None:
+def check_disk(folder: Path, raw_bytes: int, kept: int = 0) -> None:
     """Refuse to begin when the disk is too small for the result.
 
     Parameters
     ----------
     folder : Path
     raw_bytes : int
-        Size of all rasters to be written, not compressed.
+        Size of all rasters and blocks to be written there, not compressed. How large polygons will
+        be nobody knows before they are drawn.
+    kept : int
+        Bytes of them that are there by now.
     """
     free = shutil.disk_usage(folder).free
-    needed = raw_bytes // LEAST_COMPRESSION
+    needed = raw_bytes // LEAST_COMPRESSION - kept
     if free < needed:
         raise UserError(
-            f"{folder} has {free / 1e9:.2f} GB free but the result may need {needed / 1e9:.2f} GB; "
-            "free some space or choose another disk"
+            f"{folder} has {_told(free)} free but the result, and its blocks until it is in place, "
+            f"may need {_told(needed)}; free some space or choose another disk"
         )
+
+
+def _told(size: int) -> str:
+    """Bytes in the unit that shows three digits of them."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.{max(3 - len(str(size // unit)), 0)}f} {name}"
+    return f"{size} bytes"
 
 
 def check_values(image: xr.DataArray, card: Card) -> None:

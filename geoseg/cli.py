@@ -630,9 +630,9 @@ def _table_of(areas: Sequence[Mapping[str, Any]], unit: str) -> str:
 
 
 @main.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def info(file: Path, as_json: bool) -> None:
+def info(file: str, as_json: bool) -> None:
     """Tell of what, how and when a map was made: by its tags and the FILE.json beside it."""
     from geoseg.info import describe, examine
 

@@ -10,13 +10,14 @@ import json
 import logging
 import shutil
 import time
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 
 from geoseg.assembly import Assembly
 from geoseg.crew import Spent
 from geoseg.errors import UserError
-from geoseg.item import Facts, item_of, refuse_foreign, written
+from geoseg.item import Facts, item_of, read_item, refuse_foreign, tells_of, written
 from geoseg.lease import refuse_lost
 from geoseg.places import Place, Remote, UnreachableError
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere
@@ -32,6 +33,7 @@ from geoseg.windows import box_shape
 __all__ = [
     "clean_up",
     "finish_drafts",
+    "is_done",
     "is_in_place",
     "prepare_outputs",
     "publish_all",
@@ -44,6 +46,16 @@ log = logging.getLogger(__name__)
 
 PUBLISHING = "publishing"  # marks of a call: its outputs are being put in place,
 PUBLISHED = "published"  # and all of them are
+
+
+def is_done(run: Run) -> bool:
+    """Whether the outputs are there, made by this very call from input that is as it was then.
+
+    The item is put in place last and tells of all of them. No times are compared but for equality,
+    for clocks of cameras, archives and file servers may be years off.
+    """
+    item = read_item(run.targets.item)
+    return item is not None and tells_of(item, run) and run.is_tagged()
 
 
 def is_in_place(run: Run) -> bool:
@@ -68,14 +80,18 @@ def prepare_outputs(run: Run, goes_on: bool, overwrite: bool) -> None:
     ------
     UserError
     """
+    _refuse_outputs(run, goes_on, overwrite)
+    for mark in (PUBLISHING, PUBLISHED):
+        if _read(run.folder / mark) != run.mark:  # another call's, whose outputs are given up
+            (run.folder / mark).unlink(missing_ok=True)
+
+
+def _refuse_outputs(run: Run, goes_on: bool, overwrite: bool) -> None:
     began = goes_on and _read(run.folder / PUBLISHING) == run.mark
     refuse_foreign(run.targets.item)
     for name, path in run.targets.all.items():
         if name != "item" and (not began or (run.folder / PUBLISHED).exists()):
             refuse_existing(path, overwrite)
-    for mark in (PUBLISHING, PUBLISHED):
-        if _read(run.folder / mark) != run.mark:  # another call's, whose outputs are given up
-            (run.folder / mark).unlink(missing_ok=True)
 
 
 def unreadable_of(run: Run) -> Unreadable:
@@ -141,11 +157,12 @@ def refuse_changed(run: Run) -> None:
     ------
     UserError
     """
-    for before, now in zip(run.files, facts_of(run.sources), strict=True):
+    # A file may have come beside a source, or gone from there.
+    for before, now in zip_longest(run.files, facts_of(run.sources)):
         if before != now:
             raise UserError(
-                f"{before['name']} changed while it was read, so the map may be of both versions "
-                "and was not written; give the same command again"
+                f"{(before or now)['name']} changed while it was read, so the map may be of both "
+                "versions and was not written; give the same command again"
             )
 
 
@@ -161,8 +178,15 @@ def _draft(run: Run, name: str) -> Path:
     return draft
 
 
-def publish_all(run: Run) -> None:
-    """Put all outputs in place, and forget the run."""
+def publish_all(run: Run, overwrite: bool) -> None:
+    """Put all outputs in place, and forget the run.
+
+    Raises
+    ------
+    UserError
+        When one was made there meanwhile that may not be replaced, or a lock was lost.
+    """
+    _refuse_outputs(run, True, overwrite)
     _refuse_lost(run)
     (run.folder / PUBLISHING).write_text(run.mark, encoding="utf-8")
     for name, path in run.targets.all.items():
@@ -175,17 +199,15 @@ def publish_all(run: Run) -> None:
 
 def _refuse_lost(run: Run) -> None:
     """Refuse to go on where another run took over."""
-    for folder in dict.fromkeys((run.targets.folder, run.folder)):
+    for folder in run.targets.locks:
         if isinstance(folder, Remote):
             refuse_lost(folder / LOCK)
 
 
 def clean_up(run: Run) -> None:
-    """Remove what a run left beside its outputs, but for its lock."""
+    """Remove what a run left beside its outputs, but for its locks."""
     for name in run.targets.all:
-        folder = run.draft(name).parents[1]
-        if folder not in (run.targets.folder, run.folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(run.draft(name).parent, ignore_errors=True)
     for each in dict.fromkeys((run.targets.folder, run.folder)):
         forget(each)
 

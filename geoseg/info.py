@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
 from geoseg.classes import told_classes
 from geoseg.errors import UserError
 from geoseg.item import PREFIX, read_item
+from geoseg.places import Place, address_of, place, size_of
 from geoseg.raster import class_table, opened
 from geoseg.raster.grid import called
 
@@ -35,6 +35,7 @@ def examine(path: str | PathLike[str]) -> Facts:
         ``sources``, ``options`` and ``chosen`` of its tags. ``item`` is the file of the item beside
         it, and ``told`` what that says beyond the tags: ``time``, ``software``, ``model`` and
         ``run``. Both are None where there is none; where it tells of another file ``told`` alone.
+        Items are found beside files and objects of a storage (``s3://``, ``/vsis3/``).
 
     Raises
     ------
@@ -55,10 +56,19 @@ def examine(path: str | PathLike[str]) -> Facts:
     single = len(facts["bands"]) == 1
     facts["classes"] = told_classes(class_table(name)) if single else []
     made = _made(tags, name) if "GEOSEG_SOURCES" in tags else None
-    beside = Path(f"{name}.json")
-    item = None if made is None else read_item(beside)
-    told = None if item is None or made is None else _told(item, made, Path(name))
-    return {**facts, "made": made, "item": None if item is None else str(beside), "told": told}
+    item = told = None
+    where = _where(name)
+    if made is not None and where is not None:
+        beside = where.with_name(f"{where.name}.json")
+        if (found := read_item(beside)) is not None:
+            item, told = str(beside), _told(found, made, where)
+    return {**facts, "made": made, "item": item, "told": told}
+
+
+def _where(name: str) -> Place | None:
+    """Where a file lies that GDAL opens; None where items are not looked for: behind the web."""
+    address = address_of(name).removeprefix("/vsicurl/")
+    return None if address.startswith(("http://", "https://", "ftp://")) else place(address)
 
 
 def _number(nodata: float | None) -> float | str | None:
@@ -87,13 +97,13 @@ def _made(tags: Mapping[str, str], name: str) -> Facts:
         ) from error
 
 
-def _told(item: Mapping[str, Any], made: Facts, path: Path) -> Facts | None:
+def _told(item: Mapping[str, Any], made: Facts, where: Place) -> Facts | None:
     """What an item says beyond the tags; None when it tells of another map."""
     facts = item["properties"]
     same = all(facts[f"{PREFIX}{name}"] == made[name] for name in ("sources", "options"))
     try:
         size, model = item["assets"]["classes"]["file:size"], facts[f"{PREFIX}model"]
-        same = same and size == path.stat().st_size and model["digest"] == made["model"]["digest"]
+        same = same and size == size_of(where) and model["digest"] == made["model"]["digest"]
     except (TypeError, LookupError):
         return None
     if not same:
@@ -137,7 +147,7 @@ def describe(facts: Facts) -> str:
 def _lines_of_item(facts: Facts) -> list[str]:
     told = facts["told"]
     if facts["item"] is None:
-        return [f"Made       when and how long is not known: there is no {facts['file']}.json"]
+        return [f"Made       when and how long is not known: no {facts['file']}.json was found"]
     if told is None:
         return [f"Made       when and how long is not known: {facts['item']} is of another map"]
     run = told["run"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -19,6 +19,7 @@ from geoseg.raster import clip, grid_of, open_raster, open_stack
 from geoseg.raster.damage import Damage
 from geoseg.raster.files import is_remote
 from geoseg.raster.gaps import find_gaps
+from geoseg.runs import facts_of
 from geoseg.stac import Origin, is_stac, open_items
 
 __all__ = ["Input", "Pictured", "found"]
@@ -26,10 +27,22 @@ __all__ = ["Input", "Pictured", "found"]
 
 @dataclass(frozen=True)
 class Pictured:
-    """A scene, the files that it is read from, and the STAC Items that they are assets of."""
+    """A scene, and what it comes from.
+
+    Parameters
+    ----------
+    scene : Scene
+    sources : sequence of str
+        What is opened to read it.
+    files : tuple of mapping
+        What tells the files behind them from others; see `facts_of`.
+    origins : tuple of Origin
+        STAC Items that the sources are assets of, if they are.
+    """
 
     scene: Scene
-    files: Sequence[str]
+    sources: Sequence[str]
+    files: tuple[Mapping[str, Any], ...]
     origins: tuple[Origin, ...] = ()
 
 
@@ -80,7 +93,9 @@ class Input:
             refuse_other_count(names, card)
             items = open_items(self.sources[0], names)
             scene = self._scene(items.image, card, _all_of(items.image))
-            return Pictured(self._within_mask(scene, items.files[0]), items.files, items.origins)
+            scene = self._within_mask(scene, items.files[0])
+            return Pictured(scene, items.files, facts_of(items.files), items.origins)
+        files = facts_of(self.sources)  # before they are opened, or a change would not be noticed
         first = self.sources[0]
         # Where tiles that cannot be read are noted, if that is asked for.
         damage = Damage() if self.on_read_error == "nodata" else None
@@ -91,7 +106,8 @@ class Input:
             image = open_raster(first, bands=self.bands, assume_crs=self.assume_crs, damage=damage)
             scene = self._scene(image, card, None if self.bands is None else _all_of(image))
             scene = replace(scene, gaps=find_gaps(first, scene.image))
-        return Pictured(self._within_mask(replace(scene, damage=damage), first), self.sources)
+        scene = self._within_mask(replace(scene, damage=damage), first)
+        return Pictured(scene, self.sources, files)
 
     def _scene(self, image: xr.DataArray, card: Card, bands: Sequence[str | int] | None) -> Scene:
         image = image if self.bbox is None else clip(image, self.bbox, self.bbox_crs)

@@ -26,11 +26,11 @@ import geoseg
 from geoseg.decisions import missing_value
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of, extent_of
-from geoseg.places import Place, Remote, UnreachableError, address_of
+from geoseg.places import Place, Remote, UnreachableError, address_of, size_of
 from geoseg.raster import Grid, grid_of
 from geoseg.runs import QUANTA, Run, files_behind
 
-__all__ = ["PREFIX", "item_of", "read_item", "refuse_foreign", "written"]
+__all__ = ["PREFIX", "item_of", "read_item", "refuse_foreign", "tells_of", "written"]
 
 PREFIX = "geoseg:"
 MAX_BYTES = 50_000_000  # an item is a few kilobytes, and 200 bytes for each file of the input
@@ -92,7 +92,7 @@ def item_of(run: Run, facts: Facts) -> dict[str, Any]:
         f"{PREFIX}sources": json.loads(tags["GEOSEG_SOURCES"]),
         f"{PREFIX}options": json.loads(tags["GEOSEG_OPTIONS"]),
         f"{PREFIX}chosen": {**json.loads(tags["GEOSEG_CHOSEN"]), "device": run.task.kind},
-        f"{PREFIX}run": {**facts, "sizes": run.chosen},
+        f"{PREFIX}run": {**facts, "sizes": run.chosen, "changed": _times(run)},
     }
     return {
         "type": "Feature",
@@ -130,6 +130,27 @@ def read_item(path: Place) -> dict[str, Any] | None:
     return item if facts.keys() >= FIELDS else None
 
 
+def tells_of(item: Facts, run: Run) -> bool:
+    """Whether an item tells of the outputs of a run as they are, and of its input as it is."""
+    tags, told = run.tags, item["properties"]
+    expected = {
+        f"{PREFIX}sources": json.loads(tags["GEOSEG_SOURCES"]),
+        f"{PREFIX}options": json.loads(tags["GEOSEG_OPTIONS"]),
+    }
+    try:
+        known = told[f"{PREFIX}model"]["digest"], told[f"{PREFIX}run"]["changed"]
+        there = {name: (each["href"], each["file:size"]) for name, each in item["assets"].items()}
+    except (TypeError, LookupError, AttributeError):
+        return False
+    outputs = {name: path for name, path in run.targets.all.items() if name != "item"}
+    here = run.targets.item.parent
+    return (
+        expected.items() <= told.items()
+        and known == (run.digest, _times(run))
+        and all(there.get(n) == (_href(str(p), here), size_of(p)) for n, p in outputs.items())
+    )
+
+
 def refuse_foreign(path: Place) -> None:
     """Refuse to replace a file that is no item of geoseg's.
 
@@ -142,6 +163,11 @@ def refuse_foreign(path: Place) -> None:
             f"{path} is where the facts of the map would be kept, and geoseg has not written it; "
             "move it, or choose another name for the map"
         )
+
+
+def _times(run: Run) -> list[int | None]:
+    """When the files of the input were changed, in nanoseconds, where that can be told."""
+    return [each.get("changed") for each in run.files]
 
 
 def _classes(run: Run) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from geoseg.errors import UserError
 from geoseg.finishing import (
     clean_up,
     finish_drafts,
+    is_done,
     is_in_place,
     prepare_outputs,
     publish_all,
@@ -197,7 +198,7 @@ def predict_file(
         Creation options of GDAL's COG driver that change neither grid nor pixels.
     skip_done : bool
         Return at once when the outputs are there already, made by this very call from input that
-        has not changed since: what a batch wants that is taken up again.
+        has not changed since, as the item tells: what a batch wants that is taken up again.
     scheduler : str, optional
         Address of a dask scheduler whose workers compute the blocks, or ``local``. By default that
         of the dask client that is active in this process, if one is. Sources and the folder of the
@@ -239,37 +240,54 @@ def predict_file(
     options = creation_options(co or {})
     plain = ensemble(model)
     segmenter = viewed(plain, views, scales)
-    pictured = given.pictured(segmenter.card)
-    scene, sources = pictured.scene, [*pictured.files]
-    if pictured.origins:  # now it is known what their assets are
-        check_targets(targets, sources, mask)
     tiling, running = Tiling(window, halo, blend, stride), Running(device, precision, batch_size)
+    asked = {
+        "window": window,
+        "halo": halo,
+        "blend": blend,
+        "stride": stride,
+        "batch": batch_size,
+        "precision": precision,
+        "views": views,
+        "scales": None if scales is None else [float(each) for each in scales],
+    }
     with hired(scheduler) as crew:
-        recalled = remembered(targets.store).get("memory") if memory is None else memory
-        budget, has = crew.means(device, recalled)
-        task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
-        asked = {
-            "window": window,
-            "halo": halo,
-            "blend": blend,
-            "stride": stride,
-            "batch": batch_size,
-            "precision": precision,
-            "views": views,
-            "scales": None if scales is None else [float(each) for each in scales],
-            **given.asked(scene),
-        }
-        run = Run(
-            task, plain, targets, sources, options, asked, making, budget, origins=pictured.origins
-        )
-        if skip_done and run.is_done():
+
+        def planned() -> Run:
+            pictured = given.pictured(segmenter.card)
+            if pictured.origins:  # now it is known what their assets are
+                check_targets(targets, pictured.sources, mask)
+            scene = pictured.scene
+            recalled = remembered(targets.store).get("memory") if memory is None else memory
+            budget, has = crew.means(device, recalled)
+            task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
+            own = {**asked, **given.asked(scene)}
+            return Run(
+                task,
+                plain,
+                targets,
+                pictured.sources,
+                options,
+                own,
+                making,
+                budget,
+                pictured.files,
+                origins=pictured.origins,
+            )
+
+        run = planned()
+        if skip_done and is_done(run):
             return _already_done(run)
         check_run(run)
-        with _resumable(run), _held(run, wait) as waited, block_cache(_cache(run)):
-            if waited and run.is_done():  # by the call that was waited for
+        with _resumable(run), _held(targets, wait) as waited:
+            if waited:  # since then anything may have changed
+                run = planned()
+                check_run(run)
+            if waited and is_done(run):  # by the call that was waited for
                 result = _already_done(run)
             else:
-                result = _carry_out(run, crew, emit, overwrite, restart, started)
+                with block_cache(_cache(run)):
+                    result = _carry_out(run, crew, emit, overwrite, restart, started)
         release_memory()
         result = replace(result, seconds=time.monotonic() - started)
         emit({"event": "done", **_told(run, result)})
@@ -319,7 +337,7 @@ def _carry_out(
     seconds = time.monotonic() - started
     result = replace(result, seconds=seconds, spent=spent, unreadable=gone)
     write_item(run, {**result.took, **result.counts})
-    publish_all(run)
+    publish_all(run, overwrite)
     return result
 
 
@@ -392,15 +410,14 @@ def _resumable(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _held(run: Run, wait: bool) -> Iterator[bool]:
-    """Lock the output, make the folders that a run works in, and remove those that are empty.
+def _held(targets: Targets, wait: bool) -> Iterator[bool]:
+    """Lock the outputs, make the folders that a run works in, and remove those that are empty.
 
-    Tells whether another run held the output, whose end was waited for.
+    Tells whether another run held one of them, whose end was waited for.
     """
     with ExitStack() as stack:
-        folders = dict.fromkeys((run.targets.folder, run.folder))
-        waited = [stack.enter_context(locked(folder, wait)) for folder in folders]
-        stack.enter_context(scratches(tuple(run.targets.all.values())))
+        waited = [stack.enter_context(locked(folder, wait)) for folder in targets.locks]
+        stack.enter_context(scratches(tuple(targets.all.values())))
         yield any(waited)
 
 

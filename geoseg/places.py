@@ -27,7 +27,7 @@ __all__ = [
     "Remote",
     "UnreachableError",
     "address_of",
-    "changed",
+    "followed",
     "gdal_settings",
     "matching",
     "names_in",
@@ -39,6 +39,7 @@ __all__ = [
     "telling",
 ]
 
+LINKS = 40  # of symbolic links that are followed, as many as Linux does
 PART = 2**24  # bytes that are uploaded at a time,
 PARTS = 4  # and how many of these are held
 HEADER = 2**16  # bytes read at a time of a file of which the header is wanted
@@ -288,7 +289,7 @@ def matching(pattern: str) -> list[str]:
 
 
 def place(name: str | os.PathLike[str] | Remote) -> Place:
-    """A path, or an address where it holds ``://``.
+    """A path, or an address where it holds ``://``; of a symbolic link to a file its target.
 
     Raises
     ------
@@ -299,10 +300,8 @@ def place(name: str | os.PathLike[str] | Remote) -> Place:
         return name
     text = os.fspath(name)
     protocol, sign, rest = text.partition("://")
-    if not sign:
-        return Path(text)
-    if protocol == "file":
-        return Path(rest)
+    if not sign or protocol == "file":
+        return followed(Path(rest if sign else text))
     if protocol in READ_ONLY:
         raise UserError(
             f"nothing can be written to {text.partition('?')[0]}; name a file, or an object as in "
@@ -311,18 +310,30 @@ def place(name: str | os.PathLike[str] | Remote) -> Place:
     return Remote(text)
 
 
+def followed(path: Path) -> Path:
+    """What a symbolic link means as an output: its target, whether that is there or not.
+
+    A file is put in place by giving it the name, which would be that of the link else. Links to
+    folders are left as they are.
+
+    Raises
+    ------
+    UserError
+        When links lead to each other.
+    """
+    target = path
+    for _ in range(LINKS):
+        if not target.is_symlink() or target.is_dir():
+            return target
+        target = target.parent / target.readlink()
+    raise UserError(f"{path} is a symbolic link that leads back to itself; remove it: rm {path}")
+
+
 def size_of(target: Place) -> int | None:
     """Bytes of a file or object; None where there is none."""
     if isinstance(target, Remote):
         return target.size()
     return target.stat().st_size if target.is_file() else None
-
-
-def changed(target: Place) -> int:
-    """When a file or object was written, in nanoseconds; of a storage, the end of that second."""
-    if isinstance(target, Remote):
-        return int(target.changed().timestamp() + 1) * 10**9 - 1
-    return target.stat().st_mtime_ns
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -17,9 +18,8 @@ from geoseg.polygons import (
     refuse_unlocated,
     tell_units,
 )
-from geoseg.raster import Grid, files_of, grid_of
-from geoseg.runs import Run, Targets
-from geoseg.stac import is_stac
+from geoseg.raster import Grid, grid_of
+from geoseg.runs import Run, Targets, files_named
 from geoseg.tasks import Task
 
 __all__ = ["check_run", "check_targets"]
@@ -36,9 +36,7 @@ def check_targets(
     ------
     UserError
     """
-    files = [
-        file for source in sources for file in ([source] if is_stac(source) else files_of(source))
-    ]
+    files = [file for source in sources for file in files_named(source)]
     files += [] if mask is None else [fspath(mask)]
     for name, path in targets.all.items():
         if name != "item":  # whose name is shorter than those of sidecars
@@ -97,13 +95,29 @@ def _tell_where(grid: Grid, source: str) -> None:
 
 
 def _check_disks(run: Run) -> None:
-    """Refuse to begin when a disk is too small for what goes there."""
-    needed: dict[Path, int] = {}
+    """Refuse to begin when a disk is too small for what goes there: outputs, and their blocks."""
+    goes: list[tuple[Path, int]] = []
     for output, path in run.targets.rasters.items():
-        disk = scratch_of(path).parent if isinstance(path, Remote) else path.parent
-        needed[disk] = needed.get(disk, 0) + _raw_bytes(run.task, output)
-    for folder, size in needed.items():
-        check_disk(folder, size)
+        size = _raw_bytes(run.task, output)
+        goes.append((scratch_of(path).parent if isinstance(path, Remote) else path.parent, size))
+        if isinstance(run.folder, Path):
+            goes.append((run.folder.parent, size))
+    disks: dict[int, list[tuple[Path, int]]] = {}
+    for folder, size in goes:
+        disks.setdefault(folder.stat().st_dev, []).append((folder, size))
+    for disk, own in disks.items():
+        kept = _size_on(disk, run.folder) if isinstance(run.folder, Path) else 0
+        check_disk(own[0][0], sum(size for _, size in own), kept)
+
+
+def _size_on(disk: int, folder: Path) -> int:
+    """Bytes of the blocks that an earlier call left on a disk."""
+    size = 0
+    with suppress(FileNotFoundError):  # whoever has them removes them
+        if folder.stat().st_dev == disk:
+            for each in folder.rglob("*"):
+                size += each.stat().st_size if each.is_file() else 0
+    return size
 
 
 def _raw_bytes(task: Task, output: Output) -> int:

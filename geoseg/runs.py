@@ -19,7 +19,7 @@ import geoseg
 from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote, address_of, changed, object_facts, scratch_of
+from geoseg.places import Place, Remote, address_of, followed, object_facts, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import (
@@ -34,10 +34,10 @@ from geoseg.raster import (
 from geoseg.raster.files import unlocated_is_fine
 from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
-from geoseg.stac import Origin
+from geoseg.stac import Origin, is_stac
 from geoseg.tasks import Task
 
-__all__ = ["QUANTA", "Run", "Targets", "facts_of", "files_behind"]
+__all__ = ["QUANTA", "Run", "Targets", "facts_of", "files_behind", "files_named"]
 
 QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no data
 
@@ -55,7 +55,8 @@ class Targets:
     @property
     def item(self) -> Place:
         """What tells of all of them; no program writes a file of such a name by itself."""
-        return self.classes.with_name(f"{self.classes.name}.json")
+        beside = self.classes.with_name(f"{self.classes.name}.json")
+        return followed(beside) if isinstance(beside, Path) else beside
 
     @property
     def rasters(self) -> dict[Output, Place]:
@@ -69,7 +70,7 @@ class Targets:
 
     @property
     def folder(self) -> Place:
-        """What is locked by a run with these targets, beside the class map."""
+        """Where a run with these targets works, beside the class map."""
         return self.classes.with_name(_hidden(self.classes))
 
     @property
@@ -80,6 +81,17 @@ class Targets:
         # Several runs may keep theirs there, of outputs of one name in several folders.
         digest = hashlib.sha256(str(self.classes.resolve()).encode()).hexdigest()[:12]
         return self.blocks / _hidden(self.classes, f".{digest}")
+
+    @property
+    def locks(self) -> tuple[Place, ...]:
+        """The folders that a run with these targets locks: for each output one, and its blocks.
+
+        They are in an order that all runs share, so that no two wait for each other.
+        """
+        outputs = [path for name, path in self.all.items() if name != "item"]
+        folders = [*(each.with_name(_hidden(each)) for each in outputs), self.store]
+        named = {str(each.resolve()): each for each in folders}
+        return tuple(named[name] for name in sorted(named))
 
     @property
     def all(self) -> dict[str, Place]:
@@ -110,6 +122,9 @@ class Run:
         How small regions and polygons are dealt with.
     memory : int
         Bytes that windows and blocks at work may take.
+    files : tuple of mapping
+        What tells the input from another: facts of every file that it is read from, taken before
+        any of them was opened.
     precision : Precision
         What the network runs in.
     origins : sequence of Origin
@@ -124,6 +139,7 @@ class Run:
     asked: Mapping[str, Any]
     making: Making
     memory: int
+    files: tuple[Mapping[str, Any], ...]
     precision: Precision = field(default_factory=lambda: Precision("fp32"))
     origins: Sequence[Origin] = ()
 
@@ -131,8 +147,8 @@ class Run:
         """The same run in a precision."""
         running = replace(self.task.running, precision=precision.name)
         settled = replace(self, task=replace(self.task, running=running), precision=precision)
-        # None of these depends on it, and to ask again may be slow: of models, and over networks.
-        vars(settled).update(files=self.files, digests=self.digests, fingerprint=self.fingerprint)
+        # Neither depends on it, and models are slow to hash.
+        vars(settled).update(digests=self.digests, fingerprint=self.fingerprint)
         return settled
 
     @property
@@ -161,11 +177,6 @@ class Run:
         if stated is None or pixel_size(grid) is not None:
             return grid
         return Grid(grid.shape, None, Affine.scale(stated))
-
-    @cached_property
-    def files(self) -> tuple[Mapping[str, Any], ...]:
-        """What tells the input from another: facts of every file that it is read from."""
-        return facts_of(self.sources)
 
     @property
     def members(self) -> Sequence[Segmenter]:
@@ -263,18 +274,8 @@ class Run:
             "GEOSEG_OPTIONS": json.dumps(options),
         }
 
-    def is_done(self) -> bool:
-        """Whether the outputs are there, made by this very call from input that is no newer."""
-        paths = self.targets.all.values()
-        if not all(path.is_file() for path in paths):
-            return False
-        made = min(map(changed, paths))
-        if any(each.get("changed", 0) > made for each in self.files):
-            return False
-        drawn = self.targets.polygons
-        # Polygons carry no tags; they are made after their map.
-        if drawn and changed(drawn) < changed(self.targets.classes):
-            return False
+    def is_tagged(self) -> bool:
+        """Whether the rasters say that they were made by this very call."""
         tags = self._identity.items()
         return all(tags <= _tags_of(path).items() for path in self.targets.rasters.values())
 
@@ -293,10 +294,15 @@ def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
     return tuple(map(_facts, files_behind(sources)))
 
 
+def files_named(source: str) -> list[str]:
+    """Every file that a source stands for; an item is a file of its own, whatever it names."""
+    return [source] if is_stac(source) else files_of(source)
+
+
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     """Every file that sources are read from."""
     # GDAL has a name of its own for an address of the web that it was given.
-    files = dict.fromkeys(address_of(file) for source in sources for file in files_of(source))
+    files = dict.fromkeys(address_of(file) for source in sources for file in files_named(source))
     # Statistics that a viewer leaves beside an image do not make it another one.
     return tuple(file for file in files if not _is_sidecar(file))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -268,7 +269,41 @@ def test_a_disk_that_is_too_small_is_refused(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
-    with refused("0.00 GB free but .*free some space", tmp_path):
+    # 60 x 70 pixels of a byte, a fourth of them, twice: the map and its blocks.
+    with refused("has 100 bytes free but .* may need 2.10 kB; free some space", tmp_path):
+        geoseg.predict_file(scene, tmp_path / "map.tif", pointwise())
+
+
+def test_blocks_are_counted_on_the_disk_where_they_lie(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Path("/dev/shm")  # noqa: S108  (only to have a second file system)
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system only")
+    with tempfile.TemporaryDirectory(dir=shared) as name:
+        free = {Path(name): 1049, tmp_path: 1050}
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[path]))
+        with refused(f"{name} has 1.05 kB free but .* may need 1.05 kB", tmp_path):
+            geoseg.predict_file(scene, tmp_path / "map.tif", pointwise(), blocks=name)
+        free[Path(name)] = 1050
+        geoseg.predict_file(scene, tmp_path / "map.tif", pointwise(), blocks=name)
+    assert (tmp_path / "map.tif").exists()
+
+
+def test_blocks_that_are_there_by_now_need_no_more_room(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        geoseg.predict_file(scene, tmp_path / "map.tif", pointwise(), on_progress=stop)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2099))
+    geoseg.predict_file(scene, tmp_path / "map.tif", pointwise())
+    (tmp_path / "map.tif").unlink()
+    (tmp_path / "map.tif.json").unlink()
+    with pytest.raises(UserError, match=r"2\.10 kB free but"):
         geoseg.predict_file(scene, tmp_path / "map.tif", pointwise())
 
 

@@ -7,6 +7,7 @@ file provokes each.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,19 +35,23 @@ import torch
 from affine import Affine
 from items import contents
 from numpy.typing import NDArray
-from pointwise import map_of, pointwise, random_pixels, read, refused, spoil, write
+from pointwise import UTM, map_of, pointwise, random_pixels, read, refused, spoil, write
+from rasterio._err import CPLE_AppDefinedError, CPLE_OutOfMemoryError, CPLE_UserInterruptError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, finishing, job, lease, nets, polygons, store
+from geoseg import crew, finishing, job, lease, nets, polygons, refusals, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
+from geoseg.info import examine
 from geoseg.job import predict_file
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
+from geoseg.raster.read import Source
+from geoseg.runs import Targets
 from geoseg.shapes import read_mask
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +73,16 @@ def run(scene: Path | str, **options: Any) -> job.Result:
     """Classify into ``map.tif`` beside the scene, in several blocks."""
     folder = options.pop("folder", None) or Path(scene).parent
     return predict_file(scene, folder / "map.tif", pointwise(), **{"memory": SMALL, **options})
+
+
+def stop_after(count: int) -> Any:
+    """What stops a run when so many blocks are finished."""
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == count:
+            raise KeyboardInterrupt
+
+    return stop
 
 
 def hidden(folder: Path) -> list[str]:
@@ -318,6 +334,56 @@ def test_only_unreadable_pixels_of_the_box_are_counted(
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), part)
 
 
+def test_a_tile_that_the_disk_does_not_give_is_no_damage(
+    scene: Path, expected: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(io.FileIO):
+        """A file on a disk that has lost what comes after its header."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() >= 4096:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(size) or b""
+
+    real = Path.open
+
+    def failing(path: Path, *args: Any, **options: Any) -> Any:
+        bare = path == scene and options.get("buffering") == 0
+        return Failing(path) if bare else real(path, *args, **options)
+
+    spoil(scene, LOST[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        with pytest.raises(UserError, match=r"cannot read .*scene\.tif: the disk fails .*same"):
+            run(scene, on_read_error="nodata")
+    run(scene, on_read_error="nodata")
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), without(expected, LOST[0]))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (CPLE_OutOfMemoryError(3, 2, "VSIMalloc3(): Out of memory"), "memory ran out; .*free some"),
+        (CPLE_AppDefinedError(3, 1, "Cannot allocate 12 bytes"), "memory ran out; .*free some"),
+        (CPLE_UserInterruptError(3, 9, "User terminated"), "cannot read .*User terminated"),
+    ],
+)
+def test_what_never_came_to_decoding_is_no_damage(
+    said: Exception, message: str, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(source: Source, *_: Any) -> Any:
+        with files.reading(source.path):
+            raise rasterio.errors.RasterioIOError("Read failed") from said
+
+    def spoilt(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            monkeypatch.setattr(Source, "_read", fail)
+
+    with pytest.raises(UserError, match=message):
+        run(scene, on_read_error="nodata", on_progress=spoilt)
+    assert not scene.with_name("map.tif").exists()
+
+
 def test_the_end_of_a_file_that_was_cut_short_has_no_data_where_that_is_asked_for(
     scene: Path, expected: NDArray[np.uint8]
 ) -> None:
@@ -367,6 +433,7 @@ class Server(BaseHTTPRequestHandler):
     asked: ClassVar[int] = 0
     failing: ClassVar[range] = range(0)
     status: ClassVar[int | None] = 503
+    busy: ClassVar[int] = 0  # how often the first byte alone is not given
 
     def do_GET(self) -> None:
         Server.asked += 1
@@ -374,6 +441,10 @@ class Server(BaseHTTPRequestHandler):
             if Server.status is not None:
                 self._answer(Server.status, b"")
             self.close_connection = True
+            return
+        if Server.busy and self.headers.get("Range") == "bytes=0-0":
+            Server.busy -= 1
+            self._answer(Server.status or 503, b"")
             return
         if not self.path.split("?")[0].endswith("scene.tif"):
             self._answer(404, b"")
@@ -410,6 +481,7 @@ def served(
     monkeypatch.setattr(Server, "data", scene.read_bytes())
     monkeypatch.setattr(Server, "asked", 0)
     monkeypatch.setattr(Server, "failing", range(0))
+    monkeypatch.setattr(Server, "busy", 0)
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         # GDAL remembers files by their addresses.
@@ -459,6 +531,34 @@ def test_a_network_that_is_gone_stops_the_run_which_goes_on_later(
     Server.failing = range(0)
     result = run(served, folder=wide.parent)
     assert 0 < result.computed < result.blocks
+    np.testing.assert_array_equal(read(wide.with_name("map.tif")), map_of(read(wide, None)))
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_server_that_is_busy_costs_no_finished_block(
+    status: int,
+    served: str,
+    wide: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Server, "data", wide.read_bytes())
+    monkeypatch.setattr(Server, "status", status)
+    with pytest.raises(KeyboardInterrupt):
+        run(served, folder=wide.parent, on_progress=stop_after(2))
+    Server.busy = 10**6
+    with pytest.raises(UserError, match=r"does not say whether it is the file .*same command"):
+        run(served, folder=wide.parent)
+    Server.busy = 2
+
+    def fail(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == event["total"]:
+            Server.busy = 2  # when it is asked whether the file has changed
+
+    result = run(served, folder=wide.parent, on_progress=fail)
+    assert 0 < result.computed < result.blocks
+    assert "starting over" not in caplog.text
+    assert "SECRET" not in caplog.text
     np.testing.assert_array_equal(read(wide.with_name("map.tif")), map_of(read(wide, None)))
 
 
@@ -866,6 +966,82 @@ def test_a_clock_that_jumps_changes_no_map(
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
 
 
+@pytest.mark.parametrize("date", [10**8, 2**31 - 10**8], ids=["1973", "2034"])
+def test_a_map_is_known_as_done_whatever_the_date_of_its_source(date: int, scene: Path) -> None:
+    os.utime(scene, (date, date))
+    drawn = {"polygons": scene.with_name("map.gpkg"), "skip_done": True}
+    assert run(scene, **drawn).computed > 0
+    assert run(scene, **drawn).computed == 0
+
+
+def test_an_older_file_of_the_same_size_and_ends_is_another_source(tmp_path: Path) -> None:
+    scene = write(tmp_path / "scene.tif", random_pixels((3, 300, 300)).astype(np.uint8))
+    run(scene)
+    data = bytearray(scene.read_bytes())
+    assert len(data) > 2 * 65_536 + 1000
+    data[len(data) // 2 : len(data) // 2 + 1000] = bytes([7]) * 1000
+    scene.write_bytes(data)
+    os.utime(scene, (10**8, 10**8))
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        run(scene, skip_done=True)
+
+
+def test_an_output_that_another_run_replaced_is_not_taken_for_this_ones(scene: Path) -> None:
+    drawn = {"polygons": scene.with_name("map.gpkg"), "skip_done": True}
+    run(scene, **drawn)
+    write(scene.with_name("other.tif"), random_pixels((3, 40, 50)).astype(np.uint8))
+    predict_file(
+        scene.with_name("other.tif"),
+        scene.with_name("o.tif"),
+        pointwise(),
+        polygons=scene.with_name("map.gpkg"),
+        overwrite=True,
+    )
+    with pytest.raises(UserError, match=r"map\.\w+ exists; add --overwrite"):
+        run(scene, **drawn)
+
+
+def test_a_link_as_an_output_means_its_target(scene: Path, expected: NDArray[np.uint8]) -> None:
+    kept, links = scene.parent / "kept", scene.parent / "links"
+    for folder in (kept, links):
+        folder.mkdir()
+    for name in ("map.tif", "map.gpkg"):
+        (links / name).symlink_to(Path("..") / "kept" / name)  # dangling by now
+    drawn = {"folder": links, "polygons": links / "map.gpkg"}
+    result = run(scene, **drawn)
+    assert result.outputs["classes"].samefile(kept / "map.tif")
+    names = {"map.tif", "map.tif.aux.xml", "map.tif.json", "map.gpkg"}
+    assert {each.name for each in kept.iterdir()} == names
+    assert {each.name for each in links.iterdir()} == {"map.tif", "map.gpkg"}
+    assert all(each.is_symlink() for each in links.iterdir())
+    np.testing.assert_array_equal(read(links / "map.tif"), expected)
+    told = examine(links / "map.tif")["told"]
+    assert told is not None
+    with pytest.raises(UserError, match=r"kept/map\.tif exists; add --overwrite"):
+        run(scene, **drawn)
+    assert run(scene, **drawn, skip_done=True).computed == 0
+    run(scene, **drawn, overwrite=True)
+    assert all(each.is_symlink() for each in links.iterdir())
+
+
+def test_a_dangling_link_is_no_way_around_a_refusal_of_polygonize(scene: Path) -> None:
+    run(scene)
+    link, target = scene.with_name("link.gpkg"), scene.with_name("target.gpkg")
+    link.symlink_to(target)
+    polygonize_file(scene.with_name("map.tif"), link)
+    assert link.is_symlink()
+    assert target.is_file()
+    with pytest.raises(UserError, match=r"target\.gpkg exists; add --overwrite"):
+        polygonize_file(scene.with_name("map.tif"), link)
+
+
+def test_links_that_lead_to_each_other_are_refused(scene: Path) -> None:
+    scene.with_name("map.tif").symlink_to(scene.with_name("other.tif"))
+    scene.with_name("other.tif").symlink_to(scene.with_name("map.tif"))
+    with pytest.raises(UserError, match=r"map\.tif is a symbolic link that leads back to itself"):
+        run(scene)
+
+
 # ---- two processes on one output --------------------------------------------------------------
 
 HOLDING = """
@@ -920,6 +1096,144 @@ def test_a_second_process_may_wait_and_finds_the_work_done(
     assert result.computed == 0
     assert f"waiting for the end of another run: process {holder.pid}" in caplog.text
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+
+
+def sparse(path: Path) -> Path:
+    """A scene of the same grid of which all tiles but the first row's were never written."""
+    profile = {
+        "driver": "GTiff",
+        "count": 3,
+        "dtype": "uint8",
+        "height": 200,
+        "width": 180,
+        "nodata": 0,
+    }
+    place = {"crs": "EPSG:32633", "transform": UTM}
+    with rasterio.open(path, "w", **profile, **place, **TILED, sparse_ok=True) as file:
+        file.write(random_pixels((3, 64, 180)).astype(np.uint8), window=((0, 64), (0, 180)))
+    return path
+
+
+@contextmanager
+def held_until(scene: Path, change: Callable[[], object]) -> Iterator[None]:
+    """Hold the output of a scene until a run waits for it; then do something, and let it go."""
+    holding, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.locked(scene.parent / ".map.tif.geoseg"):
+            holding.set()
+            over.wait()
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("waiting for the end of another run"):
+                change()
+                over.set()
+
+    thread, ear = threading.Thread(target=hold), Waits()
+    thread.start()
+    holding.wait()
+    logging.getLogger("geoseg").addHandler(ear)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        logging.getLogger("geoseg").removeHandler(ear)
+
+
+def test_a_run_that_has_waited_is_planned_with_the_input_as_it_is_then(
+    scene: Path, expected: NDArray[np.uint8]
+) -> None:
+    full = scene.rename(scene.with_name("full.tif"))
+    sparse(scene)
+    with held_until(scene, lambda: full.replace(scene)):
+        run(scene, wait=True)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    (told,) = examine(scene.with_name("map.tif"))["made"]["sources"]
+    assert told["size"] == scene.stat().st_size
+    assert not hidden(scene.parent)
+
+
+@pytest.mark.parametrize("where", [refusals, job], ids=["before the lock", "under the lock"])
+def test_a_source_that_is_replaced_once_it_was_looked_at_gives_no_map(
+    where: Any, scene: Path, expected: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = scene.rename(scene.with_name("full.tif"))
+    sparse(scene)
+    step = "check_values" if where is refusals else "recall"
+    real = getattr(where, step)
+
+    def swap(*args: Any) -> Any:
+        if full.exists():
+            full.replace(scene)
+        return real(*args)
+
+    monkeypatch.setattr(where, step, swap)
+    with pytest.raises(UserError, match=r"scene\.tif changed while it was read.*same command"):
+        run(scene)
+    assert not scene.with_name("map.tif").exists()
+    run(scene)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+
+
+def test_a_file_that_comes_beside_a_source_while_it_is_read_gives_no_map(scene: Path) -> None:
+    def add(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            scene.with_name("scene.tif.ovr").write_bytes(scene.read_bytes())
+
+    with pytest.raises(UserError, match=r"scene\.tif\.ovr changed while it was read"):
+        run(scene, on_progress=add)
+
+
+@pytest.mark.parametrize("name", ["polygons", "confidence", "scores"])
+def test_two_runs_that_share_any_output_are_never_at_it_together(name: str, scene: Path) -> None:
+    shared, second = scene.parent / "shared", scene.parent / "second"
+    for folder in (shared, second):
+        folder.mkdir()
+    output = {name: shared / ("p.gpkg" if name == "polygons" else "p.tif")}
+    refused_for = []
+
+    def meanwhile(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and not refused_for:
+            with pytest.raises(UserError, match=r"another run .* holds .*shared/\.p\.\w+\.geoseg"):
+                run(scene, folder=second, **output)
+            refused_for.append(event)
+
+    run(scene, **output, on_progress=meanwhile)
+    assert len(refused_for) == 1
+    item = json.loads(scene.with_name("map.tif.json").read_text())
+    assert item["assets"][name]["file:size"] == output[name].stat().st_size
+    with pytest.raises(UserError, match=r"shared/p\.\w+ exists; add --overwrite"):
+        run(scene, folder=second, **output)
+    assert not [each for each in (scene.parent, shared, second) if hidden(each)]
+    assert not [*second.iterdir()]
+
+
+def test_runs_with_the_same_outputs_lock_them_in_the_same_order(tmp_path: Path) -> None:
+    one, other = tmp_path / "a.tif", tmp_path / "b.tif"
+    locks = Targets(one, None, other, None).locks
+    assert len(locks) == 2
+    assert locks == Targets(other, None, one, None).locks
+
+
+def test_what_another_program_wrote_meanwhile_is_not_replaced(
+    scene: Path, expected: NDArray[np.uint8]
+) -> None:
+    drawn = {"polygons": scene.with_name("p.gpkg")}
+
+    def write_it(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 2:
+            drawn["polygons"].write_text("somebody's")
+
+    with pytest.raises(UserError, match=r"p\.gpkg exists; add --overwrite"):
+        run(scene, **drawn, on_progress=write_it)
+    assert drawn["polygons"].read_text() == "somebody's"
+    assert not scene.with_name("map.tif").exists()
+    assert hidden(scene.parent) == [".map.tif.geoseg"]  # the extra locks are gone
+    assert run(scene, **drawn, overwrite=True).computed == 0
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    assert not hidden(scene.parent)
 
 
 def test_the_lock_of_a_dead_process_is_taken_and_its_work_gone_on_with(

@@ -30,7 +30,8 @@ from geoseg.errors import UserError
 from geoseg.extent import extent_of
 from geoseg.info import describe, examine
 from geoseg.job import predict_file
-from geoseg.raster import Grid
+from geoseg.places import UnreachableError
+from geoseg.raster import Grid, files
 from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
 
@@ -423,7 +424,7 @@ def test_a_batch_tells_what_all_of_its_scenes_took(
 
 @pytest.mark.parametrize(("parts", "tags"), [(True, True), (False, True), (True, False)])
 def test_files_behind_addresses_are_known_by_size_and_entity_tag(
-    scene: Path, parts: bool, tags: bool
+    scene: Path, parts: bool, tags: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(scene.parent, parts=parts, tags=tags) as address:
         for prefix in ("", "/vsicurl/"):
@@ -431,7 +432,9 @@ def test_files_behind_addresses_are_known_by_size_and_entity_tag(
             assert found.pop("size") == scene.stat().st_size
             digest = hashlib.md5(scene.read_bytes()).hexdigest()  # noqa: S324
             assert found == ({"etag": f'"{digest}"'} if tags else {})
-        assert remote_facts(f"{address}/none.tif") == {}
+        monkeypatch.setattr(files, "PAUSES", (0.01,))
+        with pytest.raises(UnreachableError, match=r"none\.tif does not say .* 404.*same command"):
+            remote_facts(f"{address}/none.tif?signature=1")
     assert remote_facts(str(scene)) == {}
 
 

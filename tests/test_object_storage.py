@@ -218,7 +218,7 @@ def test_source_blocks_and_outputs_may_lie_in_a_storage(
             seen.append({name.partition("/")[0] for name in objects(f"{bucket}/out")})
 
     result = run(f"{bucket}/out", model, on_progress=look)
-    assert seen == [{".map.tif.geoseg"}]
+    assert seen == [{f".{name}.geoseg" for name in ("map.tif", "map.gpkg", "sure.tif")}]
     assert objects(f"{bucket}/out") == expected
     assert expected.keys() == OUTPUTS
     assert [*(tmp_path / "scratch").iterdir()] == []
@@ -591,6 +591,41 @@ def test_a_source_that_was_overwritten_is_noticed(
     reached(port).pipe_file(src, scene_bytes(2))
     with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
         run(f"{bucket}/out", model, src, skip_done=True)
+
+
+@pytest.mark.parametrize("prefix", ["s3://", "/vsis3/"])
+def test_info_tells_of_a_map_in_a_storage_what_its_item_says(
+    bucket: str, model: Segmenter, prefix: str
+) -> None:
+    done = run(f"{bucket}/out", model, polygons=None, confidence=None)
+    name = f"{bucket}/out/map.tif".replace("s3://", prefix)
+    asked = CliRunner().invoke(main, ["info", name, "--json"])
+    assert asked.exit_code == 0, asked.stderr
+    facts = json.loads(asked.stdout)
+    assert facts["item"] == f"{bucket}/out/map.tif.json"
+    assert facts["told"]["run"]["blocks"] == done.blocks
+    said = CliRunner().invoke(main, ["info", name])
+    assert facts["told"]["time"] in said.stdout
+    fs = reached(int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    fs.rm_file(f"{bucket}/out/map.tif.json".removeprefix("s3://"))
+    assert "map.tif.json was found" in CliRunner().invoke(main, ["info", name]).stdout
+
+
+def test_two_runs_that_share_polygons_are_never_at_them_together(
+    bucket: str, model: Segmenter, expected: dict[str, bytes]
+) -> None:
+    seen = []
+
+    def meanwhile(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and not seen:
+            seen.append(event)
+            with pytest.raises(UserError, match=r"another run .*/out/\.map\.gpkg\.geoseg/lock"):
+                run(f"{bucket}/other", model, polygons=f"{bucket}/out/map.gpkg", confidence=None)
+
+    run(f"{bucket}/out", model, on_progress=meanwhile)
+    assert seen
+    assert objects(f"{bucket}/out") == expected
+    assert not objects(f"{bucket}/other")
 
 
 def test_objects_that_exist_are_kept_unless_they_may_be_replaced(

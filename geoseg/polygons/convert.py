@@ -15,6 +15,7 @@ from pyproj import CRS
 from geoseg.allocator import keep_memory
 from geoseg.classes import told_classes
 from geoseg.errors import UserError
+from geoseg.places import followed
 from geoseg.polygons.copying import copying, refuse_masked
 from geoseg.polygons.features import Features
 from geoseg.polygons.making import Making
@@ -191,7 +192,8 @@ def polygonize_file(
         coordinate system asked for.
     """
     making = Making(connectivity, simplify, min_area, classes, with_nodata, regularize)
-    target, sieve_target = Path(dst), None if sieve is None else Path(sieve)
+    target = followed(Path(dst))
+    sieve_target = None if sieve is None else followed(Path(sieve))
     read = [
         file for each in (src, confidence) if each is not None for file in files_of(fspath(each))
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import hypot, inf
 from os import PathLike, fspath
@@ -17,6 +19,14 @@ import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio._err import (
+    CPLE_AppDefinedError,
+    CPLE_BaseError,
+    CPLE_FileIOError,
+    CPLE_IllegalArgError,
+    CPLE_NotSupportedError,
+    CPLE_OutOfMemoryError,
+)
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import RasterioError
@@ -61,6 +71,11 @@ __all__ = [
 HANDLES_PER_THREAD = (
     16  # a stack of thirteen single-band files stays open; ten thousand scenes do not
 )
+
+PIECE = 1 << 24  # bytes read at a time to see whether they can be
+# What GDAL says where bytes make no pixels; its other errors are of networks, permissions and bugs.
+DECODING = CPLE_AppDefinedError, CPLE_FileIOError, CPLE_NotSupportedError, CPLE_IllegalArgError
+OUT_OF_MEMORY = re.compile(r"out of memory|cannot allocate|memory allocation|No space for", re.I)
 
 
 @dataclass(frozen=True)
@@ -123,7 +138,10 @@ class Source:
         for tile in _tiles_under(box, dataset.block_shapes[0], shape):
             try:
                 values = self._read(numbers, tile)
-            except UserError:
+            except UserError as error:
+                _refuse_undecoded(self.path, error)
+                _refuse_lost(self.path, dataset, error)
+                _refuse_unread(self, dataset, tile, error)
                 damage.note(tile)
                 continue
             inside, own = next(within([tile], box)), next(within([box], tile))
@@ -261,6 +279,66 @@ def _refuse_lost(path: str, dataset: rasterio.DatasetReader, why: UserError) -> 
                     opened.read(1)
         except OSError as error:
             raise UserError(f"cannot read {file} any more ({error.strerror})") from why
+
+
+def _refuse_undecoded(path: str, why: UserError) -> None:
+    """Refuse to take for damaged what there was no memory for, or what did not come to decoding."""
+    error: BaseException | None = why
+    while error is not None:
+        if isinstance(error, CPLE_OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
+            raise MemoryError(f"GDAL had no memory for a tile of {path}") from why
+        if isinstance(error, CPLE_BaseError) and not isinstance(error, DECODING):
+            raise why
+        error = error.__cause__
+
+
+def _refuse_unread(
+    source: Source, dataset: rasterio.DatasetReader, tile: Box, why: UserError
+) -> None:
+    """Refuse to take for damaged what the disk does not give: GDAL says the same of both.
+
+    Of a GeoTIFF the bytes of the tile are read, of other files all of them, once.
+    """
+    try:
+        for file in {source.path, *dataset.files}:
+            if file == source.path and source.grid is None and dataset.driver == "GTiff":
+                _read_bytes(file, _places_of(dataset, tile))
+            elif Path(file).is_file():
+                facts = Path(file).stat()
+                _read_all(file, facts.st_size, facts.st_mtime_ns)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {file}: the disk fails ({error.strerror}); mend it, and give the same "
+            "command again"
+        ) from why
+
+
+def _places_of(dataset: rasterio.DatasetReader, tile: Box) -> Iterator[tuple[int, int]]:
+    """Where the bytes of a tile lie in a GeoTIFF, and how many there are."""
+    row, column = (
+        span.start // size for span, size in zip(tile, dataset.block_shapes[0], strict=True)
+    )
+    for band in dataset.indexes:
+        offset, size = (
+            dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band)
+            for what in ("OFFSET", "SIZE")
+        )
+        if offset and size:
+            yield int(offset), int(size)
+
+
+def _read_bytes(file: str, places: Iterable[tuple[int, int]]) -> None:
+    with Path(file).open("rb", buffering=0) as opened:
+        for offset, size in places:
+            opened.seek(offset)
+            left = size
+            while left and (piece := opened.read(min(left, PIECE))):
+                left -= len(piece)
+
+
+@lru_cache(HANDLES_PER_THREAD)
+def _read_all(file: str, size: int, _changed: int) -> None:
+    _read_bytes(file, [(0, size)])
 
 
 def _tiles_under(box: Box, tile: tuple[int, int], shape: tuple[int, int]) -> Iterator[Box]:

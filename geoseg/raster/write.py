@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from geoseg.places import followed
 from geoseg.raster.arrays import grid_of
 from geoseg.raster.cog import Layout, to_cog
 from geoseg.raster.place import publish, refuse_existing, working_folder
@@ -40,8 +41,8 @@ def write_raster(
     UserError
         When the file exists and `overwrite` is false, or its folder cannot be written to.
     """
-    refuse_existing(path, overwrite)
-    target = Path(path)
+    target = followed(Path(path))
+    refuse_existing(target, overwrite)
     layout = _layout_of(labels)
     with working_folder(target) as folder:
         draft = folder / target.name
