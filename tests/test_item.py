@@ -311,7 +311,7 @@ def test_info_of_a_map_alone_tells_what_its_tags_say(scene: Path, tmp_path: Path
     (tmp_path / "map.tif.json").unlink()
     facts = examine(tmp_path / "map.tif")
     assert facts == whole | {"item": None, "told": None}
-    assert "there is no" in describe(facts)
+    assert "map.tif.json was found" in describe(facts)
 
 
 def test_info_does_not_take_the_item_of_another_map(scene: Path, tmp_path: Path) -> None:
