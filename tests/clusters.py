@@ -8,26 +8,40 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 
 class Processes:
-    """A scheduler and its workers, each a process."""
+    """A scheduler and its workers, each a process.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : Path
+        For their files and logs.
+    hosts : sequence of sequence of str, optional
+        What is put before the commands of the scheduler and of the workers, to run them elsewhere.
+    options : sequence of str, optional
+        More options of the scheduler.
+    """
+
+    def __init__(
+        self, folder: Path, hosts: Sequence[Sequence[str]] = ((), ()), options: Sequence[str] = ()
+    ) -> None:
         self.folder, self._file = folder, folder / "scheduler.json"
+        self._hosts = dict(zip(("scheduler", "worker"), hosts, strict=True))
         self._stack = ExitStack()
-        self.scheduler = self._start("scheduler", "--port", "0", "--dashboard-address", ":0")
+        own = ("--port", "0", "--dashboard-address", ":0", *options)
+        self.scheduler = self._start("scheduler", *own)
         wait_until(self._file.exists)
         self.address: str = json.loads(self._file.read_text())["address"]
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         log = self._stack.enter_context((self.folder / f"{kind}-{time.time_ns()}.log").open("wb"))
-        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}"]
+        command = [*self._hosts[kind], sys.executable, "-m", f"distributed.cli.dask_{kind}"]
         # Debug lines of geoseg, and no thread of torch's own beside those of the workers.
         settings = {"OMP_NUM_THREADS": "1", "DASK_LOGGING__GEOSEG": "debug"}
         return subprocess.Popen(
