@@ -19,6 +19,7 @@ from geoseg.crew import Spent
 from geoseg.errors import UserError
 from geoseg.item import Facts, item_of, read_item, refuse_foreign, tells_of, written
 from geoseg.lease import refuse_lost
+from geoseg.locks import LOCK
 from geoseg.places import Place, Remote, UnreachableError
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere
 from geoseg.progress import Emit
@@ -27,7 +28,7 @@ from geoseg.raster.files import opened
 from geoseg.raster.place import publish, refuse_existing
 from geoseg.raster.read import origin_in
 from geoseg.runs import Run, facts_of
-from geoseg.store import LOCK, BlockStore, forget, unreadable
+from geoseg.store import BlockStore, forget, unreadable
 from geoseg.windows import box_shape
 
 __all__ = [

@@ -40,6 +40,7 @@ from geoseg.finishing import (
 from geoseg.hiring import hired
 from geoseg.inputs import Input, found
 from geoseg.loader import Scene
+from geoseg.locks import locked
 from geoseg.places import Place, Remote, place, scratches
 from geoseg.plan import Blend, Tiling
 from geoseg.polygons.making import Making
@@ -53,7 +54,7 @@ from geoseg.raster.place import WriteError, writing
 from geoseg.raster.read import tiles_of
 from geoseg.refusals import check_run, check_targets
 from geoseg.runs import Run, Targets
-from geoseg.store import BlockStore, forget, locked, recall, remembered, unreadable
+from geoseg.store import BlockStore, forget, recall, remembered, unreadable
 from geoseg.tasks import Running, make_task
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape

@@ -42,7 +42,7 @@ from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, finishing, job, lease, nets, polygons, refusals, store
+from geoseg import crew, finishing, job, lease, locks, nets, polygons, refusals, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
@@ -1120,7 +1120,7 @@ def held_until(scene: Path, change: Callable[[], object]) -> Iterator[None]:
     holding, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store.locked(scene.parent / ".map.tif.geoseg"):
+        with locks.locked(scene.parent / ".map.tif.geoseg"):
             holding.set()
             over.wait()
 
@@ -1241,7 +1241,7 @@ def test_the_lock_of_a_dead_process_is_taken_and_its_work_gone_on_with(
 ) -> None:
     holder.kill()
     holder.wait()
-    assert (scene.with_name(".map.tif.geoseg") / store.HOLDER).exists()
+    assert (scene.with_name(".map.tif.geoseg") / locks.HOLDER).exists()
     result = run(scene)
     assert 0 < result.computed < result.blocks
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
@@ -1251,7 +1251,7 @@ def test_the_lock_of_a_dead_process_is_taken_and_its_work_gone_on_with(
 def test_a_run_of_another_machine_is_seen_where_locks_are_not_shared(
     scene: Path, expected: NDArray[np.uint8]
 ) -> None:
-    holder = scene.with_name(".map.tif.geoseg") / store.HOLDER
+    holder = scene.with_name(".map.tif.geoseg") / locks.HOLDER
     holder.parent.mkdir()
     facts = {"pid": 7, "host": "far", "machine": "another", "since": "2026-11-22 10:00:00 UTC"}
     holder.write_text(json.dumps(facts))
@@ -1269,8 +1269,8 @@ def test_a_run_gives_signs_of_life_to_other_machines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "BEAT", 0.01)
-    with store.locked(tmp_path / "run"):
-        holder = tmp_path / "run" / store.HOLDER
+    with locks.locked(tmp_path / "run"):
+        holder = tmp_path / "run" / locks.HOLDER
         assert json.loads(holder.read_text())["machine"] == lease.machine()
         os.utime(holder, (0, 0))
         while not holder.stat().st_mtime:
@@ -1279,7 +1279,7 @@ def test_a_run_gives_signs_of_life_to_other_machines(
 
 
 def test_a_holder_that_cannot_be_read_is_no_bug(scene: Path, holder: Any) -> None:
-    (scene.with_name(".map.tif.geoseg") / store.HOLDER).write_text("[]")
+    (scene.with_name(".map.tif.geoseg") / locks.HOLDER).write_text("[]")
     with pytest.raises(UserError, match="a process that has not said which holds"):
         run(scene)
 

@@ -20,6 +20,7 @@ LAYERS = {
     "metrics": 0,
     "places": 0,
     "lease": 1,
+    "locks": 1,
     "remote": 1,
     "multilabel": 0,
     "attached": 0,

@@ -1,0 +1,121 @@
+"""Locks of the folders that runs work in: those of the operating system, or of a storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import gethostname
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from geoseg.lease import STALE, beating, leased, machine, taken
+from geoseg.places import Place, Remote
+
+__all__ = ["HOLDER", "LOCK", "locked"]
+
+LOCK = "lock"
+HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its file
+POLL = 0.5  # seconds between two looks at a lock that another run holds
+
+
+@contextmanager
+def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
+    """Keep other processes away from the folder of a run, which is made if it is not there.
+
+    The lock belongs to the process, so that of one that died is gone with it; where it did on
+    another machine, some time later. See `leased` for that of a storage.
+
+    Parameters
+    ----------
+    folder : Path
+    wait : bool
+        Whether to wait for the end of a run that holds it.
+
+    Yields
+    ------
+    bool
+        Whether there was one to wait for.
+
+    Raises
+    ------
+    UserError
+        When another run holds it.
+    """
+    if isinstance(folder, Remote):
+        with leased(folder / LOCK, wait) as waited:
+            yield waited
+        return
+    lock = FileLock(folder / LOCK, timeout=0)
+    waited = taken(folder, lambda: _take(folder, lock), wait, POLL)
+    try:
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        facts = {"pid": os.getpid(), "host": gethostname(), "machine": machine(), "since": since}
+        (folder / HOLDER).write_text(json.dumps(facts), encoding="utf-8")
+        with beating(lambda: _touched(folder / HOLDER)):
+            yield waited
+    finally:
+        (folder / HOLDER).unlink(missing_ok=True)
+        # While it is held, for afterwards it may be another's; Windows keeps files that are open.
+        if {path.name for path in folder.glob("*")} <= {LOCK}:
+            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def _take(folder: Path, lock: BaseFileLock) -> str | None:
+    """Take the lock of a folder; who holds it, in words, where that cannot be."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            with warnings.catch_warnings():  # of file systems whose locks are files that exist
+                warnings.simplefilter("ignore", UserWarning)
+                lock.acquire()
+        except Timeout:
+            return _holder(folder)
+        except FileNotFoundError:  # whoever had it removes the folder
+            continue
+        if (folder / LOCK).exists():
+            if not _is_held_elsewhere(folder):
+                return None
+            lock.release()
+            return f"{_holder(folder)} last seen less than {STALE:g} s ago,"
+        lock.release()  # whoever had it removed it between our two steps
+
+
+def _is_held_elsewhere(folder: Path) -> bool:
+    """Whether another machine gives signs of life, though this one could take the lock.
+
+    On some shared folders a lock is known to the machine alone that took it. The clock is that of
+    the folder's disk.
+    """
+    try:
+        facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        if facts["machine"] == machine():
+            return False
+        (folder / LOCK).touch()
+        now, seen = ((folder / name).stat().st_mtime for name in (LOCK, HOLDER))
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it cannot be read
+        return False
+    return abs(now - seen) < STALE
+
+
+def _touched(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except OSError:  # the folder is gone, which the run will tell
+        return False
+    return True
+
+
+def _holder(folder: Path) -> str:
+    """Who holds the lock of a folder, in words."""
+    try:
+        facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        return f"process {int(facts['pid'])} on {facts['host']}, since {facts['since']},"
+    except (OSError, ValueError, TypeError, KeyError):  # it has just begun, or is about to end
+        return "a process that has not said which"
