@@ -1,6 +1,6 @@
 """A cluster of three workers beside one process, on the same cores and in turn.
 
-    python tests/benchmarks/cluster.py FOLDER [--side 6144] [--runs 3]
+    PYTHONPATH=tests python tests/benchmarks/cluster.py FOLDER [--side 6144] [--runs 3]
 
 The scheduler and its workers, one thread each, are processes that have run once before they are
 timed, as has the process beside them; both write the same bytes, which is checked.
@@ -14,8 +14,8 @@ import statistics
 import time
 from pathlib import Path
 
+from clusters import processes
 from distributed import Client
-from scale import cluster_of
 from scene import make_scene
 
 import geoseg
@@ -45,7 +45,8 @@ def main() -> None:
     if not source.exists():
         make_scene(source, given.side)
     seconds: dict[str, list[float]] = {"one process": [], "cluster": []}
-    with cluster_of(given.folder, workers=WORKERS) as address:
+    with processes(given.folder / f"cluster-{time.time_ns()}", WORKERS) as group:
+        address = group.address
         with Client(address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(WORKERS)  # type: ignore[no-untyped-call]
         for turn in range(1 + given.runs):
