@@ -12,21 +12,18 @@ import pytest
 from pointwise import pointwise, random_pixels, write
 
 from geoseg import batch
-from geoseg.batch import SceneJob, predict_scenes
+from geoseg.batch import SceneJob, Seen, predict_scenes
 
 
 class Workers:
     """Stand in for a cluster."""
 
-    def memory(self, asked: int | None) -> int:
-        return asked or 10**9
-
-    def capacity(self, devices: str, memory: int) -> SimpleNamespace:
-        return SimpleNamespace(crew=2)
+    def means(self, devices: str, asked: int | None) -> tuple[int, SimpleNamespace]:
+        return asked or 10**9, SimpleNamespace(crew=2, kind="cpu")
 
     def each(
-        self, function: object, items: Iterable[SceneJob], arguments: Callable[..., Any]
-    ) -> Iterator[tuple[SceneJob, str]]:
+        self, function: object, items: Iterable[Seen], arguments: Callable[..., Any]
+    ) -> Iterator[tuple[Seen, str]]:
         return ((item, "by one worker") for item in items)
 
 
