@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import click
 
@@ -138,15 +138,18 @@ def running(mode: str, stopped: str = "nothing was written") -> Iterator[Console
 
 @contextmanager
 def _ending(console: Console, stopped: str) -> Iterator[None]:
+    def leave(status: int) -> NoReturn:
+        console.error(f"stopped; {stopped}", "user")
+        console.leave(status)
+
     try:
-        with stop_on_signals():
+        with stop_on_signals(leave):
             yield
     except UserError as error:
         console.error(str(error), "user")
         sys.exit(2)
     except Stopped as signal:
-        console.error(f"stopped; {stopped}", "user")
-        console.leave(signal.status)
+        leave(signal.status)
     except BrokenPipeError:  # whoever read the output has seen enough; click ends quietly
         raise
     except Exception as error:

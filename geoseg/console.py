@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType, TracebackType
@@ -31,17 +31,24 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[None]:
+def stop_on_signals(leave: Callable[[int], object]) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `Stopped`, and end the process if that takes too long.
 
     A compiled call (a network at work, GDAL building overviews) cannot be interrupted. Outputs are
     put in place whole and blocks are kept whole, so leaving at once costs one block of work.
+
+    Parameters
+    ----------
+    leave : callable
+        Ends the process with a status. It has `GRACE` seconds, too.
     """
 
+    def force(status: int) -> None:
+        _later(os._exit, status)
+        leave(status)
+
     def stop(number: int, frame: FrameType | None) -> None:
-        force = threading.Timer(GRACE, os._exit, [128 + number])
-        force.daemon = True
-        force.start()
+        _later(force, 128 + number)
         raise Stopped(number)
 
     previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -50,6 +57,12 @@ def stop_on_signals() -> Iterator[None]:
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
+
+
+def _later(function: Callable[[int], object], status: int) -> None:
+    timer = threading.Timer(GRACE, function, [status])
+    timer.daemon = True
+    timer.start()
 
 
 class Console:

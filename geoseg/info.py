@@ -12,6 +12,8 @@ from geoseg.errors import UserError
 from geoseg.item import PREFIX, read_item
 from geoseg.places import Place, address_of, place, size_of
 from geoseg.raster import class_table, opened
+from geoseg.raster.damage import Unreadable
+from geoseg.raster.files import refuse_unusable
 from geoseg.raster.grid import called
 
 __all__ = ["describe", "examine"]
@@ -43,7 +45,10 @@ def examine(path: str | PathLike[str]) -> Facts:
         When the file is no raster, or its tags cannot be read.
     """
     name = fspath(path)
+    if name.lower().endswith(".json"):  # which GDAL opens, if it is in the right folder
+        raise UserError(f"{name} is an item beside a map; give the map itself")
     with opened(name) as dataset:
+        refuse_unusable(dataset, name)
         tags = dataset.tags()
         facts: Facts = {
             "file": name,
@@ -89,12 +94,24 @@ def _made(tags: Mapping[str, str], name: str) -> Facts:
             "sources": [dict(each) for each in sources],
             "options": dict(options),
             "chosen": dict(chosen),
+            "unreadable": _unreadable(tags),
         }
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise UserError(
             f"the tags of {name} cannot be read ({type(error).__name__}: {error}); they are not as "
             "geoseg wrote them, make the map again"
         ) from error
+
+
+def _unreadable(tags: Mapping[str, str]) -> Facts | None:
+    """What of the input could not be read, and so has no data; None where all could."""
+    if "GEOSEG_UNREADABLE" not in tags:
+        return None
+    told = json.loads(tags["GEOSEG_UNREADABLE"])
+    boxes = [[int(edge) for edge in box] for box in told["boxes"]]
+    if any(len(box) != 4 for box in boxes):
+        raise ValueError("a box has four edges")
+    return {"pixels": int(told["pixels"]), "boxes": boxes}
 
 
 def _told(item: Mapping[str, Any], made: Facts, where: Place) -> Facts | None:
@@ -141,6 +158,8 @@ def describe(facts: Facts) -> str:
         *_listed("Options", _given(made["options"])),
         *_listed("Chosen", _given(made["chosen"])),
     ]
+    if made["unreadable"] is not None:
+        lines += _listed("Gaps", [str(Unreadable(**made["unreadable"]))])
     return "\n".join(lines + _lines_of_item(facts))
 
 

@@ -337,7 +337,8 @@ def _carry_out(
     refuse_changed(run)
     seconds = time.monotonic() - started
     result = replace(result, seconds=seconds, spent=spent, unreadable=gone)
-    write_item(run, {**result.took, **result.counts})
+    gaps = {"unreadable": gone.told} if gone.pixels else {}
+    write_item(run, {**result.took, **result.counts, **gaps})
     publish_all(run, overwrite)
     return result
 

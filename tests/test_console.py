@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -80,3 +83,34 @@ def test_an_event_is_one_write_for_threads_tell_at_the_same_time() -> None:
     console._stdout = Out()
     console.event({"event": "progress", "done": 1})
     assert written == ['{"event": "progress", "done": 1}\n']
+
+
+SLOW = """
+import time
+from geoseg import cli
+
+@cli.main.command()
+def dull():
+    with cli.running("none", "the same command goes on from here"):
+        try:
+            print("begun", flush=True)
+            time.sleep(60)
+        finally:
+            time.sleep(60)  # as a compiled call that nothing interrupts
+
+cli.main(["dull"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_takes_too_long_is_forced_and_told(number: int) -> None:
+    command = [sys.executable, "-c", SLOW]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert told == "geoseg: stopped; the same command goes on from here\n"

@@ -46,7 +46,7 @@ from geoseg import crew, finishing, job, lease, locks, nets, polygons, refusals,
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
-from geoseg.info import examine
+from geoseg.info import describe, examine
 from geoseg.job import predict_file
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
@@ -226,6 +226,7 @@ def without(expected: NDArray[np.uint8], *tiles: tuple[int, int]) -> NDArray[np.
     return made
 
 
+LOCAL = 'LOCAL_CS["Site of the mill",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
 LOST = (1, 1), (3, 2)  # the second is cut by both borders: 8 rows of 52 columns
 GONE = 64 * 64 + 8 * 52
 
@@ -244,6 +245,11 @@ def test_unreadable_pixels_have_no_data_where_that_is_asked_for_and_are_told(
     assert events[-1]["unreadable"] == told
     with rasterio.open(found) as dataset:
         assert json.loads(dataset.tags()["GEOSEG_UNREADABLE"]) == told
+    item = json.loads(scene.with_name("map.tif.json").read_text())
+    assert item["properties"]["geoseg:run"]["unreadable"] == told
+    facts = examine(found)
+    assert facts["made"]["unreadable"] == told
+    assert f"Gaps       {GONE:,} pixels cannot be read and have no data (rows" in describe(facts)
     assert f"{GONE:,} pixels cannot be read and have no data (rows 64 to 127" in caplog.text
 
 
@@ -1323,6 +1329,25 @@ def test_a_transform_that_puts_pixels_nowhere_is_refused(tmp_path: Path, transfo
     source = write(tmp_path / "scene.tif", np.ones((3, 20, 20), np.uint8), transform=transform)
     with pytest.raises(UserError, match="has a transform that puts its pixels nowhere"):
         geoseg.open_raster(source)
+
+
+@pytest.mark.parametrize("bad", [b"\x98", b"\xff"])
+def test_a_header_whose_names_are_no_text_is_refused_in_one_line(
+    bad: bytes, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "scene.tif", random_pixels((3, 40, 40)).astype(np.uint8), crs=LOCAL)
+    named = path.read_bytes()
+    assert b"Site of the mill" in named
+    path.write_bytes(named.replace(b"Site of the mill", b"Site " + bad + b"f the mill"))
+    try:
+        with rasterio.open(path) as dataset:
+            assert dataset.crs
+        pytest.fail("GDAL reads it")
+    except UnicodeDecodeError:
+        pass
+    with pytest.raises(UserError, match=r"cannot read .*scene\.tif: .*copy it again"):
+        run(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["scene.tif"]
 
 
 def test_a_header_with_any_tag_lost_or_doubled_gives_a_map_or_one_line(tmp_path: Path) -> None:

@@ -314,6 +314,12 @@ def test_info_of_a_map_alone_tells_what_its_tags_say(scene: Path, tmp_path: Path
     assert "map.tif.json was found" in describe(facts)
 
 
+def test_info_of_an_item_asks_for_the_map(scene: Path, tmp_path: Path) -> None:
+    predict_file(scene, tmp_path / "map.tif", pointwise())
+    with pytest.raises(UserError, match=r"map\.tif\.json .*give the map itself"):
+        examine(tmp_path / "map.tif.json")
+
+
 def test_info_does_not_take_the_item_of_another_map(scene: Path, tmp_path: Path) -> None:
     for name, options in (("a.tif", {}), ("b.tif", {"bands": [3, 2, 1]})):
         predict_file(scene, tmp_path / name, pointwise(), **options)

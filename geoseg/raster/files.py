@@ -109,7 +109,7 @@ def reading(path: str) -> Iterator[None]:
     try:
         with rasterio.Env(**_options()):
             yield
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, UnicodeDecodeError) as error:
         said = str(error.__cause__ or error).splitlines()[0]
         raise UserError(
             f"cannot read {shown(path)}: {shown(said, path)}; {_remedy(path)}"
@@ -152,6 +152,8 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
     try:
         with unlocated_is_fine(), rasterio.Env(**_options()):
             return rasterio.open(path, sharing=False)
+    except UnicodeDecodeError as error:  # of names in the header
+        raise UserError(f"cannot read {shown(path)}: {error}; {_remedy(path)}") from error
     except RasterioError as error:
         raise UserError(_why_not(path, error)) from error
 
