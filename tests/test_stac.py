@@ -543,7 +543,7 @@ def test_items_of_two_baselines_keep_their_own_offsets(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:The 'shapely:DeprecationWarning")
 def test_the_mosaic_is_that_of_odc_stac(tmp_path: Path) -> None:
     """On one lattice nothing is resampled, so both must give the same pixels."""
-    odc = pytest.importorskip("odc.stac")
+    odc = pytest.importorskip("odc.stac", reason="needs the extra geoseg[stac]")
     items, _, _ = overlapping(tmp_path)
     found = [pystac.Item.from_file(str(item)) for item in items]
     for each in found:
