@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ class ModelOrder:
         """That of a run; its members are put beside its blocks, where workers find them."""
         scales = run.asked["scales"]
         return cls(
-            tuple(_kept(each, run.folder) for each in run.members),
+            tuple(map(_kept, run.members, run.digests, repeat(run.folder))),
             run.asked["views"],
             None if scales is None else tuple(scales),
         )
@@ -265,8 +265,7 @@ def _slim(scene: Scene) -> Scene:
     return replace(scene, image=scene.image.drop_vars(("x", "y"), errors="ignore"))
 
 
-def _kept(model: Segmenter, folder: Place) -> tuple[str, str]:
-    digest = model.digest
+def _kept(model: Segmenter, digest: str, folder: Place) -> tuple[str, str]:
     path = (folder / f"{digest[:40]}.safetensors").absolute()
     if not path.exists():
         if isinstance(path, Remote):
