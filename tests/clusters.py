@@ -60,9 +60,9 @@ class Processes:
             )
         )  # fmt: skip
 
-    def kill_worker(self) -> None:
-        """End the worker that is there for longest, at once."""
-        worker = self.workers.pop(0)
+    def kill_worker(self, which: int = 0) -> None:
+        """End a worker at once; by default that which is there for longest."""
+        worker = self.workers.pop(which)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
