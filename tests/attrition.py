@@ -23,6 +23,7 @@ from items import contents
 from pointwise import random_pixels, write
 
 import geoseg
+from geoseg.job import Result
 
 MODEL = "sentinel2-landcover"
 WORKERS = 3
@@ -34,7 +35,7 @@ def scene_of(path: Path, side: int) -> Path:
     return write(path, np.kron(squares, np.ones((1, 64, 64))).astype(np.uint8))
 
 
-def mapped(scene: Path, folder: Path, scheduler: str) -> geoseg.Result:
+def mapped(scene: Path, folder: Path, scheduler: str) -> Result:
     """Map the scene into a folder of its own."""
     folder.mkdir()
     options: dict[str, Any] = {"gsd": "native", "precision": "fp32", "memory": 300_000_000}
