@@ -29,6 +29,7 @@ from geoseg.extent import bounds_of, extent_of
 from geoseg.places import Place, Remote, UnreachableError, address_of, size_of
 from geoseg.raster import Grid, grid_of
 from geoseg.runs import QUANTA, Run, files_behind
+from geoseg.taken import fields_of
 
 __all__ = ["PREFIX", "item_of", "read_item", "refuse_foreign", "tells_of", "written"]
 
@@ -81,8 +82,8 @@ def item_of(run: Run, facts: Facts) -> dict[str, Any]:
     ]
     tags = run.tags
     properties = {
-        # Nothing in a raster says reliably when it was taken.
-        "datetime": now,
+        # An item must tell a time, and no raster says reliably when it was taken.
+        **(_taken(run) or {"datetime": now}),
         "created": now,
         **_place(grid),
         "processing:datetime": now,
@@ -136,6 +137,7 @@ def tells_of(item: Facts, run: Run) -> bool:
     expected = {
         f"{PREFIX}sources": json.loads(tags["GEOSEG_SOURCES"]),
         f"{PREFIX}options": json.loads(tags["GEOSEG_OPTIONS"]),
+        **_taken(run),
     }
     try:
         known = told[f"{PREFIX}model"]["digest"], told[f"{PREFIX}run"]["changed"]
@@ -163,6 +165,11 @@ def refuse_foreign(path: Place) -> None:
             f"{path} is where the facts of the map would be kept, and geoseg has not written it; "
             "move it, or choose another name for the map"
         )
+
+
+def _taken(run: Run) -> dict[str, str | None]:
+    """When the input was taken, as its items say it; empty where they do not."""
+    return fields_of(each.taken for each in run.origins)
 
 
 def _times(run: Run) -> list[int | None]:
@@ -212,17 +219,20 @@ def _place(grid: Grid) -> dict[str, Any]:
 
 
 def _links(run: Run) -> list[dict[str, str]]:
-    """One to each item that the input is of; else to each file of it."""
+    """One to each file or address of items that the input is of; else to each file of it."""
     folder = run.targets.item.parent
     if run.origins:
+        names: dict[str, list[str]] = {}
+        for each in run.origins:
+            names.setdefault(_href(each.where, folder), []).append(each.name)
         return [
             {
                 "rel": "derived_from",
-                "href": _href(each.where, folder),
+                "href": href,
                 "type": "application/geo+json",
-                "title": each.name,
+                "title": items[0] if len(items) == 1 else f"{len(items)} items",
             }
-            for each in run.origins
+            for href, items in names.items()
         ]
     return [
         {"rel": "derived_from", "href": _href(file, folder), "title": _title(file)}

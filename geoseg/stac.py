@@ -18,6 +18,7 @@ from geoseg.bands import meant
 from geoseg.documents import bare, one_line
 from geoseg.errors import UserError
 from geoseg.raster.mosaic import Wanted, open_mosaic
+from geoseg.taken import Taken, taken_in
 
 __all__ = ["Opened", "Origin", "is_stac", "open_items", "open_stac"]
 
@@ -51,11 +52,14 @@ class Origin:
         Path or address, for a link.
     told : mapping
         What tells it from others, for JSON: which assets, and what their values mean.
+    taken : Taken or None
+        When its image was taken; None where it does not say.
     """
 
     name: str
     where: str
     told: Json
+    taken: Taken | None
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,12 @@ def open_items(items: Any, bands: Sequence[str] | None, wanted: Wanted | None = 
         _tell_unstated_offset(item, own)
     image, files = open_mosaic(scenes, names, one_line(found[0].name), wanted or Wanted())
     origins = tuple(
-        Origin(item.name, item.where or item.name, _facts(item, names, own))
+        Origin(
+            item.name,
+            item.where or item.name,
+            _facts(item, names, own),
+            taken_in(item.facts.get("properties")),
+        )
         for item, own in zip(found, chosen, strict=True)
     )
     return Opened(image, files, origins)

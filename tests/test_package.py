@@ -26,6 +26,7 @@ LAYERS = {
     "attached": 0,
     "console": 0,
     "progress": 0,
+    "taken": 0,
     "allocator": 0,
     "nets": 1,
     "raster": 1,

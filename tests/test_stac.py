@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from items import contents
 from numpy.typing import NDArray
 from pointwise import UTM, map_of, pointwise, random_pixels, read, refused, write
+from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.warp import Resampling, reproject, transform_bounds
 from scipy import ndimage
 from serving import serving
@@ -38,6 +39,7 @@ from geoseg.job import predict_file
 from geoseg.raster import files, grid_of
 from geoseg.segmenter import Segmenter
 
+VALIDATOR = JsonSchemaSTACValidator()
 BANDS = ("red", "green", "blue")
 NAMES = {"red": "B04", "green": "B03", "blue": "B02", "nir": "B08"}
 SMALL = 600_000  # bytes: blocks of a few windows
@@ -458,6 +460,111 @@ def test_a_collection_is_one_scene_whatever_the_blocks(tmp_path: Path, model: Se
     assert [(each["rel"], each["href"], each["title"]) for each in item["links"]] == [
         ("derived_from", "one/item.json", "one"),
         ("derived_from", "two/item.json", "two"),
+    ]
+
+
+# When it was taken
+
+
+def properties_of(folder: Path, *times: Mapping[str, Any]) -> dict[str, Any]:
+    """What the item of a map says that is made of items side by side with these times."""
+    pixels = random_pixels((3, 20, 30)).astype(np.uint8)
+    items = [
+        scene(folder / str(i), pixels, transform=UTM @ Affine.translation(30 * i, 0))
+        for i in range(len(times))
+    ]
+    source = collection(items, folder / "found.json")
+
+    def state(facts: dict[str, Any]) -> None:
+        for each, stated in zip(facts["features"], times, strict=True):
+            each["properties"].update(stated)
+
+    changed(source, state)
+    predict_file(source, folder / "map.tif", pointwise(3))
+    item = json.loads((folder / "map.tif.json").read_text())
+    VALIDATOR.validate_core(item, pystac.STACObjectType.ITEM, "1.1.0")
+    facts: dict[str, Any] = item["properties"]
+    return facts
+
+
+NONE, JUNE = {"datetime": None}, {"datetime": "2024-06-01T10:00:00Z"}
+SPAN = {"start_datetime": "2024-05-31T23:30:00-02:00", "end_datetime": "2024-06-03T00:00:00.5Z"}
+IN_UTC = {"start_datetime": "2024-06-01T01:30:00Z", "end_datetime": "2024-06-03T00:00:00.500000Z"}
+DAYS = {"start_datetime": "2024-06-01T10:00:00Z", "end_datetime": "2024-06-05T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ([JUNE], JUNE),
+        ([JUNE | SPAN], JUNE | IN_UTC),
+        ([NONE | SPAN], NONE | IN_UTC),
+        ([{"datetime": "2024-06-01 12:00:00+02:00"}], JUNE),
+        ([JUNE, JUNE], JUNE),
+        ([{"datetime": "2024-06-05T00:00:00Z"}, JUNE], NONE | DAYS),
+        ([NONE | SPAN, {"datetime": "2024-06-02T00:00:00Z"}], NONE | IN_UTC),
+    ],
+)
+def test_the_item_of_a_map_has_the_time_of_the_imagery(
+    tmp_path: Path, stated: list[dict[str, Any]], expected: dict[str, Any]
+) -> None:
+    facts = properties_of(tmp_path, *stated)
+    assert {name: facts[name] for name in facts if name.endswith("datetime")} == {
+        **expected,
+        "processing:datetime": facts["created"],
+    }
+    assert facts["created"] > "2025"
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        [NONE],
+        [JUNE, NONE],  # a span that leaves the second out would be wrong
+        [{"datetime": "yesterday"}],
+        [{"datetime": 20240601}],
+        [{"datetime": "0001-01-01T00:00:00+10:00"}],
+        [NONE | {"start_datetime": "2024-06-02T00:00:00Z"}],
+        [NONE | {"start_datetime": "2024-06-02T00:00:00Z", "end_datetime": "2024-06-01T00:00:00Z"}],
+    ],
+)
+def test_where_a_time_is_not_known_of_all_items_that_of_the_run_is_told(
+    tmp_path: Path, stated: list[dict[str, Any]]
+) -> None:
+    facts = properties_of(tmp_path, *stated)
+    assert facts["datetime"] == facts["created"] == facts["processing:datetime"]
+    assert "start_datetime" not in facts
+
+
+def test_another_time_of_the_same_imagery_is_told_by_another_map(
+    tmp_path: Path, model: Segmenter
+) -> None:
+    item = scene(tmp_path / "S2", random_pixels((3, 20, 30)).astype(np.uint8))
+    predict_file(item, tmp_path / "map.tif", model)
+    assert predict_file(item, tmp_path / "map.tif", model, skip_done=True).computed == 0
+    changed(item, lambda facts: facts["properties"].update(datetime="2024-06-02T00:00:00Z"))
+    predict_file(item, tmp_path / "map.tif", model, skip_done=True, overwrite=True)
+    facts = json.loads((tmp_path / "map.tif.json").read_text())["properties"]
+    assert facts["datetime"] == "2024-06-02T00:00:00Z"
+
+
+def test_items_of_one_file_are_linked_to_once(tmp_path: Path, model: Segmenter) -> None:
+    items, _, _ = overlapping(tmp_path)
+    source = collection(items, tmp_path / "found.json")
+
+    def forget_where(facts: dict[str, Any]) -> None:
+        for each in facts["features"]:
+            each["links"] = []
+
+    changed(source, forget_where)
+    predict_file(source, tmp_path / "map.tif", model)
+    assert json.loads((tmp_path / "map.tif.json").read_text())["links"] == [
+        {
+            "rel": "derived_from",
+            "href": "found.json",
+            "type": "application/geo+json",
+            "title": "2 items",
+        }
     ]
 
 
