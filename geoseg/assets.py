@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
@@ -45,8 +45,10 @@ class Band:
     ----------
     key : str
         Of the asset.
-    number, count : int
-        Which band of the asset it is, from 1, and of how many.
+    number : int
+        Which band of the asset it is, from 1.
+    count : int or None
+        Of how many; None where it is named by its number and the item does not say that.
     common, name : str
         Empty where they are not stated.
     facts : tuple of mapping
@@ -55,7 +57,7 @@ class Band:
 
     key: str
     number: int
-    count: int
+    count: int | None
     common: str
     name: str
     facts: tuple[Json, ...]
@@ -69,6 +71,11 @@ class Band:
     def named(self) -> Named:
         """What it is called."""
         return Named(self.common, (self.label, self.name) if self.name else (self.label,))
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the item tells of bands of the asset, and not of the asset alone."""
+        return len(self.facts) > 2
 
     def __str__(self) -> str:
         told = self.common or self.name
@@ -113,6 +120,8 @@ class Item:
         places = meant(wanted, [band.named for band in self.bands])
         if len(places) == 1:
             return self.bands[places[0]]
+        if not places and (numbered := self._numbered(wanted)) is not None:
+            return numbered
         if not self.bands:
             raise UserError(
                 f"{self} has no assets that are rasters ({listed(self.facts['assets']) or 'none'}"
@@ -128,6 +137,14 @@ class Item:
             f"{self} has {len(places)} assets for band {wanted!r}: {several}; name the one that is "
             f"meant: --bands (bands) with {self.bands[places[0]].label}, say"
         )
+
+    def _numbered(self, wanted: str) -> Band | None:
+        """A band by key and number, of an asset whose bands the item does not list."""
+        key, _, number = wanted.strip().rpartition(":")
+        alike = [each for each in self.bands if each.key.casefold() == key.casefold()]
+        if len(alike) != 1 or alike[0].is_listed or not re.fullmatch(r"[1-9][0-9]{0,4}", number):
+            return None
+        return replace(alike[0], number=int(number), count=None, common="")
 
     def layer(self, bands: Sequence[Band]) -> Layer:
         """Bands of one asset, to be read.
@@ -145,12 +162,14 @@ class Item:
                 f"({', '.join(missing)}); give its bands as files of their own"
             )
         (nodata,) = missing.values()
+        counts = {band.count for band in bands} - {None}
         return Layer(
             _path(self, bands[0].key),
             tuple(band.number for band in bands),
             tuple(scaling_of(band, self) for band in bands),
             nodata,
-            bands[0].count,
+            counts.pop() if counts else None,
+            "" if bands[0].is_listed else one_line(bands[0].key),
         )
 
 

@@ -86,8 +86,8 @@ def open_stac(
         pystac. Where items overlap, the first one that has data wins, band by band.
     bands : sequence of str, optional
         Common names (``red``), names of bands (``B04``) or keys of assets, in the order wanted; a
-        band of an asset that has several also as ``key:2``. By default those that state a common
-        name, or all where none does.
+        band of an asset that has several also as ``key:2``, listed or not. By default those that
+        state a common name, or all where none does.
     crs : str, optional
         Coordinate system of the image, as ``"EPSG:32633"``; by default the first item's.
     resolution : float, optional

@@ -276,8 +276,49 @@ def test_an_alpha_band_that_the_item_names_is_data(tmp_path: Path) -> None:
 
 def test_a_file_of_more_bands_than_the_item_names_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "B04.tif", random_pixels((3, 4, 5)).astype(np.uint16))
+    said = described("red", "1.0")
     with refused(r"B04\.tif has 3 bands and its item names 1; correct the item", tmp_path):
-        geoseg.open_stac(item_of("many", {"B04": (path, {})}))
+        geoseg.open_stac(item_of("many", {"B04": (path, said)}))
+    with refused("item many has no band 'B04:2'; it has B04", tmp_path):
+        geoseg.open_stac(item_of("many", {"B04": (path, said)}), ["B04:2"])
+
+
+def test_bands_that_an_item_does_not_list_are_named_by_number(
+    tmp_path: Path, model: Segmenter
+) -> None:
+    pixels = random_pixels((4, 20, 30)).astype(np.uint8)
+    pixels[3, :9] = 0
+    path = write(tmp_path / "image.tif", pixels, photometric="RGB", alpha="YES")
+    item = saved(item_of("photo", {"visual": (path, {"raster:scale": 0.5})}), tmp_path / "i.json")
+    expected = np.where(pixels[3] == 0, np.nan, pixels[:3] * np.float32(0.5))
+    image = geoseg.open_stac(item, ["visual:3", "VISUAL:1"])
+    np.testing.assert_array_equal(values_of(image), expected[[2, 0]])
+    every = geoseg.open_stac(item, ["visual:1", "visual:4"])  # alpha that is named is data
+    np.testing.assert_array_equal(values_of(every), pixels[[0, 3]] * np.float32(0.5))
+    bands = ["visual:2", "visual:1", "visual:3"]
+    result = predict_file(item, tmp_path / "map.tif", model, bands=bands)
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), map_of(expected[[1, 0, 2]]))
+    first, *_ = json.loads(result.outputs["item"].read_text())["properties"]["geoseg:sources"]
+    assert [each["asset"] for each in first["bands"].values()] == bands
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        (["visual:4"], r"image\.tif has 3 band\(s\) and no visual:4; .* visual:3, say"),
+        (["visual:2", "visual"], r"image\.tif has 3 bands and its item lists none; .*visual:1"),
+        (["visual"], r"image\.tif has 3 bands and its item lists none; .*visual:1"),
+        (["visual:0"], "has no band 'visual:0'"),
+        (["visual:x"], "has no band 'visual:x'"),
+        (["other:1"], "has no band 'other:1'"),
+    ],
+)
+def test_bands_by_number_that_are_not_there_are_refused(
+    tmp_path: Path, bands: list[str], message: str
+) -> None:
+    path = write(tmp_path / "image.tif", random_pixels((3, 4, 5)).astype(np.uint8))
+    with refused(message, tmp_path):
+        geoseg.open_stac(item_of("photo", {"visual": (path, {})}), bands)
 
 
 def test_bands_are_found_as_catalogues_name_them(tmp_path: Path) -> None:

@@ -58,15 +58,18 @@ class Layer:
         file.
     nodata : float or None
         What marks missing pixels where the file does not say it.
-    count : int
-        How many bands of the file are named as data.
+    count : int or None
+        How many bands of the file are named as data; None where nothing says so but `bands`.
+    unlisted : str
+        What bands are called that nothing lists: this, a colon and a number. Empty for others.
     """
 
     path: str
     bands: tuple[int, ...]
     scaling: tuple[tuple[float, float] | None, ...]
     nodata: float | None
-    count: int
+    count: int | None
+    unlisted: str
 
 
 @dataclass(frozen=True)
@@ -206,12 +209,7 @@ def _looked_at(layer: Layer) -> Looked:
     path = layer.path
     with opened(path) as dataset:
         refuse_unusable(dataset, path)
-        held = sum(not is_alpha(dataset, number) for number in dataset.indexes)
-        if not held <= layer.count <= dataset.count:
-            raise UserError(
-                f"{shown(path)} has {held} bands and its item names {layer.count}; correct the "
-                "item, or give the file itself"
-            )
+        _refuse_other_bands(layer, dataset)
         own = [(float(dataset.scales[n - 1]), float(dataset.offsets[n - 1])) for n in layer.bands]
         return Looked(
             layer,
@@ -220,6 +218,28 @@ def _looked_at(layer: Layer) -> Looked:
             tuple(_agreed(*each, path) for each in zip(layer.scaling, own, strict=True)),
             _missing(layer, dataset),
         )
+
+
+def _refuse_other_bands(layer: Layer, dataset: rasterio.DatasetReader) -> None:
+    """Refuse a file that has not the bands that are named."""
+    held = sum(not is_alpha(dataset, number) for number in dataset.indexes)
+    path, highest = shown(layer.path), max(layer.bands)
+    if layer.unlisted and highest > dataset.count:
+        raise UserError(
+            f"{path} has {dataset.count} band(s) and no {layer.unlisted}:{highest}; name one that "
+            f"is there: --bands (bands) with {layer.unlisted}:{dataset.count}, say"
+        )
+    if layer.count is None or held <= layer.count <= dataset.count:
+        return
+    if layer.unlisted:
+        raise UserError(
+            f"{path} has {held} bands and its item lists none; name the one that is meant: --bands "
+            f"(bands) with {layer.unlisted}:1, say"
+        )
+    raise UserError(
+        f"{path} has {held} bands and its item names {layer.count}; correct the item, or give the "
+        "file itself"
+    )
 
 
 def _located(grid: Grid, path: str) -> Located:
@@ -248,7 +268,8 @@ def _agreed(
 def _missing(layer: Layer, dataset: rasterio.DatasetReader) -> float | None:
     """What marks missing pixels in place of what the file says; NaN always does."""
     said = layer.nodata
-    if any(is_alpha(dataset, number) for number in range(1, layer.count + 1)):
+    named = layer.bands if layer.count is None else range(1, layer.count + 1)
+    if any(is_alpha(dataset, number) for number in named):
         return nan if said is None else said  # an alpha band that is named as data masks nothing
     if said is None or isnan(said):
         return None
