@@ -64,10 +64,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Opened:
-    """Items as one image, the files that it is read from, and what it comes from."""
+    """Items as one image, what it is read from, of which files that is made, and of which items."""
 
     image: xr.DataArray
-    files: tuple[str, ...]
+    files: Mapping[str, tuple[str, ...]]
     origins: tuple[Origin, ...]
 
 

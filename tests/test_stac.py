@@ -830,6 +830,30 @@ def test_nothing_but_what_a_window_needs_is_read(
     assert seen == [("two", slice(70, 80), slice(50, 55))]
 
 
+def test_each_asset_is_opened_twice_before_the_first_block(
+    tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for all that its header says, once for how it is tiled."""
+    item = scene(tmp_path / "S2", random_pixels((3, 90, 80)).astype(np.uint8))
+    seen: list[str] = []
+    planned: dict[str, int] = {}
+    real = rasterio.open
+
+    def noted(path: Any, *words: Any, **options: Any) -> Any:
+        seen.append(Path(str(path)).name)
+        return real(path, *words, **options)
+
+    def count(event: Mapping[str, Any]) -> None:
+        if event["event"] == "start":
+            planned.update(
+                {name: seen.count(name) for name in map("{}.tif".format, NAMES.values())}
+            )
+
+    monkeypatch.setattr(rasterio, "open", noted)
+    predict_file(item, tmp_path / "map.tif", model, on_progress=count)
+    assert planned == {"B04.tif": 2, "B03.tif": 2, "B02.tif": 2, "B08.tif": 0}
+
+
 # What is refused
 
 

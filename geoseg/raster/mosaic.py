@@ -148,9 +148,10 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class Looked:
-    """What the header of a layer's file says."""
+    """What the header of a layer's file says, and which files it is made of."""
 
     layer: Layer
+    files: tuple[str, ...]
     version: tuple[int, int] | None
     grid: Located
     scaling: tuple[tuple[float, float], ...]
@@ -159,7 +160,7 @@ class Looked:
 
 def open_mosaic(
     scenes: Sequence[Sequence[Layer]], names: Sequence[str], title: str, wanted: Wanted
-) -> tuple[xr.DataArray, tuple[str, ...]]:
+) -> tuple[xr.DataArray, dict[str, tuple[str, ...]]]:
     """Open scenes as one; nothing but headers is read until values are asked for.
 
     Parameters
@@ -178,8 +179,8 @@ def open_mosaic(
     -------
     image : DataArray, dims (band, y, x)
         float32, scaled, NaN where there is no data; other grids are read bilinearly.
-    files : tuple of str
-        What is read, that whose lattice is taken first.
+    files : dict of str to tuple of str
+        What is read, that whose lattice is taken first; of each the files that it is made of.
 
     Raises
     ------
@@ -197,8 +198,8 @@ def open_mosaic(
     mosaics = tuple(Mosaic(tuple(pieces[i::count])) for i in range(count))
     numbers = tuple(range(1, len(names) + 1))
     image = as_dataarray(mosaics, grid, np.dtype("float32"), np.nan, numbers, names)
-    files = dict.fromkeys([first.layer.path, *(layer.path for layer in flat)])
-    return image.rename(title), tuple(files)
+    files = {each.layer.path: each.files for each in [first, *looked]}
+    return image.rename(title), files
 
 
 def _look_at(layer: Layer) -> Looked:
@@ -213,6 +214,7 @@ def _looked_at(layer: Layer) -> Looked:
         own = [(float(dataset.scales[n - 1]), float(dataset.offsets[n - 1])) for n in layer.bands]
         return Looked(
             layer,
+            (path, *dataset.files),
             version_of(path),
             _located(grid_of_file(dataset), path),
             tuple(_agreed(*each, path) for each in zip(layer.scaling, own, strict=True)),
