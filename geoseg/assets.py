@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin
 
+from geoseg.addresses import ASSETS, address_of
 from geoseg.bands import Named, meant
 from geoseg.documents import bare, listed, one_line, read_json
 from geoseg.errors import UserError
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 
 MAX_BANDS = 2_000  # of an item: hyperspectral sensors have hundreds
 
-ADDRESSES = ("http://", "https://", "s3://", "gs://", "az://")
-VIRTUAL = ("/vsicurl/http", "/vsis3/", "/vsigs/", "/vsiaz/")
 RASTERS = (".tif", ".tiff", ".jp2", ".img")
 LISTS = "bands", "eo:bands", "raster:bands"  # of STAC 1.1, and of extensions of STAC 1.0
 NO_DATA_ROLES = {"thumbnail", "overview", "metadata"}
@@ -263,7 +262,7 @@ def _self(facts: Any) -> str:
     for link in _links(facts):
         if isinstance(link, Mapping) and link.get("rel") == "self":
             href = link.get("href")
-            is_whole = isinstance(href, str) and (href.startswith(ADDRESSES) or _is_absolute(href))
+            is_whole = isinstance(href, str) and (href.startswith(ASSETS) or _is_absolute(href))
             return str(href) if is_whole else ""
     return ""
 
@@ -395,7 +394,7 @@ def _path(item: Item, key: str) -> str:
     what = f"asset {one_line(key)} of {item}"
     if not isinstance(href, str) or not href.strip() or any(sign in href for sign in "\n\r\0<>"):
         raise UserError(f"{what} has no address (its href is {one_line(repr(href))}); correct it")
-    if href.startswith((*ADDRESSES, *VIRTUAL)):
+    if address_of(href).startswith(ASSETS):
         return href
     is_remote = "://" in item.base
     path = unquote(href.removeprefix("file://")) if href.startswith("file://") else href

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from geoseg.addresses import is_remote
 from geoseg.bands import refuse_other_count
 from geoseg.card import Card
 from geoseg.errors import UserError
@@ -18,7 +19,6 @@ from geoseg.loader import Scene
 from geoseg.prediction import scene_of
 from geoseg.raster import clip, grid_of, open_raster, open_stack
 from geoseg.raster.damage import Damage
-from geoseg.raster.files import is_remote
 from geoseg.raster.gaps import find_gaps
 from geoseg.runs import facts_of, facts_of_files
 from geoseg.stac import Origin, is_stac, open_items

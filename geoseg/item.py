@@ -23,18 +23,18 @@ import pyproj
 import rasterio
 
 import geoseg
+from geoseg.addresses import address_of
+from geoseg.beside import PREFIX, read_item
 from geoseg.decisions import missing_value
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of, extent_of
-from geoseg.places import Place, Remote, UnreachableError, address_of, size_of
+from geoseg.places import Place, Remote, size_of
 from geoseg.raster import Grid, grid_of
 from geoseg.runs import QUANTA, Run, files_behind
 from geoseg.taken import fields_of
 
-__all__ = ["PREFIX", "item_of", "read_item", "refuse_foreign", "tells_of", "written"]
+__all__ = ["item_of", "refuse_foreign", "tells_of", "written"]
 
-PREFIX = "geoseg:"
-MAX_BYTES = 50_000_000  # an item is a few kilobytes, and 200 bytes for each file of the input
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 EXTENSIONS = (
     PROJECTION,
@@ -50,11 +50,6 @@ MEDIA = {
     ".geojson": "application/geo+json",
 }
 SOFTWARE = ("torch", "numpy", "rasterio", "shapely")
-FIELDS = {  # by which an item of geoseg's is known
-    "processing:datetime",
-    "processing:software",
-    *(f"{PREFIX}{name}" for name in ("model", "sources", "options", "chosen", "run")),
-}
 SHA256 = "1220"  # what a multihash begins with: which hash it is, and its 32 bytes
 
 Facts = Mapping[str, Any]
@@ -114,21 +109,6 @@ def item_of(run: Run, facts: Facts) -> dict[str, Any]:
 def written(item: Facts) -> str:
     """An item as the text of its file."""
     return json.dumps(item, indent=1, allow_nan=False) + "\n"
-
-
-def read_item(path: Place) -> dict[str, Any] | None:
-    """An item that geoseg wrote; None when there is none, or something else is in the file."""
-    try:
-        if isinstance(path, Path) and path.stat().st_size > MAX_BYTES:
-            return None
-        item = json.loads(path.read_bytes())
-    except UnreachableError:  # which does not mean that there is none
-        raise
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(item, dict) or not isinstance(facts := item.get("properties"), dict):
-        return None
-    return item if facts.keys() >= FIELDS else None
 
 
 def tells_of(item: Facts, run: Run) -> bool:

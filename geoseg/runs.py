@@ -16,10 +16,11 @@ from affine import Affine
 from rasterio.errors import RasterioError
 
 import geoseg
+from geoseg.addresses import address_of
 from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote, address_of, followed, object_facts, scratch_of
+from geoseg.places import Place, Remote, followed, object_facts, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import (

@@ -29,11 +29,11 @@ from geoseg.raster.files import (
     opened,
     patiently,
     refuse_unusable,
-    shown,
     version_of,
 )
 from geoseg.raster.grid import Grid, called, parse_crs
 from geoseg.raster.read import Source, as_dataarray, warp_target
+from geoseg.raster.why import shown
 from geoseg.windows import Box, box_shape
 
 __all__ = ["Layer", "Wanted", "open_mosaic"]

@@ -36,6 +36,7 @@ from rasterio.windows import Window
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from geoseg.addresses import is_remote
 from geoseg.errors import UserError
 from geoseg.raster.arrays import grid_of
 from geoseg.raster.damage import Damage, within
@@ -44,7 +45,6 @@ from geoseg.raster.files import (
     band_numbers,
     grid_of_file,
     is_alpha,
-    is_remote,
     open_dataset,
     opened,
     patiently,
