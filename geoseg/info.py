@@ -45,7 +45,8 @@ def examine(path: str | PathLike[str]) -> Facts:
         ``metres``, the same on the ground, None where that cannot be told. ``made`` is None where
         `geoseg.predict_file` has not made it, else ``version``, ``model``, ``sources``, ``options``
         and ``chosen`` of its tags. ``item`` is the file of the item beside it, and ``told`` what
-        that says beyond the tags: ``time``, ``software``, ``model`` and ``run``. Both are None
+        that says beyond the tags: ``time``, ``taken`` (when the imagery was, a list of one time or
+        of two; None where that is not told), ``software``, ``model`` and ``run``. Both are None
         where there is none; where it tells of another file ``told`` alone. Items are found beside
         files and objects of a storage (``s3://``, ``/vsis3/``).
 
@@ -153,10 +154,19 @@ def _told(item: Mapping[str, Any], made: Facts, where: Place) -> Facts | None:
         return None
     return {
         "time": facts["processing:datetime"],
+        "taken": _taken(facts),
         "software": facts["processing:software"],
         "model": model,
         "run": facts[f"{PREFIX}run"],
     }
+
+
+def _taken(properties: Mapping[str, Any]) -> list[str] | None:
+    """When the imagery was taken, or the first and the last of it; None where that is not told."""
+    if properties.get("datetime") == properties.get("created"):  # the time of the run
+        return None
+    span = [properties.get(f"{end}_datetime") for end in ("start", "end")]
+    return [str(each) for each in (span if all(span) else [properties.get("datetime")])]
 
 
 def describe(facts: Facts) -> str:
@@ -222,7 +232,9 @@ def _lines_of_item(facts: Facts) -> list[str]:
         return [f"Made       when and how long is not known: {facts['item']} is of another map"]
     run = told["run"]
     software = ", ".join(f"{name} {version}" for name, version in told["software"].items())
+    taken = [] if told["taken"] is None else [f"Imagery    of {' to '.join(told['taken'])}"]
     return [
+        *taken,
         f"Made       {told['time']} in {run['seconds']} s; of all threads: "
         + ", ".join(f"{name} {seconds} s" for name, seconds in run["spent"].items()),
         f"           {run['computed']} of {run['blocks']} blocks by the last call",

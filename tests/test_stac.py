@@ -557,6 +557,9 @@ def test_the_item_of_a_map_has_the_time_of_the_imagery(
         "processing:datetime": facts["created"],
     }
     assert facts["created"] > "2025"
+    taken = [value for name, value in expected.items() if name != "datetime"]
+    taken = taken or [expected["datetime"]]
+    assert f"Imagery    of {' to '.join(taken)}\n" in describe(examine(tmp_path / "map.tif"))
 
 
 @pytest.mark.parametrize(
@@ -577,6 +580,7 @@ def test_where_a_time_is_not_known_of_all_items_that_of_the_run_is_told(
     facts = properties_of(tmp_path, *stated)
     assert facts["datetime"] == facts["created"] == facts["processing:datetime"]
     assert "start_datetime" not in facts
+    assert "Imagery" not in describe(examine(tmp_path / "map.tif"))
 
 
 def test_another_time_of_the_same_imagery_is_told_by_another_map(
@@ -837,6 +841,8 @@ def test_each_asset_is_opened_twice_before_the_first_block(
 ) -> None:
     """Once for all that its header says, once for how it is tiled."""
     item = scene(tmp_path / "S2", random_pixels((3, 90, 80)).astype(np.uint8))
+    coarse = random_pixels((1, 45, 40)).astype(np.uint8)
+    write(tmp_path / "S2" / "B02.tif", coarse, transform=UTM @ Affine.scale(2))
     seen: list[str] = []
     planned: dict[str, int] = {}
     real = rasterio.open

@@ -32,7 +32,7 @@ from geoseg.raster.files import (
     version_of,
 )
 from geoseg.raster.grid import Grid, called, parse_crs
-from geoseg.raster.read import Source, as_dataarray, warp_target
+from geoseg.raster.read import Source, as_dataarray, marks_apart, warp_target
 from geoseg.raster.why import shown
 from geoseg.windows import Box, box_shape
 
@@ -156,6 +156,7 @@ class Looked:
     grid: Located
     scaling: tuple[tuple[float, float], ...]
     nodata: float | None
+    is_apart: bool
 
 
 def open_mosaic(
@@ -219,6 +220,7 @@ def _looked_at(layer: Layer) -> Looked:
             _located(grid_of_file(dataset), path),
             tuple(_agreed(*each, path) for each in zip(layer.scaling, own, strict=True)),
             _missing(layer, dataset),
+            marks_apart(dataset),
         )
 
 
@@ -295,8 +297,7 @@ def _piece(looked: Looked, grid: Located) -> Piece:
         box = _box(own, grid)
         corner = Affine.translation(box[1].start, box[0].start)
         warp = Grid(box_shape(box), grid.crs, grid.transform @ corner)
-        with opened(layer.path) as dataset:
-            warp_target(warp, own, dataset, layer.path)
+        warp_target(warp, own, looked.is_apart, layer.path)
         if looked.nodata is not None and isnan(looked.nodata):
             raise UserError(
                 f"{shown(layer.path)} has another grid than the first and an alpha band that is "
