@@ -83,7 +83,8 @@ def test_what_a_server_does_not_give_is_told_in_words(path: str, said: str, word
 @pytest.mark.parametrize(
     ("path", "said", "words"),
     [
-        ("a.tif", "Read failed", "the file is damaged or was cut short; copy it again"),
+        (__file__, "Read failed", "the file is damaged or was cut short; copy it again"),
+        ("a.tif", "Read failed", "the file is not there any more; put it back"),
         ("https://h/a.tif", "Read failed", "the network or the server failed, or .*; try again"),
         ("https://h/a.tif", "HTTP response code: 403", "the server does not allow it; check the "),
     ],

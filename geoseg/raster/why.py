@@ -31,7 +31,7 @@ def why_not_opened(path: str, said: str) -> str:
     if is_remote(path):
         what, remedy = _behind_a_network(path, said)
         return f"{shown(path)} cannot be opened: {what}; {remedy}{_quoted(said, path)}"
-    if "://" not in path and not path.startswith("/vsi") and path.count(":") == 0:
+    if _is_plain(path):
         file = Path(path)
         if not file.exists():
             return f"there is no file {path}; check the name and the folder"
@@ -63,7 +63,14 @@ def why_not_read(path: str, said: str) -> str:
     if is_remote(path):
         failed = "the network or the server failed, or the file is damaged", "try again later"
         what, remedy = _refused(said) or failed
+    elif _is_plain(path) and not Path(path).exists():
+        what, remedy = "the file is not there any more", "put it back, and give the command again"
     return f"cannot read {shown(path)}: {what}; {remedy}{_quoted(said, path)}"
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is that of a file on a disk, and nothing in it or of GDAL's own."""
+    return "://" not in path and not path.startswith("/vsi") and ":" not in path
 
 
 def _behind_a_network(path: str, said: str) -> tuple[str, str]:
