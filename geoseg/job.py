@@ -430,12 +430,14 @@ def _cache(run: Run) -> int:
     yet: more would follow the size of the raster and save nothing.
     """
     rows, columns = (int(side) for side in run.chosen["block"])
-    block = 0
+    block, most = 0, run.memory // CACHE_SHARE
     for source in run.sources:
+        if block >= most:  # there may be thousands of scenes, each with a header to fetch
+            break
         tile = tiles_of(source, run.task.scene.image)
         block += tile.bytes * (-(-rows // tile.rows) + 2) * (-(-columns // tile.columns) + 2)
     overviews = TILE * run.task.scene.image.shape[2]
-    return min(block + overviews, run.memory // CACHE_SHARE)
+    return min(block + overviews, most)
 
 
 def _place(name: str | PathLike[str] | Remote | None) -> Place | None:

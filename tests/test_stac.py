@@ -836,10 +836,15 @@ def test_nothing_but_what_a_window_needs_is_read(
     assert seen == [("two", slice(70, 80), slice(50, 55))]
 
 
+@pytest.mark.parametrize(("memory", "last"), [(None, 2), (SMALL, 1)])
 def test_each_asset_is_opened_twice_before_the_first_block(
-    tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    model: Segmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    memory: int | None,
+    last: int,
 ) -> None:
-    """Once for all that its header says, once for how it is tiled."""
+    """Once for all that its header says; once for how it is tiled, while there is memory left."""
     item = scene(tmp_path / "S2", random_pixels((3, 90, 80)).astype(np.uint8))
     coarse = random_pixels((1, 45, 40)).astype(np.uint8)
     write(tmp_path / "S2" / "B02.tif", coarse, transform=UTM @ Affine.scale(2))
@@ -858,8 +863,8 @@ def test_each_asset_is_opened_twice_before_the_first_block(
             )
 
     monkeypatch.setattr(rasterio, "open", noted)
-    predict_file(item, tmp_path / "map.tif", model, on_progress=count)
-    assert planned == {"B04.tif": 2, "B03.tif": 2, "B02.tif": 2, "B08.tif": 0}
+    predict_file(item, tmp_path / "map.tif", model, on_progress=count, memory=memory)
+    assert planned == {"B04.tif": 2, "B03.tif": 2, "B02.tif": last, "B08.tif": 0}
 
 
 # What is refused
