@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin
 
+from geoseg.addresses import ASSETS, address_of
 from geoseg.bands import Named, meant
 from geoseg.documents import bare, listed, one_line, read_json
 from geoseg.errors import UserError
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 
 MAX_BANDS = 2_000  # of an item: hyperspectral sensors have hundreds
 
-ADDRESSES = ("http://", "https://", "s3://", "gs://", "az://")
-VIRTUAL = ("/vsicurl/http", "/vsis3/", "/vsigs/", "/vsiaz/")
 RASTERS = (".tif", ".tiff", ".jp2", ".img")
 LISTS = "bands", "eo:bands", "raster:bands"  # of STAC 1.1, and of extensions of STAC 1.0
 NO_DATA_ROLES = {"thumbnail", "overview", "metadata"}
@@ -45,8 +44,10 @@ class Band:
     ----------
     key : str
         Of the asset.
-    number, count : int
-        Which band of the asset it is, from 1, and of how many.
+    number : int
+        Which band of the asset it is, from 1.
+    count : int or None
+        Of how many; None where it is named by its number and the item does not say that.
     common, name : str
         Empty where they are not stated.
     facts : tuple of mapping
@@ -55,7 +56,7 @@ class Band:
 
     key: str
     number: int
-    count: int
+    count: int | None
     common: str
     name: str
     facts: tuple[Json, ...]
@@ -69,6 +70,11 @@ class Band:
     def named(self) -> Named:
         """What it is called."""
         return Named(self.common, (self.label, self.name) if self.name else (self.label,))
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the item tells of bands of the asset, and not of the asset alone."""
+        return len(self.facts) > 2
 
     def __str__(self) -> str:
         told = self.common or self.name
@@ -113,6 +119,8 @@ class Item:
         places = meant(wanted, [band.named for band in self.bands])
         if len(places) == 1:
             return self.bands[places[0]]
+        if not places and (numbered := self._numbered(wanted)) is not None:
+            return numbered
         if not self.bands:
             raise UserError(
                 f"{self} has no assets that are rasters ({listed(self.facts['assets']) or 'none'}"
@@ -128,6 +136,14 @@ class Item:
             f"{self} has {len(places)} assets for band {wanted!r}: {several}; name the one that is "
             f"meant: --bands (bands) with {self.bands[places[0]].label}, say"
         )
+
+    def _numbered(self, wanted: str) -> Band | None:
+        """A band by key and number, of an asset whose bands the item does not list."""
+        key, _, number = wanted.strip().rpartition(":")
+        alike = [each for each in self.bands if each.key.casefold() == key.casefold()]
+        if len(alike) != 1 or alike[0].is_listed or not re.fullmatch(r"[1-9][0-9]{0,4}", number):
+            return None
+        return replace(alike[0], number=int(number), count=None, common="")
 
     def layer(self, bands: Sequence[Band]) -> Layer:
         """Bands of one asset, to be read.
@@ -145,12 +161,14 @@ class Item:
                 f"({', '.join(missing)}); give its bands as files of their own"
             )
         (nodata,) = missing.values()
+        counts = {band.count for band in bands} - {None}
         return Layer(
             _path(self, bands[0].key),
             tuple(band.number for band in bands),
             tuple(scaling_of(band, self) for band in bands),
             nodata,
-            bands[0].count,
+            counts.pop() if counts else None,
+            "" if bands[0].is_listed else one_line(bands[0].key),
         )
 
 
@@ -244,7 +262,7 @@ def _self(facts: Any) -> str:
     for link in _links(facts):
         if isinstance(link, Mapping) and link.get("rel") == "self":
             href = link.get("href")
-            is_whole = isinstance(href, str) and (href.startswith(ADDRESSES) or _is_absolute(href))
+            is_whole = isinstance(href, str) and (href.startswith(ASSETS) or _is_absolute(href))
             return str(href) if is_whole else ""
     return ""
 
@@ -376,7 +394,7 @@ def _path(item: Item, key: str) -> str:
     what = f"asset {one_line(key)} of {item}"
     if not isinstance(href, str) or not href.strip() or any(sign in href for sign in "\n\r\0<>"):
         raise UserError(f"{what} has no address (its href is {one_line(repr(href))}); correct it")
-    if href.startswith((*ADDRESSES, *VIRTUAL)):
+    if address_of(href).startswith(ASSETS):
         return href
     is_remote = "://" in item.base
     path = unquote(href.removeprefix("file://")) if href.startswith("file://") else href

@@ -12,10 +12,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from geoseg.addresses import address_of
 from geoseg.card import Card
 from geoseg.errors import UserError
 from geoseg.loader import is_missing
-from geoseg.places import Place, Remote, address_of
+from geoseg.places import Place, Remote
 
 __all__ = ["check_disk", "check_folder", "check_target", "check_values"]
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 import click
 
 import geoseg
+from geoseg.addresses import STORAGES
 from geoseg.attached import attach
 from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
-from geoseg.places import STORAGES, Place, matching, place
+from geoseg.places import Place, matching, place
 
 if TYPE_CHECKING:
     from geoseg.batch import SceneJob
@@ -636,7 +637,10 @@ def _table_of(areas: Sequence[Mapping[str, Any]], unit: str) -> str:
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def info(file: str, as_json: bool) -> None:
-    """Tell of what, how and when a map was made: by its tags and the FILE.json beside it."""
+    """Tell where a raster lies, and of what, how and when a map was made.
+
+    The latter by the tags of FILE and the FILE.json beside it.
+    """
     from geoseg.info import describe, examine
 
     with running("none") as console:

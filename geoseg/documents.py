@@ -11,6 +11,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from geoseg.addresses import refusal
 from geoseg.errors import UserError
 from geoseg.places import Remote, object_facts
 
@@ -72,7 +73,7 @@ def _fetched(address: str) -> bytes:
     """What a server answers; a failure of the network is worth another try."""
     headers = {"Accept": "application/geo+json, application/json", "User-Agent": "geoseg"}
     request = Request(address, headers=headers)  # noqa: S310
-    why = ""
+    what = remedy = why = ""
     for again in range(TRIES):
         time.sleep(PAUSE * again)
         try:
@@ -80,18 +81,17 @@ def _fetched(address: str) -> bytes:
                 text: bytes = answer.read(MAX_BYTES + 1)
         except HTTPError as error:
             error.close()
+            what, remedy = refusal(error.code)
             why = f"HTTP {error.code}"
             if error.code < 500 and error.code != 429:
                 break
         except (OSError, http.client.HTTPException, ValueError) as error:
+            what, remedy = "the server cannot be reached", "check the address and the network"
             why = (str(error).splitlines() or [type(error).__name__])[0]
         else:
             _refuse_long(len(text), address)
             return text
-    raise UserError(
-        f"{bare(address)} cannot be read ({why}); check the address, the credentials and the "
-        "network"
-    )
+    raise UserError(f"{bare(address)} cannot be read: {what}; {remedy} ({why})")
 
 
 def bare(where: str) -> str:

@@ -15,9 +15,10 @@ from math import prod
 from pathlib import Path
 
 from geoseg.assembly import Assembly
+from geoseg.beside import read_item
 from geoseg.crew import Spent
 from geoseg.errors import UserError
-from geoseg.item import Facts, item_of, read_item, refuse_foreign, tells_of, written
+from geoseg.item import Facts, item_of, refuse_foreign, tells_of, written
 from geoseg.lease import refuse_lost
 from geoseg.locks import LOCK
 from geoseg.places import Place, Remote, UnreachableError

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import hypot, isfinite
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
+import pyproj
+
+from geoseg.addresses import WEB, address_of
+from geoseg.beside import PREFIX, read_item
 from geoseg.classes import told_classes
 from geoseg.errors import UserError
-from geoseg.item import PREFIX, read_item
-from geoseg.places import Place, address_of, place, size_of
+from geoseg.extent import bounds_of
+from geoseg.places import Place, place, size_of
 from geoseg.raster import class_table, opened
 from geoseg.raster.damage import Unreadable
-from geoseg.raster.files import refuse_unusable
-from geoseg.raster.grid import called
+from geoseg.raster.files import grid_of_file, refuse_unusable
+from geoseg.raster.grid import Grid, called, pixel_size
 
 __all__ = ["describe", "examine"]
 
@@ -32,12 +38,17 @@ def examine(path: str | PathLike[str]) -> Facts:
     Returns
     -------
     dict
-        For JSON: ``file``, ``shape``, ``bands``, ``dtype``, ``crs``, ``nodata``, ``classes``, and
-        ``made``: None where `geoseg.predict_file` has not made it, else ``version``, ``model``,
-        ``sources``, ``options`` and ``chosen`` of its tags. ``item`` is the file of the item beside
-        it, and ``told`` what that says beyond the tags: ``time``, ``software``, ``model`` and
-        ``run``. Both are None where there is none; where it tells of another file ``told`` alone.
-        Items are found beside files and objects of a storage (``s3://``, ``/vsis3/``).
+        For JSON: ``file``, ``shape`` (rows and columns), ``bands``, ``dtype``, ``crs``, ``nodata``,
+        ``classes``, and ``sidecars``, names of the files beside it in which GDAL keeps more of it.
+        ``place`` is None where the raster does not say where it lies, else ``bounds`` (west, south,
+        east, north) and ``pixel`` (height, width) in the ``unit`` of its coordinates, and
+        ``metres``, the same on the ground, None where that cannot be told. ``made`` is None where
+        `geoseg.predict_file` has not made it, else ``version``, ``model``, ``sources``, ``options``
+        and ``chosen`` of its tags. ``item`` is the file of the item beside it, and ``told`` what
+        that says beyond the tags: ``time``, ``taken`` (when the imagery was, a list of one time or
+        of two; None where that is not told), ``software``, ``model`` and ``run``. Both are None
+        where there is none; where it tells of another file ``told`` alone. Items are found beside
+        files and objects of a storage (``s3://``, ``/vsis3/``).
 
     Raises
     ------
@@ -57,6 +68,8 @@ def examine(path: str | PathLike[str]) -> Facts:
             "dtype": dataset.dtypes[0],
             "crs": None if dataset.crs is None else called(dataset.crs),
             "nodata": _number(dataset.nodata),
+            "place": _place_of(grid_of_file(dataset)),
+            "sidecars": [Path(each).name for each in dataset.files if each.endswith(".aux.xml")],
         }
     single = len(facts["bands"]) == 1
     facts["classes"] = told_classes(class_table(name)) if single else []
@@ -72,8 +85,22 @@ def examine(path: str | PathLike[str]) -> Facts:
 
 def _where(name: str) -> Place | None:
     """Where a file lies that GDAL opens; None where items are not looked for: behind the web."""
-    address = address_of(name).removeprefix("/vsicurl/")
-    return None if address.startswith(("http://", "https://", "ftp://")) else place(address)
+    address = address_of(name)
+    return None if address.partition("://")[0] in WEB else place(address)
+
+
+def _place_of(grid: Grid) -> Facts | None:
+    """Where a raster lies and how large its pixels are, as far as it says so."""
+    if grid.transform is None:
+        return None
+    t, metres = grid.transform, pixel_size(grid)
+    axes = [] if grid.crs is None else pyproj.CRS(grid.crs).axis_info
+    return {
+        "bounds": bounds_of(grid),
+        "pixel": [hypot(t.b, t.e), hypot(t.a, t.d)],
+        "unit": axes[0].unit_name if axes else None,
+        "metres": None if metres is None or not all(map(isfinite, metres)) else list(metres),
+    }
 
 
 def _number(nodata: float | None) -> float | str | None:
@@ -127,20 +154,36 @@ def _told(item: Mapping[str, Any], made: Facts, where: Place) -> Facts | None:
         return None
     return {
         "time": facts["processing:datetime"],
+        "taken": _taken(facts),
         "software": facts["processing:software"],
         "model": model,
         "run": facts[f"{PREFIX}run"],
     }
 
 
+def _taken(properties: Mapping[str, Any]) -> list[str] | None:
+    """When the imagery was taken, or the first and the last of it; None where that is not told."""
+    if properties.get("datetime") == properties.get("created"):  # the time of the run
+        return None
+    span = [properties.get(f"{end}_datetime") for end in ("start", "end")]
+    return [str(each) for each in (span if all(span) else [properties.get("datetime")])]
+
+
 def describe(facts: Facts) -> str:
     """The facts in words, for the terminal."""
     rows, columns = facts["shape"]
+    count, nodata = len(facts["bands"]), facts["nodata"]
+    missing = (
+        "no value" if nodata is None else nodata if isinstance(nodata, str) else f"{nodata:.10g}"
+    )
     lines = [
         facts["file"],
-        f"Raster     {rows} x {columns} pixels, {len(facts['bands'])} band(s) of {facts['dtype']}, "
-        f"{facts['crs'] or 'no coordinate system'}, no data {facts['nodata']}",
+        f"Raster     {rows} rows x {columns} columns of pixels, {count} band{'s' * (count > 1)} of "
+        f"{facts['dtype']}; {missing} stands for no data",
+        *_lines_of_place(facts),
     ]
+    if facts["sidecars"]:
+        lines.append(f"Beside     {', '.join(facts['sidecars'])}, which belongs to it: keep both")
     if facts["classes"]:
         lines += ["Classes"] + [
             f"{each['value']:>8}  {each['color']}  {each['name']}" for each in facts["classes"]
@@ -163,6 +206,24 @@ def describe(facts: Facts) -> str:
     return "\n".join(lines + _lines_of_item(facts))
 
 
+def _lines_of_place(facts: Facts) -> list[str]:
+    crs, where = facts["crs"] or "no coordinate system", facts["place"]
+    if where is None:
+        return [f"Place      {crs}, and not told where it lies"]
+    unit = "" if where["unit"] is None else f" ({where['unit']})"
+    height, width = where["pixel"]
+    edges = zip(("west", "south", "east", "north"), where["bounds"], strict=True)
+    lines = [
+        f"Place      {crs}",
+        "Extent     " + ", ".join(f"{edge} {at:.12g}" for edge, at in edges) + unit,
+        f"Pixels     {width:.6g} wide and {height:.6g} high{unit}",
+    ]
+    if where["metres"] is not None and where["unit"] != "metre":
+        height, width = where["metres"]
+        lines.append(f"           on the ground {width:.4g} m wide and {height:.4g} m high")
+    return lines
+
+
 def _lines_of_item(facts: Facts) -> list[str]:
     told = facts["told"]
     if facts["item"] is None:
@@ -171,7 +232,9 @@ def _lines_of_item(facts: Facts) -> list[str]:
         return [f"Made       when and how long is not known: {facts['item']} is of another map"]
     run = told["run"]
     software = ", ".join(f"{name} {version}" for name, version in told["software"].items())
+    taken = [] if told["taken"] is None else [f"Imagery    of {' to '.join(told['taken'])}"]
     return [
+        *taken,
         f"Made       {told['time']} in {run['seconds']} s; of all threads: "
         + ", ".join(f"{name} {seconds} s" for name, seconds in run["spent"].items()),
         f"           {run['computed']} of {run['blocks']} blocks by the last call",

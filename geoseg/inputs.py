@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
 import xarray as xr
 
+from geoseg.addresses import is_remote
 from geoseg.bands import refuse_other_count
 from geoseg.card import Card
 from geoseg.errors import UserError
@@ -17,9 +19,8 @@ from geoseg.loader import Scene
 from geoseg.prediction import scene_of
 from geoseg.raster import clip, grid_of, open_raster, open_stack
 from geoseg.raster.damage import Damage
-from geoseg.raster.files import is_remote
 from geoseg.raster.gaps import find_gaps
-from geoseg.runs import facts_of
+from geoseg.runs import facts_of, facts_of_files
 from geoseg.stac import Origin, is_stac, open_items
 
 __all__ = ["Input", "Pictured", "found"]
@@ -37,13 +38,16 @@ class Pictured:
     files : tuple of mapping
         What tells the files behind them from others; see `facts_of`.
     origins : tuple of Origin
-        STAC Items that the sources are assets of, if they are.
+        STAC Items that the sources are assets of, if they are,
+    assets : tuple of str
+        and the files of these.
     """
 
     scene: Scene
     sources: Sequence[str]
     files: tuple[Mapping[str, Any], ...]
     origins: tuple[Origin, ...] = ()
+    assets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,9 @@ class Input:
             refuse_other_count(names, card)
             items = open_items(self.sources[0], names)
             scene = self._scene(items.image, card, _all_of(items.image))
-            scene = self._within_mask(scene, items.files[0])
-            return Pictured(scene, items.files, facts_of(items.files), items.origins)
+            sources, assets = tuple(items.files), tuple(chain(*items.files.values()))
+            scene = self._within_mask(scene, sources[0])
+            return Pictured(scene, sources, facts_of_files(assets), items.origins, assets)
         files = facts_of(self.sources)  # before they are opened, or a change would not be noticed
         first = self.sources[0]
         # Where tiles that cannot be read are noted, if that is asked for.

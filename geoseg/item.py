@@ -23,17 +23,18 @@ import pyproj
 import rasterio
 
 import geoseg
+from geoseg.addresses import address_of
+from geoseg.beside import PREFIX, read_item
 from geoseg.decisions import missing_value
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of, extent_of
-from geoseg.places import Place, Remote, UnreachableError, address_of, size_of
+from geoseg.places import Place, Remote, size_of
 from geoseg.raster import Grid, grid_of
 from geoseg.runs import QUANTA, Run, files_behind
+from geoseg.taken import fields_of
 
-__all__ = ["PREFIX", "item_of", "read_item", "refuse_foreign", "tells_of", "written"]
+__all__ = ["item_of", "refuse_foreign", "tells_of", "written"]
 
-PREFIX = "geoseg:"
-MAX_BYTES = 50_000_000  # an item is a few kilobytes, and 200 bytes for each file of the input
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 EXTENSIONS = (
     PROJECTION,
@@ -49,11 +50,6 @@ MEDIA = {
     ".geojson": "application/geo+json",
 }
 SOFTWARE = ("torch", "numpy", "rasterio", "shapely")
-FIELDS = {  # by which an item of geoseg's is known
-    "processing:datetime",
-    "processing:software",
-    *(f"{PREFIX}{name}" for name in ("model", "sources", "options", "chosen", "run")),
-}
 SHA256 = "1220"  # what a multihash begins with: which hash it is, and its 32 bytes
 
 Facts = Mapping[str, Any]
@@ -81,8 +77,8 @@ def item_of(run: Run, facts: Facts) -> dict[str, Any]:
     ]
     tags = run.tags
     properties = {
-        # Nothing in a raster says reliably when it was taken.
-        "datetime": now,
+        # An item must tell a time, and no raster says reliably when it was taken.
+        **(_taken(run) or {"datetime": now}),
         "created": now,
         **_place(grid),
         "processing:datetime": now,
@@ -115,27 +111,13 @@ def written(item: Facts) -> str:
     return json.dumps(item, indent=1, allow_nan=False) + "\n"
 
 
-def read_item(path: Place) -> dict[str, Any] | None:
-    """An item that geoseg wrote; None when there is none, or something else is in the file."""
-    try:
-        if isinstance(path, Path) and path.stat().st_size > MAX_BYTES:
-            return None
-        item = json.loads(path.read_bytes())
-    except UnreachableError:  # which does not mean that there is none
-        raise
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(item, dict) or not isinstance(facts := item.get("properties"), dict):
-        return None
-    return item if facts.keys() >= FIELDS else None
-
-
 def tells_of(item: Facts, run: Run) -> bool:
     """Whether an item tells of the outputs of a run as they are, and of its input as it is."""
     tags, told = run.tags, item["properties"]
     expected = {
         f"{PREFIX}sources": json.loads(tags["GEOSEG_SOURCES"]),
         f"{PREFIX}options": json.loads(tags["GEOSEG_OPTIONS"]),
+        **_taken(run),
     }
     try:
         known = told[f"{PREFIX}model"]["digest"], told[f"{PREFIX}run"]["changed"]
@@ -163,6 +145,11 @@ def refuse_foreign(path: Place) -> None:
             f"{path} is where the facts of the map would be kept, and geoseg has not written it; "
             "move it, or choose another name for the map"
         )
+
+
+def _taken(run: Run) -> dict[str, str | None]:
+    """When the input was taken, as its items say it; empty where they do not."""
+    return fields_of(each.taken for each in run.origins)
 
 
 def _times(run: Run) -> list[int | None]:
@@ -212,17 +199,20 @@ def _place(grid: Grid) -> dict[str, Any]:
 
 
 def _links(run: Run) -> list[dict[str, str]]:
-    """One to each item that the input is of; else to each file of it."""
+    """One to each file or address of items that the input is of; else to each file of it."""
     folder = run.targets.item.parent
     if run.origins:
+        names: dict[str, list[str]] = {}
+        for each in run.origins:
+            names.setdefault(_href(each.where, folder), []).append(each.name)
         return [
             {
                 "rel": "derived_from",
-                "href": _href(each.where, folder),
+                "href": href,
                 "type": "application/geo+json",
-                "title": each.name,
+                "title": items[0] if len(items) == 1 else f"{len(items)} items",
             }
-            for each in run.origins
+            for href, items in names.items()
         ]
     return [
         {"rel": "derived_from", "href": _href(file, folder), "title": _title(file)}

@@ -53,7 +53,7 @@ from geoseg.raster.files import block_cache
 from geoseg.raster.place import WriteError, writing
 from geoseg.raster.read import tiles_of
 from geoseg.refusals import check_run, check_targets
-from geoseg.runs import Run, Targets
+from geoseg.runs import Run, Targets, files_named
 from geoseg.store import BlockStore, forget, recall, remembered, unreadable
 from geoseg.tasks import Running, make_task
 from geoseg.views import Turns, viewed
@@ -233,7 +233,7 @@ def predict_file(
     targets = Targets(place(dst), *map(_place, (scores, confidence, polygons, blocks)))
     sources = [found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     given = Input(sources, bands, gsd, pixel_size, bbox, bbox_crs, assume_crs, mask, on_read_error)
-    check_targets(targets, sources, mask)
+    check_targets(targets, [file for source in sources for file in files_named(source)], mask)
     if simplify and polygons is None:
         raise UserError(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"
@@ -257,7 +257,7 @@ def predict_file(
         def planned() -> Run:
             pictured = given.pictured(segmenter.card)
             if pictured.origins:  # now it is known what their assets are
-                check_targets(targets, pictured.sources, mask)
+                check_targets(targets, pictured.assets, mask)
             scene = pictured.scene
             recalled = remembered(targets.store).get("memory") if memory is None else memory
             budget, has = crew.means(device, recalled)
@@ -430,12 +430,14 @@ def _cache(run: Run) -> int:
     yet: more would follow the size of the raster and save nothing.
     """
     rows, columns = (int(side) for side in run.chosen["block"])
-    block = 0
+    block, most = 0, run.memory // CACHE_SHARE
     for source in run.sources:
+        if block >= most:  # there may be thousands of scenes, each with a header to fetch
+            break
         tile = tiles_of(source, run.task.scene.image)
         block += tile.bytes * (-(-rows // tile.rows) + 2) * (-(-columns // tile.columns) + 2)
     overviews = TILE * run.task.scene.image.shape[2]
-    return min(block + overviews, run.memory // CACHE_SHARE)
+    return min(block + overviews, most)
 
 
 def _place(name: str | PathLike[str] | Remote | None) -> Place | None:

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from geoseg.addresses import STORAGES, WEB, address_of
 from geoseg.errors import UserError
 
 __all__ = [
     "Place",
     "Remote",
     "UnreachableError",
-    "address_of",
     "followed",
     "gdal_settings",
     "matching",
@@ -43,9 +43,6 @@ LINKS = 40  # of symbolic links that are followed, as many as Linux does
 PART = 2**24  # bytes that are uploaded at a time,
 PARTS = 4  # and how many of these are held
 HEADER = 2**16  # bytes read at a time of a file of which the header is wanted
-READ_ONLY = ("http", "https", "ftp")
-STORAGES = ("s3", "gs", "az")  # where the facts of a source may be asked for
-VIRTUAL = {"/vsis3/": "s3://", "/vsigs/": "gs://", "/vsicurl/http": "http"}
 LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "azure")
 
 
@@ -302,7 +299,7 @@ def place(name: str | os.PathLike[str] | Remote) -> Place:
     protocol, sign, rest = text.partition("://")
     if not sign or protocol == "file":
         return followed(Path(rest if sign else text))
-    if protocol in READ_ONLY:
+    if protocol in WEB:
         raise UserError(
             f"nothing can be written to {text.partition('?')[0]}; name a file, or an object as in "
             "s3://bucket/map.tif"
@@ -487,14 +484,6 @@ def gdal_settings() -> dict[str, Any]:
         "AWS_VIRTUAL_HOSTING": "FALSE",  # names of buckets are no hosts there, as a rule
     }
     return settings | {name: value for name, value in own.items() if name not in os.environ}
-
-
-def address_of(path: str) -> str:
-    """What GDAL calls ``/vsis3/bucket/key``, as an address."""
-    for prefix, protocol in VIRTUAL.items():
-        if path.startswith(prefix):
-            return protocol + path.removeprefix(prefix)
-    return path
 
 
 def object_facts(path: str) -> dict[str, Any]:

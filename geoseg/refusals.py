@@ -19,7 +19,7 @@ from geoseg.polygons import (
     tell_units,
 )
 from geoseg.raster import Grid, grid_of
-from geoseg.runs import Run, Targets, files_named
+from geoseg.runs import Run, Targets
 from geoseg.tasks import Task
 
 __all__ = ["check_run", "check_targets"]
@@ -27,20 +27,24 @@ __all__ = ["check_run", "check_targets"]
 log = logging.getLogger(__name__)
 
 
-def check_targets(
-    targets: Targets, sources: Sequence[str], mask: str | PathLike[str] | None
-) -> None:
+def check_targets(targets: Targets, files: Sequence[str], mask: str | PathLike[str] | None) -> None:
     """Refuse outputs that cannot be written, or that are files of the input.
+
+    Parameters
+    ----------
+    targets : Targets
+    files : sequence of str
+        Of the input, but for the mask.
+    mask : path-like or None
 
     Raises
     ------
     UserError
     """
-    files = [file for source in sources for file in files_named(source)]
-    files += [] if mask is None else [fspath(mask)]
+    taken = [*files, *([] if mask is None else [fspath(mask)])]
     for name, path in targets.all.items():
         if name != "item":  # whose name is shorter than those of sidecars
-            check_target(path, files)
+            check_target(path, taken)
     if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
         raise UserError(f"two outputs have the name of one file, {targets.classes}; rename one")
     for path in targets.rasters.values():

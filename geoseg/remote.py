@@ -8,6 +8,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from geoseg.addresses import address_of
 from geoseg.places import UnreachableError
 from geoseg.raster.files import patiently
 
@@ -36,7 +37,7 @@ def remote_facts(path: str) -> dict[str, Any]:
     UnreachableError
         When the server goes on failing: to know nothing of a file is to take it for another one.
     """
-    address = path.removeprefix("/vsicurl/")
+    address = address_of(path)
     if not address.startswith(("http://", "https://")):
         return {}
     return patiently(address, lambda: _asked(address))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import stat
@@ -16,10 +16,11 @@ from affine import Affine
 from rasterio.errors import RasterioError
 
 import geoseg
+from geoseg.addresses import address_of
 from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote, address_of, followed, object_facts, scratch_of
+from geoseg.places import Place, Remote, followed, object_facts, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import (
@@ -37,7 +38,15 @@ from geoseg.segmenter import Segmenter
 from geoseg.stac import Origin, is_stac
 from geoseg.tasks import Task
 
-__all__ = ["QUANTA", "Run", "Targets", "facts_of", "files_behind", "files_named"]
+__all__ = [
+    "QUANTA",
+    "Run",
+    "Targets",
+    "facts_of",
+    "facts_of_files",
+    "files_behind",
+    "files_named",
+]
 
 QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no data
 
@@ -291,7 +300,12 @@ class Run:
 
 def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
     """What tells sources from others: facts of every file that they are read from."""
-    return tuple(map(_facts, files_behind(sources)))
+    return facts_of_files(_named(sources))
+
+
+def facts_of_files(files: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
+    """What tells files from others that sources are made of; of those as GDAL lists them."""
+    return tuple(map(_facts, _told(files)))
 
 
 def files_named(source: str) -> list[str]:
@@ -301,10 +315,20 @@ def files_named(source: str) -> list[str]:
 
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     """Every file that sources are read from."""
+    return _told(_named(sources))
+
+
+def _named(sources: Iterable[str]) -> Iterator[str]:
+    for source in sources:
+        yield from files_named(source)
+
+
+def _told(files: Iterable[str]) -> tuple[str, ...]:
+    """Files of which is told, each once."""
     # GDAL has a name of its own for an address of the web that it was given.
-    files = dict.fromkeys(address_of(file) for source in sources for file in files_named(source))
+    known = dict.fromkeys(map(address_of, files))
     # Statistics that a viewer leaves beside an image do not make it another one.
-    return tuple(file for file in files if not _is_sidecar(file))
+    return tuple(file for file in known if not _is_sidecar(file))
 
 
 def _hidden(target: Place, more: str = "") -> str:

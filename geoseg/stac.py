@@ -18,6 +18,7 @@ from geoseg.bands import meant
 from geoseg.documents import bare, one_line
 from geoseg.errors import UserError
 from geoseg.raster.mosaic import Wanted, open_mosaic
+from geoseg.taken import Taken, taken_in
 
 __all__ = ["Opened", "Origin", "is_stac", "open_items", "open_stac"]
 
@@ -51,19 +52,22 @@ class Origin:
         Path or address, for a link.
     told : mapping
         What tells it from others, for JSON: which assets, and what their values mean.
+    taken : Taken or None
+        When its image was taken; None where it does not say.
     """
 
     name: str
     where: str
     told: Json
+    taken: Taken | None
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Items as one image, the files that it is read from, and what it comes from."""
+    """Items as one image, what it is read from, of which files that is made, and of which items."""
 
     image: xr.DataArray
-    files: tuple[str, ...]
+    files: Mapping[str, tuple[str, ...]]
     origins: tuple[Origin, ...]
 
 
@@ -82,8 +86,8 @@ def open_stac(
         pystac. Where items overlap, the first one that has data wins, band by band.
     bands : sequence of str, optional
         Common names (``red``), names of bands (``B04``) or keys of assets, in the order wanted; a
-        band of an asset that has several also as ``key:2``. By default those that state a common
-        name, or all where none does.
+        band of an asset that has several also as ``key:2``, listed or not. By default those that
+        state a common name, or all where none does.
     crs : str, optional
         Coordinate system of the image, as ``"EPSG:32633"``; by default the first item's.
     resolution : float, optional
@@ -131,7 +135,12 @@ def open_items(items: Any, bands: Sequence[str] | None, wanted: Wanted | None = 
         _tell_unstated_offset(item, own)
     image, files = open_mosaic(scenes, names, one_line(found[0].name), wanted or Wanted())
     origins = tuple(
-        Origin(item.name, item.where or item.name, _facts(item, names, own))
+        Origin(
+            item.name,
+            item.where or item.name,
+            _facts(item, names, own),
+            taken_in(item.facts.get("properties")),
+        )
         for item, own in zip(found, chosen, strict=True)
     )
     return Opened(image, files, origins)

@@ -16,8 +16,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def lasting(text: bytes) -> bytes:
-    """An item without times and what the work took, and without the place of its sources."""
+    """An item without the time of the run and what the work took.
+
+    The time of the imagery stays, where the sources tell one.
+    """
     item: dict[str, Any] = json.loads(text)
-    for name in ("datetime", "created", "processing:datetime", "geoseg:run"):
-        del item["properties"][name]
+    facts = item["properties"]
+    if facts["datetime"] == facts["created"]:
+        del facts["datetime"]
+    for name in ("created", "processing:datetime", "geoseg:run"):
+        del facts[name]
     return json.dumps(item).encode()

@@ -67,7 +67,7 @@ def complex_pixels(path: Path) -> None:
     ("make", "message"),
     [
         (missing, "there is no file .*check the name"),
-        (empty, "not a raster that GDAL can open"),
+        (empty, "is an empty file; copy or make it again"),
         (text, "not a raster that GDAL can open"),
         (folder, "is a folder, not a raster file"),
         (vector, "not a raster that GDAL can open"),

@@ -526,7 +526,7 @@ def test_a_network_that_is_gone_stops_the_run_which_goes_on_later(
             Server.failing = range(Server.asked + 1, 10**6)
 
     with pytest.raises(
-        UserError, match=r"the network or the server failed|and the network$"
+        UserError, match=r"the network or the server failed|the server fails or is too busy"
     ) as error:
         run(served, folder=wide.parent, on_progress=fail)
     assert "\n" not in str(error.value)
@@ -571,8 +571,21 @@ def test_a_server_that_is_busy_costs_no_finished_block(
 def test_an_address_without_a_file_is_told_without_its_signature(
     served: str, tmp_path: Path
 ) -> None:
-    with refused(r"nothing\.tif cannot be opened .*check the address", tmp_path) as _:
+    with refused(r"nothing\.tif cannot be opened: .*check the address", tmp_path) as _:
         run(served.replace("scene.tif", "nothing.tif"), folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(403, "does not allow it; check the credentials"), (503, "fails or is too busy; try again")],
+)
+def test_a_server_that_refuses_is_told_in_words(
+    status: int, words: str, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "failing", range(1, 1000))
+    monkeypatch.setattr(Server, "status", status)
+    with refused(rf"scene\.tif cannot be opened: the server {words}", tmp_path):
+        run(served, folder=tmp_path)
 
 
 def test_options_for_networks_that_the_user_set_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

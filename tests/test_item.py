@@ -291,7 +291,9 @@ def test_info_tells_of_what_how_and_when_a_map_was_made(scene: Path, tmp_path: P
     assert [each["name"] for each in facts["classes"]] == ["water", "forest", "field", "town"]
     text = describe(facts)
     for told in (
-        "90 x 80 pixels, 1 band(s) of uint8, EPSG:32633, no data 255",
+        "90 rows x 80 columns of pixels, 1 band of uint8; 255 stands for no data",
+        "Place      EPSG:32633",
+        "map.tif.aux.xml, which belongs to it",
         model.digest,
         f"geoseg {geoseg.__version__}",
         f"a scene.tif, {scene.stat().st_size} bytes, sha256 of its ends ",
@@ -332,11 +334,67 @@ def test_info_does_not_take_the_item_of_another_map(scene: Path, tmp_path: Path)
 def test_info_of_any_other_raster_says_what_it_is_not(scene: Path, tmp_path: Path) -> None:
     facts = examine(scene)
     assert (facts["made"], facts["classes"]) == (None, [])
-    assert "3 band(s) of uint8" in describe(facts)
+    assert "3 bands of uint8; no value stands for no data" in describe(facts)
+    assert facts["sidecars"] == []
     assert "Not made by geoseg predict" in describe(facts)
     (tmp_path / "words.txt").write_text("no raster")
     with pytest.raises(UserError, match="is not a raster that GDAL can open"):
         examine(tmp_path / "words.txt")
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "place", "lines"),
+    [
+        (
+            "EPSG:32633",
+            Affine(10, 0, 500_000, 0, -20, 5_000_000),
+            {
+                "bounds": [500_000, 4_999_600, 500_300, 5_000_000],
+                "pixel": [20, 10],
+                "unit": "metre",
+                "metres": [20, 10],
+            },
+            "Place      EPSG:32633\n"
+            "Extent     west 500000, south 4999600, east 500300, north 5000000 (metre)\n"
+            "Pixels     10 wide and 20 high (metre)\n",
+        ),
+        (  # a degree at the equator: 111.32 km along it, and 110.57 km across
+            "EPSG:4326",
+            Affine(0.001, 0, -0.015, 0, -0.001, 0.01),
+            {"bounds": [-0.015, -0.01, 0.015, 0.01], "pixel": [0.001, 0.001], "unit": "degree"},
+            "Extent     west -0.015, south -0.01, east 0.015, north 0.01 (degree)\n"
+            "Pixels     0.001 wide and 0.001 high (degree)\n"
+            "           on the ground 111.3 m wide and 110.6 m high\n",
+        ),
+        (  # turned by a right angle: columns go north, rows go east
+            None,
+            Affine(0, 2, 100, 3, 0, 200),
+            {"bounds": [100, 200, 140, 290], "pixel": [2, 3], "unit": None, "metres": None},
+            "Place      no coordinate system\n"
+            "Extent     west 100, south 200, east 140, north 290\n"
+            "Pixels     3 wide and 2 high\n",
+        ),
+        (
+            None,
+            Affine.identity(),
+            None,
+            "Place      no coordinate system, and not told where it lies\n",
+        ),
+    ],
+)
+def test_info_tells_where_a_raster_lies_and_how_large_its_pixels_are(
+    tmp_path: Path, crs: str | None, transform: Affine, place: dict[str, Any] | None, lines: str
+) -> None:
+    pixels = random_pixels((1, 20, 30)).astype(np.uint8)
+    facts = examine(write(tmp_path / "a.tif", pixels, crs=crs, transform=transform))
+    if place is None:
+        assert facts["place"] is None
+    else:
+        assert {name: facts["place"][name] for name in place} == {
+            name: pytest.approx(value) if isinstance(value, list) else value
+            for name, value in place.items()
+        }
+    assert lines in describe(facts)
 
 
 @pytest.mark.parametrize(

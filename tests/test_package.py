@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pointwise import write
 
 import geoseg
 
@@ -14,6 +18,7 @@ ROOT = Path(geoseg.__file__).parent
 # Layer of each module or folder of modules; those of one layer may import each other acyclically.
 LAYERS = {
     "errors": 0,
+    "addresses": 0,
     "classes": 0,
     "windows": 0,
     "resample": 0,
@@ -26,10 +31,12 @@ LAYERS = {
     "attached": 0,
     "console": 0,
     "progress": 0,
+    "taken": 0,
     "allocator": 0,
     "nets": 1,
     "raster": 1,
     "reach": 1,
+    "beside": 1,
     "card": 1,
     "footprint": 1,
     "shapes": 1,
@@ -136,6 +143,24 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         free = {unit for unit, others in needs.items() if not others & needs.keys()}
         assert free, f"a circle among {sorted(needs)}"
         needs = {unit: others for unit, others in needs.items() if unit not in free}
+
+
+HEAVY = ("torch", "numba", "dask", "xarray", "pandas", "geopandas", "scipy", "zarr")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["info", "{file}"]])
+def test_what_computes_nothing_waits_for_no_large_package(words: list[str], tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tif", np.zeros((1, 2, 3), np.uint8))
+    code = f"""
+import sys
+from geoseg.cli import main
+try:
+    main({[word.format(file=file) for word in words]!r})
+except SystemExit as end:
+    assert not end.code, end.code
+assert not (found := set({HEAVY!r}) & sys.modules.keys()), found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_networks_need_torch_alone() -> None:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from items import contents
 from numpy.typing import NDArray
 from pointwise import UTM, map_of, pointwise, random_pixels, read, refused, write
+from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.warp import Resampling, reproject, transform_bounds
 from scipy import ndimage
 from serving import serving
@@ -38,6 +39,7 @@ from geoseg.job import predict_file
 from geoseg.raster import files, grid_of
 from geoseg.segmenter import Segmenter
 
+VALIDATOR = JsonSchemaSTACValidator()
 BANDS = ("red", "green", "blue")
 NAMES = {"red": "B04", "green": "B03", "blue": "B02", "nir": "B08"}
 SMALL = 600_000  # bytes: blocks of a few windows
@@ -274,8 +276,49 @@ def test_an_alpha_band_that_the_item_names_is_data(tmp_path: Path) -> None:
 
 def test_a_file_of_more_bands_than_the_item_names_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "B04.tif", random_pixels((3, 4, 5)).astype(np.uint16))
+    said = described("red", "1.0")
     with refused(r"B04\.tif has 3 bands and its item names 1; correct the item", tmp_path):
-        geoseg.open_stac(item_of("many", {"B04": (path, {})}))
+        geoseg.open_stac(item_of("many", {"B04": (path, said)}))
+    with refused("item many has no band 'B04:2'; it has B04", tmp_path):
+        geoseg.open_stac(item_of("many", {"B04": (path, said)}), ["B04:2"])
+
+
+def test_bands_that_an_item_does_not_list_are_named_by_number(
+    tmp_path: Path, model: Segmenter
+) -> None:
+    pixels = random_pixels((4, 20, 30)).astype(np.uint8)
+    pixels[3, :9] = 0
+    path = write(tmp_path / "image.tif", pixels, photometric="RGB", alpha="YES")
+    item = saved(item_of("photo", {"visual": (path, {"raster:scale": 0.5})}), tmp_path / "i.json")
+    expected = np.where(pixels[3] == 0, np.nan, pixels[:3] * np.float32(0.5))
+    image = geoseg.open_stac(item, ["visual:3", "VISUAL:1"])
+    np.testing.assert_array_equal(values_of(image), expected[[2, 0]])
+    every = geoseg.open_stac(item, ["visual:1", "visual:4"])  # alpha that is named is data
+    np.testing.assert_array_equal(values_of(every), pixels[[0, 3]] * np.float32(0.5))
+    bands = ["visual:2", "visual:1", "visual:3"]
+    result = predict_file(item, tmp_path / "map.tif", model, bands=bands)
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), map_of(expected[[1, 0, 2]]))
+    first, *_ = json.loads(result.outputs["item"].read_text())["properties"]["geoseg:sources"]
+    assert [each["asset"] for each in first["bands"].values()] == bands
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        (["visual:4"], r"image\.tif has 3 band\(s\) and no visual:4; .* visual:3, say"),
+        (["visual:2", "visual"], r"image\.tif has 3 bands and its item lists none; .*visual:1"),
+        (["visual"], r"image\.tif has 3 bands and its item lists none; .*visual:1"),
+        (["visual:0"], "has no band 'visual:0'"),
+        (["visual:x"], "has no band 'visual:x'"),
+        (["other:1"], "has no band 'other:1'"),
+    ],
+)
+def test_bands_by_number_that_are_not_there_are_refused(
+    tmp_path: Path, bands: list[str], message: str
+) -> None:
+    path = write(tmp_path / "image.tif", random_pixels((3, 4, 5)).astype(np.uint8))
+    with refused(message, tmp_path):
+        geoseg.open_stac(item_of("photo", {"visual": (path, {})}), bands)
 
 
 def test_bands_are_found_as_catalogues_name_them(tmp_path: Path) -> None:
@@ -360,7 +403,9 @@ def test_items_are_read_from_a_server_and_so_are_their_assets(
         source = f"{address}/S2/item.json?sig=secret"
         predict_file(source, here / "map.tif", model)
         item = json.loads((here / "map.tif.json").read_text())
-        with pytest.raises(UserError, match=r"cannot be read \(HTTP 404\)") as caught:
+        with pytest.raises(
+            UserError, match=r"other\.json cannot be read: .*\(HTTP 404\)"
+        ) as caught:
             geoseg.open_stac(f"{address}/S2/other.json?sig=secret")
     assert "secret" not in str(caught.value) + (here / "map.tif.json").read_text()
     np.testing.assert_array_equal(read(here / "map.tif"), map_of(pixels))
@@ -458,6 +503,115 @@ def test_a_collection_is_one_scene_whatever_the_blocks(tmp_path: Path, model: Se
     assert [(each["rel"], each["href"], each["title"]) for each in item["links"]] == [
         ("derived_from", "one/item.json", "one"),
         ("derived_from", "two/item.json", "two"),
+    ]
+
+
+# When it was taken
+
+
+def properties_of(folder: Path, *times: Mapping[str, Any]) -> dict[str, Any]:
+    """What the item of a map says that is made of items side by side with these times."""
+    pixels = random_pixels((3, 20, 30)).astype(np.uint8)
+    items = [
+        scene(folder / str(i), pixels, transform=UTM @ Affine.translation(30 * i, 0))
+        for i in range(len(times))
+    ]
+    source = collection(items, folder / "found.json")
+
+    def state(facts: dict[str, Any]) -> None:
+        for each, stated in zip(facts["features"], times, strict=True):
+            each["properties"].update(stated)
+
+    changed(source, state)
+    predict_file(source, folder / "map.tif", pointwise(3))
+    item = json.loads((folder / "map.tif.json").read_text())
+    VALIDATOR.validate_core(item, pystac.STACObjectType.ITEM, "1.1.0")
+    facts: dict[str, Any] = item["properties"]
+    return facts
+
+
+NONE, JUNE = {"datetime": None}, {"datetime": "2024-06-01T10:00:00Z"}
+SPAN = {"start_datetime": "2024-05-31T23:30:00-02:00", "end_datetime": "2024-06-03T00:00:00.5Z"}
+IN_UTC = {"start_datetime": "2024-06-01T01:30:00Z", "end_datetime": "2024-06-03T00:00:00.500000Z"}
+DAYS = {"start_datetime": "2024-06-01T10:00:00Z", "end_datetime": "2024-06-05T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ([JUNE], JUNE),
+        ([JUNE | SPAN], JUNE | IN_UTC),
+        ([NONE | SPAN], NONE | IN_UTC),
+        ([{"datetime": "2024-06-01 12:00:00+02:00"}], JUNE),
+        ([JUNE, JUNE], JUNE),
+        ([{"datetime": "2024-06-05T00:00:00Z"}, JUNE], NONE | DAYS),
+        ([NONE | SPAN, {"datetime": "2024-06-02T00:00:00Z"}], NONE | IN_UTC),
+    ],
+)
+def test_the_item_of_a_map_has_the_time_of_the_imagery(
+    tmp_path: Path, stated: list[dict[str, Any]], expected: dict[str, Any]
+) -> None:
+    facts = properties_of(tmp_path, *stated)
+    assert {name: facts[name] for name in facts if name.endswith("datetime")} == {
+        **expected,
+        "processing:datetime": facts["created"],
+    }
+    assert facts["created"] > "2025"
+    taken = [value for name, value in expected.items() if name != "datetime"]
+    taken = taken or [expected["datetime"]]
+    assert f"Imagery    of {' to '.join(taken)}\n" in describe(examine(tmp_path / "map.tif"))
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        [NONE],
+        [JUNE, NONE],  # a span that leaves the second out would be wrong
+        [{"datetime": "yesterday"}],
+        [{"datetime": 20240601}],
+        [{"datetime": "0001-01-01T00:00:00+10:00"}],
+        [NONE | {"start_datetime": "2024-06-02T00:00:00Z"}],
+        [NONE | {"start_datetime": "2024-06-02T00:00:00Z", "end_datetime": "2024-06-01T00:00:00Z"}],
+    ],
+)
+def test_where_a_time_is_not_known_of_all_items_that_of_the_run_is_told(
+    tmp_path: Path, stated: list[dict[str, Any]]
+) -> None:
+    facts = properties_of(tmp_path, *stated)
+    assert facts["datetime"] == facts["created"] == facts["processing:datetime"]
+    assert "start_datetime" not in facts
+    assert "Imagery" not in describe(examine(tmp_path / "map.tif"))
+
+
+def test_another_time_of_the_same_imagery_is_told_by_another_map(
+    tmp_path: Path, model: Segmenter
+) -> None:
+    item = scene(tmp_path / "S2", random_pixels((3, 20, 30)).astype(np.uint8))
+    predict_file(item, tmp_path / "map.tif", model)
+    assert predict_file(item, tmp_path / "map.tif", model, skip_done=True).computed == 0
+    changed(item, lambda facts: facts["properties"].update(datetime="2024-06-02T00:00:00Z"))
+    predict_file(item, tmp_path / "map.tif", model, skip_done=True, overwrite=True)
+    facts = json.loads((tmp_path / "map.tif.json").read_text())["properties"]
+    assert facts["datetime"] == "2024-06-02T00:00:00Z"
+
+
+def test_items_of_one_file_are_linked_to_once(tmp_path: Path, model: Segmenter) -> None:
+    items, _, _ = overlapping(tmp_path)
+    source = collection(items, tmp_path / "found.json")
+
+    def forget_where(facts: dict[str, Any]) -> None:
+        for each in facts["features"]:
+            each["links"] = []
+
+    changed(source, forget_where)
+    predict_file(source, tmp_path / "map.tif", model)
+    assert json.loads((tmp_path / "map.tif.json").read_text())["links"] == [
+        {
+            "rel": "derived_from",
+            "href": "found.json",
+            "type": "application/geo+json",
+            "title": "2 items",
+        }
     ]
 
 
@@ -680,6 +834,37 @@ def test_nothing_but_what_a_window_needs_is_read(
     seen.clear()
     image[:1, 100:110, 90:95].values  # noqa: B018
     assert seen == [("two", slice(70, 80), slice(50, 55))]
+
+
+@pytest.mark.parametrize(("memory", "last"), [(None, 2), (SMALL, 1)])
+def test_each_asset_is_opened_twice_before_the_first_block(
+    tmp_path: Path,
+    model: Segmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    memory: int | None,
+    last: int,
+) -> None:
+    """Once for all that its header says; once for how it is tiled, while there is memory left."""
+    item = scene(tmp_path / "S2", random_pixels((3, 90, 80)).astype(np.uint8))
+    coarse = random_pixels((1, 45, 40)).astype(np.uint8)
+    write(tmp_path / "S2" / "B02.tif", coarse, transform=UTM @ Affine.scale(2))
+    seen: list[str] = []
+    planned: dict[str, int] = {}
+    real = rasterio.open
+
+    def noted(path: Any, *words: Any, **options: Any) -> Any:
+        seen.append(Path(str(path)).name)
+        return real(path, *words, **options)
+
+    def count(event: Mapping[str, Any]) -> None:
+        if event["event"] == "start":
+            planned.update(
+                {name: seen.count(name) for name in map("{}.tif".format, NAMES.values())}
+            )
+
+    monkeypatch.setattr(rasterio, "open", noted)
+    predict_file(item, tmp_path / "map.tif", model, on_progress=count, memory=memory)
+    assert planned == {"B04.tif": 2, "B03.tif": 2, "B02.tif": last, "B08.tif": 0}
 
 
 # What is refused

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
 import warnings
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from math import isfinite
 from os import stat
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,9 +21,11 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from geoseg.addresses import is_remote
 from geoseg.errors import UserError
 from geoseg.places import gdal_settings, object_facts
 from geoseg.raster.grid import Grid
+from geoseg.raster.why import why_not_opened, why_not_read
 
 __all__ = [
     "band_name",
@@ -36,13 +36,11 @@ __all__ = [
     "find_band",
     "grid_of_file",
     "is_alpha",
-    "is_remote",
     "open_dataset",
     "opened",
     "patiently",
     "reading",
     "refuse_unusable",
-    "shown",
     "unlocated_is_fine",
     "version_of",
 ]
@@ -68,14 +66,8 @@ PATIENT = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
 }
 PAUSES = (1.0, 4.0, 16.0)  # seconds: what GDAL does not try again, a refused connection above all
-REMOTE = re.compile(r"^(?!file:)[\w+]+://|/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)")
 
 Found = TypeVar("Found")
-
-
-def is_remote(path: str) -> bool:
-    """Whether a file is read over a network by GDAL."""
-    return REMOTE.search(path) is not None
 
 
 def _options() -> dict[str, Any]:
@@ -110,21 +102,11 @@ def reading(path: str) -> Iterator[None]:
         with rasterio.Env(**_options()):
             yield
     except (RasterioError, CPLE_BaseError, UnicodeDecodeError) as error:
-        said = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(
-            f"cannot read {shown(path)}: {shown(said, path)}; {_remedy(path)}"
-        ) from error
+        raise UserError(why_not_read(path, _said(error.__cause__ or error))) from error
 
 
-def shown(text: str, path: str = "") -> str:
-    """A path, or what is said of it, without what may be a signature."""
-    return re.sub(r"\?[^\s,;:']*", "", text) if is_remote(path or text) else text
-
-
-def _remedy(path: str) -> str:
-    if is_remote(path):
-        return "the network or the server failed, or the file is damaged; try again later"
-    return "the file is damaged or was cut short, copy it again"
+def _said(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 @contextmanager
@@ -153,9 +135,9 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
         with unlocated_is_fine(), rasterio.Env(**_options()):
             return rasterio.open(path, sharing=False)
     except UnicodeDecodeError as error:  # of names in the header
-        raise UserError(f"cannot read {shown(path)}: {error}; {_remedy(path)}") from error
+        raise UserError(why_not_read(path, _said(error))) from error
     except RasterioError as error:
-        raise UserError(_why_not(path, error)) from error
+        raise UserError(why_not_opened(path, _said(error))) from error
 
 
 @contextmanager
@@ -192,23 +174,6 @@ def unlocated_is_fine() -> Iterator[None]:
 
 
 _silencing = threading.RLock()
-
-
-def _why_not(path: str, error: Exception) -> str:
-    is_local = "://" not in path and not path.startswith("/vsi") and path.count(":") == 0
-    if is_local and not Path(path).exists():
-        return f"there is no file {path}; check the name and the folder"
-    if is_local and Path(path).is_dir():
-        return f"{path} is a folder, not a raster file; name the files in it, e.g. {path}/*.tif"
-    reason = str(error).splitlines()[0] if str(error) else "unknown format"
-    if is_local and not os.access(path, os.R_OK):
-        return f"{path} may not be read ({reason}); ask its owner: chmod a+r {path}"
-    if is_remote(path):
-        return (
-            f"{shown(path)} cannot be opened ({shown(reason, path)}); check the "
-            "address, the credentials and the network"
-        )
-    return f"{path} is not a raster that GDAL can open ({reason}); try gdalinfo on it"
 
 
 def refuse_unusable(

@@ -29,11 +29,11 @@ from geoseg.raster.files import (
     opened,
     patiently,
     refuse_unusable,
-    shown,
     version_of,
 )
 from geoseg.raster.grid import Grid, called, parse_crs
-from geoseg.raster.read import Source, as_dataarray, warp_target
+from geoseg.raster.read import Source, as_dataarray, marks_apart, warp_target
+from geoseg.raster.why import shown
 from geoseg.windows import Box, box_shape
 
 __all__ = ["Layer", "Wanted", "open_mosaic"]
@@ -58,15 +58,18 @@ class Layer:
         file.
     nodata : float or None
         What marks missing pixels where the file does not say it.
-    count : int
-        How many bands of the file are named as data.
+    count : int or None
+        How many bands of the file are named as data; None where nothing says so but `bands`.
+    unlisted : str
+        What bands are called that nothing lists: this, a colon and a number. Empty for others.
     """
 
     path: str
     bands: tuple[int, ...]
     scaling: tuple[tuple[float, float] | None, ...]
     nodata: float | None
-    count: int
+    count: int | None
+    unlisted: str
 
 
 @dataclass(frozen=True)
@@ -145,18 +148,20 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class Looked:
-    """What the header of a layer's file says."""
+    """What the header of a layer's file says, and which files it is made of."""
 
     layer: Layer
+    files: tuple[str, ...]
     version: tuple[int, int] | None
     grid: Located
     scaling: tuple[tuple[float, float], ...]
     nodata: float | None
+    is_apart: bool
 
 
 def open_mosaic(
     scenes: Sequence[Sequence[Layer]], names: Sequence[str], title: str, wanted: Wanted
-) -> tuple[xr.DataArray, tuple[str, ...]]:
+) -> tuple[xr.DataArray, dict[str, tuple[str, ...]]]:
     """Open scenes as one; nothing but headers is read until values are asked for.
 
     Parameters
@@ -175,8 +180,8 @@ def open_mosaic(
     -------
     image : DataArray, dims (band, y, x)
         float32, scaled, NaN where there is no data; other grids are read bilinearly.
-    files : tuple of str
-        What is read, that whose lattice is taken first.
+    files : dict of str to tuple of str
+        What is read, that whose lattice is taken first; of each the files that it is made of.
 
     Raises
     ------
@@ -194,8 +199,8 @@ def open_mosaic(
     mosaics = tuple(Mosaic(tuple(pieces[i::count])) for i in range(count))
     numbers = tuple(range(1, len(names) + 1))
     image = as_dataarray(mosaics, grid, np.dtype("float32"), np.nan, numbers, names)
-    files = dict.fromkeys([first.layer.path, *(layer.path for layer in flat)])
-    return image.rename(title), tuple(files)
+    files = {each.layer.path: each.files for each in [first, *looked]}
+    return image.rename(title), files
 
 
 def _look_at(layer: Layer) -> Looked:
@@ -206,20 +211,39 @@ def _looked_at(layer: Layer) -> Looked:
     path = layer.path
     with opened(path) as dataset:
         refuse_unusable(dataset, path)
-        held = sum(not is_alpha(dataset, number) for number in dataset.indexes)
-        if not held <= layer.count <= dataset.count:
-            raise UserError(
-                f"{shown(path)} has {held} bands and its item names {layer.count}; correct the "
-                "item, or give the file itself"
-            )
+        _refuse_other_bands(layer, dataset)
         own = [(float(dataset.scales[n - 1]), float(dataset.offsets[n - 1])) for n in layer.bands]
         return Looked(
             layer,
+            (path, *dataset.files),
             version_of(path),
             _located(grid_of_file(dataset), path),
             tuple(_agreed(*each, path) for each in zip(layer.scaling, own, strict=True)),
             _missing(layer, dataset),
+            marks_apart(dataset),
         )
+
+
+def _refuse_other_bands(layer: Layer, dataset: rasterio.DatasetReader) -> None:
+    """Refuse a file that has not the bands that are named."""
+    held = sum(not is_alpha(dataset, number) for number in dataset.indexes)
+    path, highest = shown(layer.path), max(layer.bands)
+    if layer.unlisted and highest > dataset.count:
+        raise UserError(
+            f"{path} has {dataset.count} band(s) and no {layer.unlisted}:{highest}; name one that "
+            f"is there: --bands (bands) with {layer.unlisted}:{dataset.count}, say"
+        )
+    if layer.count is None or held <= layer.count <= dataset.count:
+        return
+    if layer.unlisted:
+        raise UserError(
+            f"{path} has {held} bands and its item lists none; name the one that is meant: --bands "
+            f"(bands) with {layer.unlisted}:1, say"
+        )
+    raise UserError(
+        f"{path} has {held} bands and its item names {layer.count}; correct the item, or give the "
+        "file itself"
+    )
 
 
 def _located(grid: Grid, path: str) -> Located:
@@ -248,7 +272,8 @@ def _agreed(
 def _missing(layer: Layer, dataset: rasterio.DatasetReader) -> float | None:
     """What marks missing pixels in place of what the file says; NaN always does."""
     said = layer.nodata
-    if any(is_alpha(dataset, number) for number in range(1, layer.count + 1)):
+    named = layer.bands if layer.count is None else range(1, layer.count + 1)
+    if any(is_alpha(dataset, number) for number in named):
         return nan if said is None else said  # an alpha band that is named as data masks nothing
     if said is None or isnan(said):
         return None
@@ -272,8 +297,7 @@ def _piece(looked: Looked, grid: Located) -> Piece:
         box = _box(own, grid)
         corner = Affine.translation(box[1].start, box[0].start)
         warp = Grid(box_shape(box), grid.crs, grid.transform @ corner)
-        with opened(layer.path) as dataset:
-            warp_target(warp, own, dataset, layer.path)
+        warp_target(warp, own, looked.is_apart, layer.path)
         if looked.nodata is not None and isnan(looked.nodata):
             raise UserError(
                 f"{shown(layer.path)} has another grid than the first and an alpha band that is "

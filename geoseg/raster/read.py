@@ -36,6 +36,7 @@ from rasterio.windows import Window
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from geoseg.addresses import is_remote
 from geoseg.errors import UserError
 from geoseg.raster.arrays import grid_of
 from geoseg.raster.damage import Damage, within
@@ -44,7 +45,6 @@ from geoseg.raster.files import (
     band_numbers,
     grid_of_file,
     is_alpha,
-    is_remote,
     open_dataset,
     opened,
     patiently,
@@ -61,6 +61,7 @@ __all__ = [
     "Source",
     "Tiles",
     "as_dataarray",
+    "marks_apart",
     "open_raster",
     "open_stack",
     "origin_in",
@@ -571,7 +572,9 @@ def open_stack(
     for name, image in zip(names, images, strict=True):
         with opened(name) as dataset:
             own_grid = with_assumed_crs(grid_of_file(dataset), assumed, name)
-            warp = None if own_grid == grid else warp_target(grid, own_grid, dataset, name)
+            warp = None
+            if own_grid != grid:
+                warp = warp_target(grid, own_grid, marks_apart(dataset), name)
             numbers = tuple(int(n) for n in image["band"].values)
             # An alpha band that was asked for as data masks nothing.
             masked = not any(is_alpha(dataset, n) for n in numbers)
@@ -582,8 +585,22 @@ def open_stack(
     return as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
 
 
-def warp_target(grid: Grid, own: Grid, dataset: rasterio.DatasetReader, name: str) -> Grid:
+def marks_apart(dataset: rasterio.DatasetReader) -> bool:
+    """Whether missing pixels are marked in each band apart, which no warp keeps."""
+    return len(set(map(str, dataset.nodatavals))) > 1 or not all(dataset.mask_flag_enums)
+
+
+def warp_target(grid: Grid, own: Grid, is_apart: bool, name: str) -> Grid:
     """The grid to warp a file of another one to, if that can be done.
+
+    Parameters
+    ----------
+    grid, own : Grid
+        That wanted, and that of the file.
+    is_apart : bool
+        Whether the file `marks_apart`.
+    name : str
+        Of the file.
 
     Raises
     ------
@@ -594,7 +611,7 @@ def warp_target(grid: Grid, own: Grid, dataset: rasterio.DatasetReader, name: st
             f"{name} has another grid than the first file of the stack and one of them has no "
             "coordinate system; give both one, e.g. gdal_edit.py -a_srs EPSG:32633"
         )
-    if len(set(map(str, dataset.nodatavals))) > 1 or not all(dataset.mask_flag_enums):
+    if is_apart:
         raise UserError(
             f"{name} has another grid than the first file of the stack and marks missing pixels "
             "in each band apart; give its bands as files of their own: gdal_translate -b 1"

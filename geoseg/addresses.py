@@ -1,0 +1,50 @@
+"""Addresses: what is behind a network, how GDAL calls it, and what its server's refusals mean."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["ASSETS", "STORAGES", "WEB", "address_of", "is_remote", "refusal"]
+
+WEB = ("http", "https", "ftp")  # where nothing can be written
+STORAGES = ("s3", "gs", "az")  # of objects, where the facts of a source may be asked for
+VIRTUAL = {
+    "/vsicurl/http": "http",
+    "/vsicurl/ftp": "ftp",
+    **{f"/vsi{name}/": f"{name}://" for name in STORAGES},
+}
+ASSETS = tuple(f"{name}://" for name in ("http", "https", *STORAGES))  # where items have theirs
+REMOTE = re.compile(r"^(?!file:)[\w+]+://|/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)")
+
+
+def address_of(path: str) -> str:
+    """What GDAL calls ``/vsis3/bucket/key``, as an address; other paths as they are."""
+    for prefix, protocol in VIRTUAL.items():
+        if path.startswith(prefix):
+            return protocol + path.removeprefix(prefix)
+    return path
+
+
+def is_remote(path: str) -> bool:
+    """Whether a file is read over a network by GDAL."""
+    return REMOTE.search(path) is not None
+
+
+def refusal(status: int) -> tuple[str, str]:
+    """What a server means that does not answer as it should, and what to do.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP, from 400.
+    """
+    if status in (404, 410):
+        return "the server has no such file", "check the address"
+    if status in (401, 403, 407):
+        return (
+            "the server does not allow it",
+            "check the credentials; a signed address may have run out",
+        )
+    if status == 429 or status >= 500:
+        return "the server fails or is too busy", "try again later"
+    return "the server refuses what it was asked", "check the address"

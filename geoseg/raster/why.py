@@ -1,0 +1,106 @@
+"""Why a raster cannot be opened or read: in plain words first, in GDAL's last."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from geoseg.addresses import STORAGES, address_of, is_remote, refusal
+
+__all__ = ["shown", "why_not_opened", "why_not_read"]
+
+SHAPES = (".gpkg", ".fgb", ".parquet", ".geojson", ".shp")  # endings of what holds no pixels
+UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for its own
+
+
+def shown(text: str, path: str = "") -> str:
+    """A path, or what is said of it, without what may be a signature."""
+    return re.sub(r"\?[^\s,;:']*", "", text) if is_remote(path or text) else text
+
+
+def why_not_opened(path: str, said: str) -> str:
+    """One line about a file that GDAL does not open.
+
+    Parameters
+    ----------
+    path : str
+    said : str
+        By GDAL.
+    """
+    if is_remote(path):
+        what, remedy = _behind_a_network(path, said)
+        return f"{shown(path)} cannot be opened: {what}; {remedy}{_quoted(said, path)}"
+    if _is_plain(path):
+        file = Path(path)
+        if not file.exists():
+            return f"there is no file {path}; check the name and the folder"
+        if file.is_dir():
+            return f"{path} is a folder, not a raster file; name the files in it, e.g. {path}/*.tif"
+        if not os.access(path, os.R_OK):
+            return f"{path} may not be read; ask its owner: chmod a+r {path}{_quoted(said, path)}"
+        if file.stat().st_size == 0:
+            return f"{path} is an empty file; copy or make it again"
+    if _holds_shapes(path):
+        what, remedy = "it holds shapes and no pixels", "name a raster, as in map.tif"
+    elif UNKNOWN in said:
+        what, remedy = "it is of another kind, or its beginning is damaged", "try gdalinfo on it"
+    else:
+        what, remedy = "it is damaged or was cut short", "copy it again"
+    return f"{path} is not a raster that GDAL can open: {what}; {remedy}{_quoted(said, path)}"
+
+
+def why_not_read(path: str, said: str) -> str:
+    """One line about a file of which pixels, or the rest of the header, cannot be read.
+
+    Parameters
+    ----------
+    path : str
+    said : str
+        By GDAL.
+    """
+    what, remedy = "the file is damaged or was cut short", "copy it again"
+    if is_remote(path):
+        failed = "the network or the server failed, or the file is damaged", "try again later"
+        what, remedy = _refused(said) or failed
+    elif _is_plain(path) and not Path(path).exists():
+        what, remedy = "the file is not there any more", "put it back, and give the command again"
+    return f"cannot read {shown(path)}: {what}; {remedy}{_quoted(said, path)}"
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is that of a file on a disk, and nothing in it or of GDAL's own."""
+    return "://" not in path and not path.startswith("/vsi") and ":" not in path
+
+
+def _behind_a_network(path: str, said: str) -> tuple[str, str]:
+    address = address_of(path)
+    protocol, _, rest = address.partition("://")
+    if protocol in STORAGES and ("/" not in rest or rest.endswith("/")):
+        return (
+            "it is a folder of a storage, not a file",
+            f"name a raster in it, as in {address.rstrip('/')}/map.tif",
+        )
+    if (refused := _refused(said)) is not None:
+        return refused
+    if "CURL error" in said:
+        return "the server cannot be reached", "check the address and the network"
+    if _holds_shapes(path):
+        return "it holds shapes and no pixels", "name a raster, as in map.tif"
+    if UNKNOWN in said:
+        return "what the server gives is no raster", "check the address: it may be that of a page"
+    return "it cannot be read", "check the address, the credentials and the network"
+
+
+def _refused(said: str) -> tuple[str, str] | None:
+    """What a server means, if it is one that GDAL quotes."""
+    status = re.search(r"HTTP (?:response|error) code ?: ?([45]\d\d)", said)
+    return None if status is None else refusal(int(status[1]))
+
+
+def _holds_shapes(path: str) -> bool:
+    return shown(path).lower().endswith(SHAPES)
+
+
+def _quoted(said: str, path: str) -> str:
+    return f" (GDAL says: {shown(said, path).strip('. ')})" if said else ""

@@ -1,0 +1,137 @@
+"""Addresses, and what is told of rasters that cannot be opened or read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pointwise import random_pixels, write
+from serving import serving
+
+import geoseg
+from geoseg.addresses import address_of, is_remote
+from geoseg.cli import main
+from geoseg.errors import UserError
+from geoseg.raster import files
+from geoseg.raster.why import why_not_opened, why_not_read
+
+NO_DRIVER = "'a' not recognized as being in a supported file format."
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("/vsis3/b/a.tif", "s3://b/a.tif"),
+        ("/vsigs/b/a.tif", "gs://b/a.tif"),
+        ("/vsiaz/b/a.tif", "az://b/a.tif"),
+        ("/vsicurl/https://h/a.tif", "https://h/a.tif"),
+        ("/vsicurl/ftp://h/a.tif", "ftp://h/a.tif"),
+    ],
+)
+def test_what_gdal_calls_so_is_an_address(path: str, address: str) -> None:
+    assert address_of(path) == address_of(address) == address
+    assert is_remote(path)
+    assert is_remote(address)
+
+
+@pytest.mark.parametrize(
+    "path", ["a.tif", "/vsizip/a.zip/a.tif", "/vsicurl/file:///a.tif", "file:///a.tif", "C:\\a.tif"]
+)
+def test_what_is_no_address_is_left_as_it_is(path: str) -> None:
+    assert address_of(path) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "words"),
+    [
+        (
+            "https://h/a.tif",
+            "HTTP response code: 404",
+            "the server has no such file; check the add",
+        ),
+        ("s3://b/a.tif", "HTTP response code: 403", "does not allow it; check the credentials"),
+        (
+            "https://h/a.tif",
+            "HTTP response code: 503",
+            "the server fails or is too busy; try again",
+        ),
+        (
+            "https://h/a.tif",
+            "HTTP response code: 429",
+            "the server fails or is too busy; try again",
+        ),
+        ("https://h/a.tif", "HTTP response code: 400", "refuses what it was asked; check the add"),
+        ("https://h/a.tif", "CURL error: Could not resolve", "the server cannot be reached; check"),
+        ("https://h/a.tif", NO_DRIVER, "what the server gives is no raster; check the address"),
+        ("s3://b/a.gpkg", NO_DRIVER, "it holds shapes and no pixels; name a raster"),
+        ("s3://b/a.gpkg", "HTTP response code: 404", "the server has no such file; check the addr"),
+        ("s3://b/maps/", "HTTP response code: 404", "a folder of a storage.* s3://b/maps/map.tif"),
+        ("/vsis3/b", "Filename should be", "a folder of a storage.* as in s3://b/map.tif"),
+        ("https://h/a.tif", "Bad block", "it cannot be read; check the address"),
+    ],
+)
+def test_what_a_server_does_not_give_is_told_in_words(path: str, said: str, words: str) -> None:
+    told = why_not_opened(f"{path}?sig=secret" if "https" in path else path, f"{said}")
+    assert told.startswith(f"{path} cannot be opened: ")
+    assert told.endswith(f" (GDAL says: {said.strip('. ')})")
+    with pytest.raises(UserError, match=words):
+        raise UserError(told)
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "words"),
+    [
+        (__file__, "Read failed", "the file is damaged or was cut short; copy it again"),
+        ("a.tif", "Read failed", "the file is not there any more; put it back"),
+        ("https://h/a.tif", "Read failed", "the network or the server failed, or .*; try again"),
+        ("https://h/a.tif", "HTTP response code: 403", "the server does not allow it; check the "),
+    ],
+)
+def test_pixels_that_cannot_be_read_are_told_in_words(path: str, said: str, words: str) -> None:
+    with pytest.raises(UserError, match=rf"^cannot read {path}: {words}.* \(GDAL says: {said}\)$"):
+        raise UserError(why_not_read(path, said))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.tif", b"", r"a\.tif is an empty file; copy or make it again$"),
+        ("a.tif", b"no raster", r"a\.tif is not a raster .*of another kind.*; try gdalinfo"),
+        ("a.tif", b"II*\0\xff\xff\x00\x10", r"a\.tif is not .*damaged or was cut short; copy it"),
+        ("a.geojson", b"{}", r"a\.geojson is not .*it holds shapes and no pixels; name a raster"),
+    ],
+)
+def test_files_that_are_no_rasters_are_told_in_words(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        geoseg.open_raster(tmp_path / name)
+
+
+def test_a_file_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.tif").write_bytes(b"secret")
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may read all
+    with pytest.raises(UserError, match=r"a\.tif may not be read; ask its owner: chmod a\+r "):
+        geoseg.open_raster(tmp_path / "a.tif")
+
+
+def test_what_a_server_has_not_and_what_is_no_raster_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL says it in the words that are looked for."""
+    monkeypatch.setattr(files, "PAUSES", ())
+    (tmp_path / "page.tif").write_text("no raster")
+    write(tmp_path / "a.tif", random_pixels((1, 4, 5)).astype(np.uint8))
+    with serving(tmp_path) as address:
+        assert geoseg.open_raster(f"{address}/a.tif").shape == (1, 4, 5)
+        for name, words in (("b", "the server has no such file"), ("page", "is no raster; check")):
+            told = CliRunner().invoke(main, ["info", f"{address}/{name}.tif?sig=secret"])
+            assert told.exit_code == 2
+            assert words in told.output
+            assert "secret" not in told.output
+            assert told.output.count("\n") == 1
