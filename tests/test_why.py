@@ -15,7 +15,7 @@ from geoseg.addresses import address_of, is_remote
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.raster import files
-from geoseg.raster.why import why_not_opened, why_not_read
+from geoseg.raster.why import shown, why_not_opened, why_not_read
 
 NO_DRIVER = "'a' not recognized as being in a supported file format."
 
@@ -135,3 +135,12 @@ def test_what_a_server_has_not_and_what_is_no_raster_there(
             assert words in told.output
             assert "secret" not in told.output
             assert told.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("said", ["{}", "{}: HTTP error code: 404", "'{}' not recognized as"])
+def test_a_signature_with_colons_commas_and_semicolons_is_hidden_whole(said: str) -> None:
+    signed = "/vsicurl/https://a.example/x.tif?se=2026-01-01T00:00:00Z;sp=r,w&sig=SECRET"
+    told = shown(said.format(signed), signed)
+    assert told.startswith(("/vsicurl/https://a.example/x.tif", "'/vsicurl/https://a.example/x.tif"))
+    assert "SECRET" not in told
+    assert "?" not in told

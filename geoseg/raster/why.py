@@ -16,7 +16,7 @@ UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for 
 
 def shown(text: str, path: str = "") -> str:
     """A path, or what is said of it, without what may be a signature."""
-    return re.sub(r"\?[^\s,;:']*", "", text) if is_remote(path or text) else text
+    return re.sub(r"\?[^\s'\"]*", "", text) if is_remote(path or text) else text
 
 
 def why_not_opened(path: str, said: str) -> str:
