@@ -28,7 +28,7 @@ from geoseg.ensembles import ensemble
 from geoseg.errors import UserError
 from geoseg.footprint import half, memory_budget
 from geoseg.loader import Scene
-from geoseg.places import Place, Remote, UnreachableError, place
+from geoseg.places import Place, RefusedError, Remote, UnreachableError, place
 from geoseg.plan import Block
 from geoseg.precision import Precision, choose_precision
 from geoseg.raster.files import block_cache
@@ -156,8 +156,9 @@ class Failure:
 
 
 def failing(error: UserError) -> Failure:
-    """What is sent of an error that a worker met."""
-    return Failure(str(error), isinstance(error, UnreachableError))
+    """What is sent of an error that a worker met; who lacks credentials must be known."""
+    who = f"worker {get_worker().address}: " if isinstance(error, RefusedError) else ""
+    return Failure(f"{who}{error}", isinstance(error, UnreachableError))
 
 
 def means_of_worker(devices: str) -> Means:
