@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPException
@@ -130,6 +130,7 @@ class Cluster:
 
     def __init__(self, client: distributed.Client) -> None:
         self._client = client
+        self._there: set[str] = set()  # when it was looked last
         self._silent: set[str] = set()
 
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
@@ -220,9 +221,15 @@ class Cluster:
         """
         resources = self._resources()
         errands = Errands(self._client, function, arguments, resources)
+
+        def look() -> int:
+            self._tell_lost(errands)
+            return self.threads(resources)
+
         try:
             with self._alive():
-                yield from errands.run(items, lambda: self.threads(resources))
+                yield from errands.run(items, look)
+                self._tell_lost(errands)
         finally:
             errands.cancel()
 
@@ -233,6 +240,22 @@ class Cluster:
         self._tell_silent({name: float(each["last_seen"]) for name, each in there.items()})
         able = [each for each in there.values() if wanted <= each["resources"].keys()]
         return sum(int(each["nthreads"]) for each in able)
+
+    def _tell_lost(self, errands: Errands[Any]) -> None:
+        """Name workers that were lost since it was looked last, and what others go on with."""
+        there = set(self._workers())
+        for name in sorted(self._there - there):
+            if (held := self._held(name)) is not None:
+                left = ", ".join(sorted(map(str, errands.of(held))))
+                log.warning("worker %s was lost%s", name, left and f"; others go on with {left}")
+        self._there = there
+
+    def _held(self, worker: str) -> Collection[str] | None:
+        """Keys of what a worker had when it was lost; None where it left as it should."""
+        for _, event in reversed(self._client.get_events(worker)):
+            if event.get("action") == "remove-worker":
+                return None if event.get("expected") else event["processing-tasks"]
+        return ()
 
     def _tell_silent(self, seen: Mapping[str, float]) -> None:
         """Name workers that give no sign of life while others do, once each."""
@@ -418,6 +441,10 @@ class Errands(Generic[Item]):
                 log.warning("%s failed (%s); once more", item, _told(item, outcome))
                 return float(PAUSE * 2 ** (self._failed[item] - 1))
         return None
+
+    def of(self, keys: Collection[str]) -> list[Item]:
+        """Items that are under way by some of dask's keys."""
+        return [item for future, item in self._under_way.items() if future.key in keys]
 
     def cancel(self) -> None:
         """Give up what is under way."""

@@ -128,8 +128,12 @@ def test_a_worker_loads_a_model_once_by_its_digest(
     assert 1 <= group.logged(f"model {other.digest[:12]} loaded") <= 3
 
 
-def test_workers_that_are_killed_cost_the_blocks_that_they_held(
-    scene: Path, model: Segmenter, expected: dict[str, bytes], tmp_path: Path
+def test_workers_that_are_killed_cost_the_blocks_that_they_held_and_are_told(
+    scene: Path,
+    model: Segmenter,
+    expected: dict[str, bytes],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     deaths = 0
 
@@ -147,6 +151,7 @@ def test_workers_that_are_killed_cost_the_blocks_that_they_held(
     assert deaths == 4
     assert contents(folder) == expected
     assert result.computed <= begun <= result.computed + deaths  # each had one thread
+    assert len(re.findall(r"worker tcp://[\d.:]+ was lost", caplog.text)) == deaths
 
 
 def test_a_run_whose_scheduler_is_killed_stops_and_another_cluster_ends_it(
@@ -346,8 +351,9 @@ class Here:
 class Answer:
     """A future that is done."""
 
-    def __init__(self, outcome: Any) -> None:
+    def __init__(self, outcome: Any, key: str) -> None:
         is_error = isinstance(outcome, BaseException)
+        self.key = key
         self.status, self._outcome = "error" if is_error else "finished", outcome
 
     def exception(self) -> Any:
@@ -363,12 +369,18 @@ class Answer:
 class Client:
     """Gives answers in turn, at once."""
 
+    status = "closed"
+
     def __init__(self, *outcomes: Any) -> None:
         self.outcomes, self.calls = list(outcomes), 0
+        self.events: dict[str, list[tuple[float, Any]]] = {}
+
+    def get_events(self, topic: str) -> list[tuple[float, Any]]:
+        return self.events[topic]
 
     def submit(self, *_: Any, **__: Any) -> Answer:
         self.calls += 1
-        return Answer(self.outcomes.pop(0))
+        return Answer(self.outcomes.pop(0), f"key-{self.calls}")
 
 
 @pytest.fixture
@@ -409,6 +421,25 @@ def test_an_item_that_kills_its_workers_is_told_and_the_others_are_done() -> Non
     assert (told["first"], told["second"]) == ("one", "two")
     assert isinstance(told["poison"], UserError)
     assert re.match("poison took 3 workers with it, of which memory", str(told["poison"]))
+
+
+def test_a_worker_that_is_lost_is_told_once_with_the_scenes_that_others_go_on_with(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 0.0)  # look each time
+    workers = {name: {"nthreads": 1, "resources": {}, "last_seen": 7.0} for name in "abc"}
+    client = Client("one", "two", "three")
+    left = {"action": "remove-worker", "processing-tasks": {"key-2", "key-3", "another's"}}
+    client.events = {
+        "a": [(1.0, {"action": "add-worker"}), (2.0, left | {"expected": False})],
+        "b": [(3.0, left | {"expected": True})],  # as it was told to
+    }
+    crew = Cluster(client)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_workers", lambda: workers)
+    for _ in crew.each(print, ["1.tif", "2.tif", "3.tif"], lambda item: (item,)):
+        workers.pop("a", None) or workers.pop("b", None)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["worker a was lost; others go on with 2.tif, 3.tif"]
 
 
 def test_others_go_on_while_one_waits_for_its_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
