@@ -593,8 +593,11 @@ def spread(folder: Path, jobs: list[SceneJob], model: Segmenter) -> dict[str, An
         return {Path(job.source).name: outcome for job, outcome in found}
 
 
-def test_what_a_worker_says_it_wrote_is_looked_for(
-    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_worker_says_it_wrote_is_looked_for_and_who_did_is_told(
+    model: Segmenter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     real = batch.predict_file
 
@@ -606,7 +609,9 @@ def test_what_a_worker_says_it_wrote_is_looked_for(
         return result
 
     monkeypatch.setattr(batch, "predict_file", elsewhere)
-    told = spread(tmp_path, scenes_of(tmp_path, "a.tif", "b.tif"), model)
+    with caplog.at_level("DEBUG", "geoseg.batch"):
+        told = spread(tmp_path, scenes_of(tmp_path, "a.tif", "b.tif"), model)
+    assert re.search(r"/b\.tif done by inproc://\S+: read [\d.]+, network", caplog.text)
     assert isinstance(told["a.tif"], UserError)
     assert re.match(r"a worker says that it wrote .*a\.tif, which is not there", str(told["a.tif"]))
     assert isinstance(told["b.tif"], Result)

@@ -1096,10 +1096,12 @@ def test_a_second_process_may_wait_and_finds_the_work_done(
     def go_on(_: float) -> None:
         holder.communicate("\n")
 
+    told: list[dict[str, Any]] = []
     monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=go_on))
     with caplog.at_level(logging.WARNING):
-        result = run(scene, wait=True)
-    assert result.computed == 0
+        result = run(scene, wait=True, on_progress=told.append)
+    assert (result.computed, result.was_there) == (0, True)
+    assert [each["was_there"] for each in told if each["event"] == "done"] == [True]
     assert f"waiting for the end of another run: process {holder.pid}" in caplog.text
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
 

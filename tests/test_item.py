@@ -24,7 +24,7 @@ from rasterio.crs import CRS
 from serving import serving
 
 import geoseg
-from geoseg import finishing, nets, runs
+from geoseg import finishing, job, nets, runs
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.extent import extent_of
@@ -423,6 +423,36 @@ def test_a_batch_tells_what_all_of_its_scenes_took(
         {name: sum(part[name] for part in parts) for name in parts[0]}, abs=5e-3
     )
     assert last["seconds"] > 0
+
+
+def test_a_batch_tells_of_every_block_which_scene_it_is_of_and_the_time_left_of_all(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    write(scene.with_name("second.tif"), random_pixels((3, 40, 50)).astype(np.uint8))
+    words = ["-v", "predict", scene.parent, tmp_path / "maps", "-m", saved, "--progress", "json"]
+    events = [json.loads(line) for line in call(*words).stdout.splitlines()]
+    said = [each["message"] for each in events if each["event"] == "log"]
+    blocks = [each for each in said if re.search(r"block \d+,\d+ done", each)]
+    begins = [f"{scene.with_name(name)}: block 0,0 done" for name in ("a scene.tif", "second.tif")]
+    assert all(each.startswith(tuple(begins)) for each in blocks)
+    assert len(blocks) == 2
+    steps = [each for each in events if each["event"] == "progress"]
+    assert [each["done"] for each in steps] == [1, 1, 2, 2]
+    assert [each["eta_s"] > 0 for each in steps] == [True, True, False, False]
+    again = [json.loads(line) for line in call(*words).stdout.splitlines()]
+    assert [each["eta_s"] for each in again if each["event"] == "progress"] == [None, None]
+    (closing,) = [each["message"] for each in again if "maps are in" in each.get("message", "")]
+    assert "2 of them were there already" in closing
+
+
+def test_a_map_that_another_process_has_made_is_not_told_as_gone_on_with(
+    scene: Path, tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {"classes": tmp_path / "map.tif", "item": tmp_path / "map.tif.json"}
+    made = job.Result(outputs, 1.0, blocks=9, computed=0, was_there=True)
+    monkeypatch.setattr(geoseg, "predict_file", lambda *_, **__: made)
+    told = call("predict", scene, tmp_path / "map.tif", "-m", saved, "--wait").stderr
+    assert re.fullmatch(r"\S+map\.tif, \S+map\.tif\.json were there already, .*\n", told)
 
 
 # ---- sources behind addresses, and workers of a cluster --------------------------------------
