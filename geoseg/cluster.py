@@ -54,7 +54,9 @@ LOST = 3  # times that a task may be lost with its worker; dask itself tries sev
 TRIES = 4  # times that a task is tried whose input or store could not be reached
 PAUSE = 0.5  # seconds until the second of these, and twice as many each time
 PATIENCE = 5.0  # seconds until it is looked who is there
-SILENCE = 30.0  # seconds that a worker may take to say what it has; it may have to import torch
+COLD = 20.0  # seconds that a worker may take to say what it has before it is named: it may have
+# to import torch, from a slow disk,
+SILENCE = 30.0  # and before it is not waited for
 GPU = "GPU"  # the resource that workers name who may compute on one
 
 Item = TypeVar("Item")
@@ -308,12 +310,16 @@ class Cluster:
             done = [each for each in asked.values() if _is_done(each)]
             there = self._workers()
             late = [name for name, each in asked.items() if name in there and each not in done]
-            if late and not told:
-                log.warning("no answer yet from %s; waiting for it", ", ".join(late))
-            told = True
             if not late:
                 return done
-            if done and time.monotonic() - began > SILENCE:
+            waited = time.monotonic() - began
+            if waited >= COLD and not told:
+                log.warning(
+                    "%s has not said yet what it has; waiting for it, which may be importing torch",
+                    ", ".join(late),
+                )
+                told = True
+            if done and waited > SILENCE:
                 log.warning("%s, hung or busy, is not waited for any more", ", ".join(late))
                 self._client.cancel([asked[name] for name in late], force=True)  # type: ignore[no-untyped-call]
                 return done

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -474,6 +475,7 @@ def test_a_worker_that_is_stopped_is_named_and_not_waited_for(
     group: Processes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(cluster, "COLD", 0.2)
     monkeypatch.setattr(cluster, "SILENCE", 1.0)
     with connected(group.address) as crew:
         wait_until(lambda: crew.threads() == 3)
@@ -485,8 +487,31 @@ def test_a_worker_that_is_stopped_is_named_and_not_waited_for(
         finally:
             group.workers[1].send_signal(signal.SIGCONT)
     waited, left = (record.getMessage() for record in caplog.records)
-    assert re.match(r"no answer yet from tcp://[\d.:]+; waiting for it$", waited)
+    assert re.match(
+        r"tcp://[\d.:]+ has not said yet what it has; waiting for it, which may", waited
+    )
     assert re.match(r"tcp://[\d.:]+, hung or busy, is not waited for any more$", left)
+
+
+@pytest.mark.parametrize(("seconds", "named"), [(15, False), (25, True)])
+def test_workers_have_time_to_import_torch_before_they_are_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: int, named: bool
+) -> None:
+    clock = [0.0]
+
+    def wait(client: object, futures: list[SimpleNamespace]) -> None:
+        clock[0] += cluster.PATIENCE
+        if clock[0] >= seconds:
+            return
+        raise TimeoutError
+
+    worker = SimpleNamespace(done=lambda: clock[0] >= seconds)
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(cluster, "_wait", wait)
+    crew = Cluster(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_workers", lambda: {"tcp://slow": {}})
+    assert crew._answered({"tcp://slow": worker}) == [worker]  # type: ignore[dict-item, comparison-overlap]
+    assert ("tcp://slow has not said yet what it has" in caplog.text) is named
 
 
 def test_a_worker_that_hangs_later_is_named_once(
