@@ -315,7 +315,11 @@ simplify_option = click.option(
     show_default=True,
     help="A tile that cannot be read: refuse the scene, or give its pixels no data.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace outputs that exist; scenes that a batch has finished are left alone.",
+)
 @click.option("--restart", is_flag=True, help="Forget an interrupted run.")
 @click.option("--co", multiple=True, metavar="KEY=VALUE", help="Creation option of the COG driver.")
 @progress_option

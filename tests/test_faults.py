@@ -1225,6 +1225,19 @@ def test_runs_with_the_same_outputs_lock_them_in_the_same_order(tmp_path: Path) 
     assert locks == Targets(other, None, one, None).locks
 
 
+def test_machines_that_know_a_share_by_other_paths_lock_its_outputs_in_one_order(
+    tmp_path: Path,
+) -> None:
+    def order(maps: str, shapes: str) -> list[str]:
+        places = tmp_path / maps / "a.tif", tmp_path / shapes / "b" / "a.tif"
+        locks = Targets(*places, None, tmp_path / shapes / "a.gpkg").locks
+        return [str(each.parent.name) for each in locks]
+
+    # Each would wait for what the other holds, were the order that of the paths.
+    first, second = order("1-maps/out", "2-shapes"), order("9-maps/out", "5-shapes")
+    assert [each.split("-")[-1] for each in first] == [each.split("-")[-1] for each in second]
+
+
 def test_what_another_program_wrote_meanwhile_is_not_replaced(
     scene: Path, expected: NDArray[np.uint8]
 ) -> None:
