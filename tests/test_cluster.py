@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
-from clusters import Processes, processes, wait_until
+from clusters import Processes, processes, threads, wait_until
 from items import contents
 from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
@@ -519,6 +519,7 @@ def test_a_worker_that_hangs_later_is_named_once(
 ) -> None:
     monkeypatch.setattr(cluster, "SILENCE", 2.0)
     with connected(group.address) as crew:
+        wait_until(lambda: crew.threads() == 3)
         group.workers[1].send_signal(signal.SIGSTOP)
         try:
             wait_until(lambda: crew.threads() and "no sign of life" in caplog.text)
@@ -531,9 +532,7 @@ def test_a_worker_that_hangs_later_is_named_once(
 @contextmanager
 def within() -> Iterator[str]:
     """A cluster of one worker within this process; gives the address of its scheduler."""
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as started:
+    with threads() as started:
         yield started.scheduler_address
 
 

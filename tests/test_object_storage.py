@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
-from clusters import processes
+from clusters import processes, threads
 from items import lasting
 from pointwise import random_pixels, write
 from toys import segmenter_of
@@ -748,12 +748,7 @@ def test_blocks_may_be_kept_elsewhere(
 def test_workers_of_a_cluster_write_blocks_into_the_storage(
     bucket: str, model: Segmenter, expected: dict[str, bytes]
 ) -> None:
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster),
-    ):
+    with threads() as cluster, distributed.Client(cluster):
         run(f"{bucket}/out", model)
     assert objects(f"{bucket}/out") == expected
 
