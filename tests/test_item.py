@@ -17,6 +17,7 @@ import rasterio
 import torch
 from affine import Affine
 from click.testing import CliRunner, Result
+from clusters import threads
 from items import contents
 from pointwise import pointwise, random_pixels, write
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
@@ -519,8 +520,7 @@ def test_it_is_told_which_worker_of_a_cluster_did_a_block(
 ) -> None:
     caplog.set_level("DEBUG", "geoseg")
     before = torch.get_num_threads()
-    quiet = {"processes": False, "dashboard_address": None}
-    with distributed.Client(n_workers=1, threads_per_worker=1, **quiet) as client:
+    with threads() as cluster, distributed.Client(cluster) as client:
         (worker,) = client.scheduler_info()["workers"]
         result = predict_file(scene, tmp_path / "map.tif", saved, memory=200_000, window=64)
     torch.set_num_threads(before)
