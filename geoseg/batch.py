@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from geoseg.orders import Failure, Shown, Terms
 
 __all__ = ["SceneJob", "predict_scenes"]
+
+log = logging.getLogger(__name__)
 
 HUGE = 2**28  # pixels; a larger scene is shared by all workers, block by block
 
@@ -141,6 +144,7 @@ class Made:
 
     result: Result
     sizes: tuple[int | None, ...]
+    who: str
 
 
 def _spread(
@@ -165,7 +169,7 @@ def _spread(
             return (SceneOrder(job.arguments, own, models, seen.files, there, terms),)
 
         for seen, outcome in cluster.each(predict_scene, _seen(_small(jobs, huge), unread), order):
-            yield seen.job, _checked(outcome) if isinstance(outcome, Made) else outcome
+            yield seen.job, _checked(seen, outcome) if isinstance(outcome, Made) else outcome
             yield from unread
             unread.clear()
     yield from unread
@@ -207,8 +211,9 @@ def _seen(jobs: Iterable[SceneJob], unread: list[Outcome]) -> Iterator[Seen]:
             unread.append((job, error))
 
 
-def _checked(made: Made) -> Result | UserError:
+def _checked(seen: Seen, made: Made) -> Result | UserError:
     """A result whose files are there for this process as well."""
+    log.debug("%s done by %s: %s", seen, made.who, made.result.spent)
     for path, size in zip(made.result.outputs.values(), made.sizes, strict=True):
         if size is None or size_of(path) != size:
             return UserError(
@@ -236,6 +241,8 @@ def predict_scene(order: SceneOrder) -> Made | Failure:
 
 
 def _predicted(order: SceneOrder) -> Made:
+    from distributed import get_worker
+
     from geoseg.orders import refuse_other_files, refuse_unseen, shared_model
 
     order.terms.refuse_others(order.options["device"])
@@ -244,4 +251,4 @@ def _predicted(order: SceneOrder) -> Made:
     refuse_other_files([order.arguments["src"]], order.files)
     model = shared_model(order.models)
     result = predict_file(**order.arguments, **order.options, model=model, skip_done=True)
-    return Made(result, tuple(map(size_of, result.outputs.values())))
+    return Made(result, tuple(map(size_of, result.outputs.values())), get_worker().address)

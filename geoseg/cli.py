@@ -23,6 +23,7 @@ from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
 from geoseg.errors import UserError
 from geoseg.places import Place, matching, place
+from geoseg.progress import time_left
 
 if TYPE_CHECKING:
     from geoseg.batch import SceneJob
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
+ENDINGS = {"polygons": ".gpkg", "scores": ".tif", "confidence": ".tif"}  # of further outputs
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -315,7 +317,11 @@ simplify_option = click.option(
     show_default=True,
     help="A tile that cannot be read: refuse the scene, or give its pixels no data.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace outputs that exist; scenes that a batch has finished are left alone.",
+)
 @click.option("--restart", is_flag=True, help="Forget an interrupted run.")
 @click.option("--co", multiple=True, metavar="KEY=VALUE", help="Creation option of the COG driver.")
 @progress_option
@@ -397,6 +403,9 @@ def _predict_one(
     arguments: dict[str, Any],
 ) -> None:
     result = geoseg.predict_file(src, dst, models, **arguments, on_progress=console.event)
+    if result.was_there:
+        console.message(f"{_listed(result.outputs)} were there already, made by this very call")
+        return
     asked = result.blocks - result.empty
     if result.computed < asked:
         console.message(
@@ -418,7 +427,7 @@ def _predict_all(
     """Scenes with models loaded once; those that fail are told at the end."""
     from geoseg.batch import SceneJob, predict_scenes
     from geoseg.crew import Spent
-    from geoseg.job import told_map
+    from geoseg.job import Result, told_map
     from geoseg.polygons.making import Making
     from geoseg.raster.grid import parse_crs, refuse_no_size
     from geoseg.views import viewed
@@ -438,25 +447,18 @@ def _predict_all(
     _refuse_clashes(jobs)
     for name in {path.parent for job in jobs for _, path in job.outputs}:
         name.mkdir(parents=True, exist_ok=True)
-    console.event({"event": "start", "total": len(jobs), "unit": "scene"})
+    tally = _Tally(console, len(jobs))
     failed: dict[str, Exception] = {}
-    done = there = 0
-    spent, began = Spent(), time.monotonic()
-
-    def report(job: SceneJob) -> Emit:
-        return _part_of_batch(console, job.source, done, len(jobs))
-
+    spent = Spent()
     options = {k: v for k, v in arguments.items() if k not in ("polygons", "scores", "confidence")}
-    for job, outcome in predict_scenes(jobs, segmenter, models, options, report):
-        done += 1
+    for job, outcome in predict_scenes(jobs, segmenter, models, options, tally.report):
         if isinstance(outcome, Exception):
             failed[job.source] = outcome
         else:
-            there += outcome.computed == 0
             spent += outcome.spent
-        console.event({"event": "progress", "done": done, "total": len(jobs)})
-    kept = f"; {there} of them were there already" if there else ""
-    seconds = time.monotonic() - began
+        tally.count(isinstance(outcome, Result) and outcome.was_there)
+    kept = f"; {tally.there} of them were there already" if tally.there else ""
+    seconds = tally.seconds
     console.message(
         f"{len(sources) - len(failed)} of {len(sources)} maps are in {folder}{kept}; it took "
         f"{seconds:.1f} s; of all threads: {spent}"
@@ -474,13 +476,13 @@ def _targets(
     """Outputs of one scene, named after it; a file option is an ending."""
     stem = Path(source).stem
     targets = {"dst": folder / f"{stem}.tif"}
-    for name in ("polygons", "scores", "confidence"):
+    for name, usual in ENDINGS.items():
         path: Place | None = arguments[name]
         if path is not None:
             if not re.fullmatch(r"\.\w+", str(path)):
                 raise UserError(
                     f"in a batch every scene has {name} of its own, named after it; give the "
-                    f"ending alone, --{name} {path.suffix or '.tif'}, instead of {path}"
+                    f"ending alone, --{name} {path.suffix or usual}, instead of {path}"
                 )
             ending = path.name
             kind = f"_{name}" if ending.lower() in (".tif", ".tiff") else ""
@@ -500,20 +502,43 @@ def _refuse_clashes(jobs: Sequence[SceneJob]) -> None:
             )
 
 
-def _part_of_batch(console: Console, source: str, done: int, total: int) -> Emit:
-    unit = ""
+class _Tally:
+    """Tells how far a batch is."""
 
-    def report(event: dict[str, Any]) -> None:
-        nonlocal unit
-        unit = event.get("unit", unit)
-        # Polygons come after the map and take a fraction of its time: its share is then whole.
-        if event["event"] == "progress" and unit == "block":
-            share = event["done"] / event["total"]
-            console.event(
-                {**event, "scene": source, "done": round(done + share, 3), "total": total}
-            )
+    def __init__(self, console: Console, total: int) -> None:
+        self._console, self._total, self._done = console, total, 0
+        self._began, self.there = time.monotonic(), 0
+        console.event({"event": "start", "total": total, "unit": "scene"})
 
-    return report
+    @property
+    def seconds(self) -> float:
+        """Since the begin."""
+        return time.monotonic() - self._began
+
+    def report(self, job: SceneJob) -> Emit:
+        """Whoever is told of a scene that is begun."""
+        self._console.scene = job.source
+        unit = ""
+
+        def report(event: dict[str, Any]) -> None:
+            nonlocal unit
+            unit = event.get("unit", unit)
+            # Polygons come after the map and take a fraction of its time: its share is then whole.
+            if event["event"] == "progress" and unit == "block":
+                self._tell(event["done"] / event["total"], {**event, "scene": job.source})
+
+        return report
+
+    def count(self, was_there: bool) -> None:
+        """One more scene is done, and whether there was nothing to do."""
+        self._console.scene = ""
+        self._done, self.there = self._done + 1, self.there + was_there
+        self._tell(0.0, {"event": "progress", "unit": "scene"})
+
+    def _tell(self, share: float, event: dict[str, Any]) -> None:
+        done = round(self._done + share, 3)
+        left = time_left(self.seconds, done - self.there, self._total - done)
+        self._console.event({**event, "done": done, "total": self._total, "eta_s": left})
 
 
 def _tell_failures(console: Console, failed: Mapping[str, Exception]) -> None:

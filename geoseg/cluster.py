@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPException
@@ -54,7 +54,9 @@ LOST = 3  # times that a task may be lost with its worker; dask itself tries sev
 TRIES = 4  # times that a task is tried whose input or store could not be reached
 PAUSE = 0.5  # seconds until the second of these, and twice as many each time
 PATIENCE = 5.0  # seconds until it is looked who is there
-SILENCE = 30.0  # seconds that a worker may take to say what it has; it may have to import torch
+COLD = 20.0  # seconds that a worker may take to say what it has before it is named: it may have
+# to import torch, from a slow disk,
+SILENCE = 30.0  # and before it is not waited for
 GPU = "GPU"  # the resource that workers name who may compute on one
 
 Item = TypeVar("Item")
@@ -130,6 +132,7 @@ class Cluster:
 
     def __init__(self, client: distributed.Client) -> None:
         self._client = client
+        self._there: set[str] = set()  # when it was looked last
         self._silent: set[str] = set()
 
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
@@ -220,9 +223,15 @@ class Cluster:
         """
         resources = self._resources()
         errands = Errands(self._client, function, arguments, resources)
+
+        def look() -> int:
+            self._tell_lost(errands)
+            return self.threads(resources)
+
         try:
             with self._alive():
-                yield from errands.run(items, lambda: self.threads(resources))
+                yield from errands.run(items, look)
+                self._tell_lost(errands)
         finally:
             errands.cancel()
 
@@ -233,6 +242,22 @@ class Cluster:
         self._tell_silent({name: float(each["last_seen"]) for name, each in there.items()})
         able = [each for each in there.values() if wanted <= each["resources"].keys()]
         return sum(int(each["nthreads"]) for each in able)
+
+    def _tell_lost(self, errands: Errands[Any]) -> None:
+        """Name workers that were lost since it was looked last, and what others go on with."""
+        there = set(self._workers())
+        for name in sorted(self._there - there):
+            if (held := self._held(name)) is not None:
+                left = ", ".join(sorted(map(str, errands.of(held))))
+                log.warning("worker %s was lost%s", name, left and f"; others go on with {left}")
+        self._there = there
+
+    def _held(self, worker: str) -> Collection[str] | None:
+        """Keys of what a worker had when it was lost; None where it left as it should."""
+        for _, event in reversed(self._client.get_events(worker)):
+            if event.get("action") == "remove-worker":
+                return None if event.get("expected") else event["processing-tasks"]
+        return ()
 
     def _tell_silent(self, seen: Mapping[str, float]) -> None:
         """Name workers that give no sign of life while others do, once each."""
@@ -285,12 +310,16 @@ class Cluster:
             done = [each for each in asked.values() if _is_done(each)]
             there = self._workers()
             late = [name for name, each in asked.items() if name in there and each not in done]
-            if late and not told:
-                log.warning("no answer yet from %s; waiting for it", ", ".join(late))
-            told = True
             if not late:
                 return done
-            if done and time.monotonic() - began > SILENCE:
+            waited = time.monotonic() - began
+            if waited >= COLD and not told:
+                log.warning(
+                    "%s has not said yet what it has; waiting for it, which may be importing torch",
+                    ", ".join(late),
+                )
+                told = True
+            if done and waited > SILENCE:
                 log.warning("%s, hung or busy, is not waited for any more", ", ".join(late))
                 self._client.cancel([asked[name] for name in late], force=True)  # type: ignore[no-untyped-call]
                 return done
@@ -418,6 +447,10 @@ class Errands(Generic[Item]):
                 log.warning("%s failed (%s); once more", item, _told(item, outcome))
                 return float(PAUSE * 2 ** (self._failed[item] - 1))
         return None
+
+    def of(self, keys: Collection[str]) -> list[Item]:
+        """Items that are under way by some of dask's keys."""
+        return [item for future, item in self._under_way.items() if future.key in keys]
 
     def cancel(self) -> None:
         """Give up what is under way."""

@@ -76,12 +76,18 @@ class Console:
     level : int
         As `logging` counts: messages of less weight are not shown. Above ``INFO``, ``auto`` is no
         bar.
+
+    Attributes
+    ----------
+    scene : str
+        What messages of the library are about, in a batch; empty where that goes without saying.
     """
 
     def __init__(self, mode: str, level: int = logging.INFO) -> None:
         wanted = sys.stderr.isatty() and level <= logging.INFO
         self.mode = ("bar" if wanted else "none") if mode == "auto" else mode
         self.level = level
+        self.scene = ""
         self._bar: Any = None
         self._stdout: TextIO = sys.stdout
 
@@ -167,7 +173,9 @@ class _Messages(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.message(record.getMessage(), record.levelname.lower())
+        text, scene = record.getMessage(), self._console.scene
+        about = f"{scene}: " if scene not in text else ""
+        self._console.message(f"{about}{text}", record.levelname.lower())
 
 
 class _Bar:
@@ -208,9 +216,9 @@ class _Bar:
             total=event["total"],
             completed=event.get("done", 0),
             speed=_speed(event),
-            # Training tells it better than the pace of the last seconds does, which it may have
-            # spent on scores; a resumed run begins in the middle.
-            left=event["eta_s"] if "loss" in event else None,
+            left=event.get("eta_s"),
+            # A message that comes next is put above the bar as it was drawn last.
+            refresh=event.get("done") == event["total"],
         )
 
     def close(self) -> None:
@@ -226,15 +234,14 @@ def _speed(event: Event) -> str:
 
 
 def _time_left() -> Any:
-    """A column of the time left: the one that was told, else by the pace of the last seconds."""
-    from rich.progress import Task, TimeRemainingColumn
+    """A column of the time left, as it was told."""
+    from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
-    class TimeLeft(TimeRemainingColumn):
+    class TimeLeft(ProgressColumn):
         def render(self, task: Task) -> Text:
-            if task.fields["left"] is None:
-                return super().render(task)
-            told = timedelta(seconds=round(task.fields["left"]))
-            return Text(str(told), style="progress.remaining")
+            left = task.fields["left"]
+            told = "-:--:--" if left is None else str(timedelta(seconds=round(left)))
+            return Text(told, style="progress.remaining")
 
     return TimeLeft()

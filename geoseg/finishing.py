@@ -10,7 +10,6 @@ import json
 import logging
 import shutil
 import time
-from itertools import zip_longest
 from math import prod
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from geoseg.raster.damage import Unreadable, within
 from geoseg.raster.files import opened
 from geoseg.raster.place import publish, refuse_existing
 from geoseg.raster.read import origin_in
-from geoseg.runs import Run, facts_of
+from geoseg.runs import Run, facts_of, other_file
 from geoseg.store import BlockStore, forget, unreadable
 from geoseg.windows import box_shape
 
@@ -159,13 +158,11 @@ def refuse_changed(run: Run) -> None:
     ------
     UserError
     """
-    # A file may have come beside a source, or gone from there.
-    for before, now in zip_longest(run.files, facts_of(run.sources)):
-        if before != now:
-            raise UserError(
-                f"{(before or now)['name']} changed while it was read, so the map may be of both "
-                "versions and was not written; give the same command again"
-            )
+    if (name := other_file(run.files, facts_of(run.sources))) is not None:
+        raise UserError(
+            f"{name} changed while it was read, so the map may be of both versions and was not "
+            "written; give the same command again"
+        )
 
 
 def write_item(run: Run, facts: Facts) -> None:

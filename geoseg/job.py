@@ -82,6 +82,8 @@ class Result:
         call.
     unreadable : Unreadable
         Pixels that have no data because they could not be read.
+    was_there : bool
+        Whether all outputs were in place already, made by this very call.
     """
 
     outputs: Mapping[str, Place]
@@ -91,6 +93,7 @@ class Result:
     empty: int = 0
     spent: Spent = field(default_factory=Spent)
     unreadable: Unreadable = field(default_factory=Unreadable)
+    was_there: bool = False
 
     @property
     def took(self) -> dict[str, Any]:
@@ -216,7 +219,7 @@ def predict_file(
         Is given events: dicts with the key ``event``, one of ``start, progress, done``. There is a
         ``start`` for the blocks, and one for the rows of the map when polygons are drawn from it;
         ``done`` tells ``outputs``, ``seconds``, those ``spent`` on reading, network and writing,
-        and the map's ``classes`` and ``nodata``.
+        and the map's ``classes`` and ``nodata``, and ``was_there`` where nothing was left to do.
 
     Returns
     -------
@@ -296,13 +299,14 @@ def predict_file(
 
 
 def _already_done(run: Run) -> Result:
-    return Result(run.targets.all, 0.0, run.task.plan.count, 0)
+    return Result(run.targets.all, 0.0, run.task.plan.count, 0, was_there=True)
 
 
 def _told(run: Run, result: Result) -> dict[str, Any]:
     """What programs are told of a run that is done."""
     outputs = {name: str(path) for name, path in result.outputs.items()}
-    about = {"outputs": outputs, **result.took, **told_map(run.task.segmenter.card)}
+    there = {"was_there": True} if result.was_there else {}
+    about = {"outputs": outputs, **there, **result.took, **told_map(run.task.segmenter.card)}
     if run.task.scene.damage is not None:
         about["unreadable"] = result.unreadable.told
     return about

@@ -10,10 +10,10 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from itertools import repeat, zip_longest
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from geoseg.ensembles import ensemble
 from geoseg.errors import UserError
 from geoseg.footprint import half, memory_budget
 from geoseg.loader import Scene
-from geoseg.places import Place, Remote, UnreachableError, place
+from geoseg.places import Place, RefusedError, Remote, UnreachableError, place
 from geoseg.plan import Block
 from geoseg.precision import Precision, choose_precision
 from geoseg.raster.files import block_cache
-from geoseg.runs import Run, facts_of
+from geoseg.runs import Run, facts_of, other_file
 from geoseg.segmenter import Segmenter, load
 from geoseg.store import BlockStore, BlockWriter, Layers, is_begun
 from geoseg.tasks import Running, Task
@@ -156,8 +156,9 @@ class Failure:
 
 
 def failing(error: UserError) -> Failure:
-    """What is sent of an error that a worker met."""
-    return Failure(str(error), isinstance(error, UnreachableError))
+    """What is sent of an error that a worker met; who lacks credentials must be known."""
+    who = f"worker {get_worker().address}: " if isinstance(error, RefusedError) else ""
+    return Failure(f"{who}{error}", isinstance(error, UnreachableError))
 
 
 def means_of_worker(devices: str) -> Means:
@@ -369,14 +370,16 @@ def refuse_other_files(sources: Sequence[str], files: Sequence[Mapping[str, Any]
     ------
     UserError
     """
-    nothing: Mapping[str, Any] = {}
-    for planned, own in zip_longest(files, facts_of(sources), fillvalue=nothing):
-        if {**planned, "changed": 0} != {**own, "changed": 0}:
-            name = planned.get("name") or own.get("name")
-            raise UserError(
-                f"worker {get_worker().address} sees another {name} than was planned with; put the "
-                "input where all see the same"
-            )
+    if (name := other_file(_undated(files), _undated(facts_of(sources)))) is not None:
+        raise UserError(
+            f"worker {get_worker().address} sees another {name} than was planned with; put the "
+            "input where all see the same"
+        )
+
+
+def _undated(files: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Facts of files but for their dates, which copies do not share."""
+    return ({**each, "changed": 0} for each in files)
 
 
 def shared_model(models: Shown) -> Segmenter:

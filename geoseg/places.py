@@ -25,6 +25,7 @@ from geoseg.errors import UserError
 
 __all__ = [
     "Place",
+    "RefusedError",
     "Remote",
     "UnreachableError",
     "followed",
@@ -33,6 +34,7 @@ __all__ = [
     "names_in",
     "object_facts",
     "place",
+    "refusing",
     "scratch_of",
     "scratches",
     "size_of",
@@ -44,10 +46,26 @@ PART = 2**24  # bytes that are uploaded at a time,
 PARTS = 4  # and how many of these are held
 HEADER = 2**16  # bytes read at a time of a file of which the header is wanted
 LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "azure")
+REFUSALS = (  # errors of boto, which finds no credentials, and of GDAL, whose are not taken
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "SSOTokenLoadError",
+    "UnauthorizedSSOTokenError",
+    "CPLE_AWSAccessDeniedError",
+    "CPLE_AWSInvalidCredentialsError",
+    "CPLE_AWSSignatureDoesNotMatchError",
+)
+# Of S3 where a token has expired; when it is asked for a head alone, it says no more than 400.
+EXPIRED = ("400", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
 class UnreachableError(UserError, ConnectionError):
     """A storage that does not answer: nothing is known of what lies there."""
+
+
+class RefusedError(UserError):
+    """Credentials that are missing, or that a storage does not take: to ask again is in vain."""
 
 
 @dataclass(frozen=True)
@@ -347,19 +365,18 @@ def telling(target: Place, missing: bool = False) -> Iterator[None]:
     ------
     UnreachableError
         When it does not answer.
+    RefusedError
+        When it wants other credentials.
     UserError
     """
     if isinstance(target, Path):
         yield
         return
     try:
-        yield
+        with refusing(target.address):
+            yield
     except UserError:
         raise
-    except PermissionError as error:
-        raise UserError(
-            f"the storage refuses {target} ({_said(error)}); check credentials and what they may do"
-        ) from error
     except FileNotFoundError as error:
         if missing:
             raise
@@ -374,6 +391,37 @@ def telling(target: Place, missing: bool = False) -> Iterator[None]:
             f"the storage of {target} does not answer as it should ({_said(error)}); see whether "
             "it can be reached, and give the same command again"
         ) from error
+
+
+@contextmanager
+def refusing(address: str) -> Iterator[None]:
+    """Turn what boto, a storage or GDAL says of credentials into one line.
+
+    Raises
+    ------
+    RefusedError
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) or not _is_refusal(error):
+            raise
+        where = address_of(address).partition("?")[0]
+        names = " (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile: AWS_PROFILE)"
+        raise RefusedError(
+            f"no access to {where} ({_said(error)}); check credentials"
+            f"{names if where.startswith('s3://') else ''} and what they may do"
+        ) from error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether an error is about credentials, whichever library it comes from."""
+    if isinstance(error, PermissionError) or _code(error) in EXPIRED:
+        return True
+    kinds = {type(each).__name__ for each in (error, error.__context__)}  # the latter of rasterio
+    if "CPLE_AWSError" in kinds:  # anything that GDAL has no name for
+        return any(each in str(error) for each in ("Access Key", "token"))
+    return not kinds.isdisjoint(REFUSALS)
 
 
 def _drop_uploads(fs: Any, key: str) -> None:
@@ -407,10 +455,14 @@ def _is_of_storage(error: BaseException) -> bool:
 
 def _is_conflict(error: Exception) -> bool:
     """Whether a condition for writing did not hold."""
-    answer = getattr(error.__cause__ or error, "response", {})
-    code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
     conflicts = "PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"
-    return isinstance(error, FileExistsError) or code in conflicts
+    return isinstance(error, FileExistsError) or _code(error) in conflicts
+
+
+def _code(error: BaseException) -> str | None:
+    """What S3 calls an error."""
+    answer = getattr(error.__cause__ or error, "response", {})
+    return answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
 
 
 def _version(info: dict[str, Any]) -> str:

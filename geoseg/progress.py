@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Emit", "Event", "Progress", "ignore"]
+__all__ = ["Emit", "Event", "Progress", "ignore", "time_left"]
 
 Event = dict[str, Any]
 """What happens, as the command line prints it with ``--progress json``."""
@@ -51,9 +51,24 @@ class Progress:
                 "done": self._done,
                 "total": self._total,
                 "mpx_per_s": round(self._pixels / 1e6 / seconds, 3),
-                "eta_s": round(seconds / fresh * (self._total - self._done), 1),
+                "eta_s": time_left(seconds, fresh, self._total - self._done),
             }
         )
+
+
+def time_left(seconds: float, done: float, left: float) -> float | None:
+    """Seconds that the rest will take at the mean pace so far; None where nothing tells it.
+
+    The pace of the last few units would mislead: those that are worked at together end together.
+
+    Parameters
+    ----------
+    seconds : float
+        Since the begin.
+    done, left : float
+        Units of work that were done in them, and those that are left.
+    """
+    return round(seconds / done * left, 1) if done > 0 else None
 
 
 def ignore(event: Event) -> None:

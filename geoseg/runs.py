@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from os import stat
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ __all__ = [
     "facts_of_files",
     "files_behind",
     "files_named",
+    "other_file",
 ]
 
 QUANTA = 254  # scores and confidence are written in steps of 1/254; 255 is no data
@@ -95,12 +98,13 @@ class Targets:
     def locks(self) -> tuple[Place, ...]:
         """The folders that a run with these targets locks: for each output one, and its blocks.
 
-        They are in an order that all runs share, so that no two wait for each other.
+        They are in an order that all runs share, so that no two wait for each other: by their names
+        from the end, for machines may know one shared folder by several paths.
         """
         outputs = [path for name, path in self.all.items() if name != "item"]
         folders = [*(each.with_name(_hidden(each)) for each in outputs), self.store]
         named = {str(each.resolve()): each for each in folders}
-        return tuple(named[name] for name in sorted(named))
+        return tuple(named[name] for name in sorted(named, key=_from_the_end))
 
     @property
     def all(self) -> dict[str, Place]:
@@ -308,6 +312,16 @@ def facts_of_files(files: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
     return tuple(map(_facts, _told(files)))
 
 
+def other_file(before: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, Any]]) -> str | None:
+    """Name of the first file that is not what it was; None where all are; see `facts_of`."""
+    nothing: Mapping[str, Any] = {}
+    # A file may have come beside a source, or gone from there.
+    for one, other in zip_longest(before, now, fillvalue=nothing):
+        if one != other:
+            return str((one or other)["name"])
+    return None
+
+
 def files_named(source: str) -> list[str]:
     """Every file that a source stands for; an item is a file of its own, whatever it names."""
     return [source] if is_stac(source) else files_of(source)
@@ -336,6 +350,10 @@ def _hidden(target: Place, more: str = "") -> str:
     name = target.name
     short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
     return f".{short}{more}.geoseg"
+
+
+def _from_the_end(path: str) -> list[str]:
+    return re.split(r"[/\\]", path)[::-1]
 
 
 def _is_sidecar(path: str) -> bool:

@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import distributed
+
 
 class Processes:
     """A scheduler and its workers, each a process.
@@ -96,3 +98,16 @@ def processes(folder: Path, workers: int) -> Iterator[Processes]:
         yield group
     finally:
         group.close()
+
+
+@contextmanager
+def threads(workers: int = 1) -> Iterator[distributed.LocalCluster]:
+    """A cluster of threads of this process, which shows no page and needs no port of its own."""
+    with distributed.LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=False,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": ":0"},  # tests run side by side
+    ) as started:
+        yield started

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
-from clusters import Processes, processes, wait_until
+from clusters import Processes, processes, threads, wait_until
 from items import contents
 from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
@@ -128,8 +129,12 @@ def test_a_worker_loads_a_model_once_by_its_digest(
     assert 1 <= group.logged(f"model {other.digest[:12]} loaded") <= 3
 
 
-def test_workers_that_are_killed_cost_the_blocks_that_they_held(
-    scene: Path, model: Segmenter, expected: dict[str, bytes], tmp_path: Path
+def test_workers_that_are_killed_cost_the_blocks_that_they_held_and_are_told(
+    scene: Path,
+    model: Segmenter,
+    expected: dict[str, bytes],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     deaths = 0
 
@@ -147,6 +152,7 @@ def test_workers_that_are_killed_cost_the_blocks_that_they_held(
     assert deaths == 4
     assert contents(folder) == expected
     assert result.computed <= begun <= result.computed + deaths  # each had one thread
+    assert len(re.findall(r"worker tcp://[\d.:]+ was lost", caplog.text)) == deaths
 
 
 def test_a_run_whose_scheduler_is_killed_stops_and_another_cluster_ends_it(
@@ -346,8 +352,9 @@ class Here:
 class Answer:
     """A future that is done."""
 
-    def __init__(self, outcome: Any) -> None:
+    def __init__(self, outcome: Any, key: str) -> None:
         is_error = isinstance(outcome, BaseException)
+        self.key = key
         self.status, self._outcome = "error" if is_error else "finished", outcome
 
     def exception(self) -> Any:
@@ -363,12 +370,18 @@ class Answer:
 class Client:
     """Gives answers in turn, at once."""
 
+    status = "closed"
+
     def __init__(self, *outcomes: Any) -> None:
         self.outcomes, self.calls = list(outcomes), 0
+        self.events: dict[str, list[tuple[float, Any]]] = {}
+
+    def get_events(self, topic: str) -> list[tuple[float, Any]]:
+        return self.events[topic]
 
     def submit(self, *_: Any, **__: Any) -> Answer:
         self.calls += 1
-        return Answer(self.outcomes.pop(0))
+        return Answer(self.outcomes.pop(0), f"key-{self.calls}")
 
 
 @pytest.fixture
@@ -411,6 +424,25 @@ def test_an_item_that_kills_its_workers_is_told_and_the_others_are_done() -> Non
     assert re.match("poison took 3 workers with it, of which memory", str(told["poison"]))
 
 
+def test_a_worker_that_is_lost_is_told_once_with_the_scenes_that_others_go_on_with(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 0.0)  # look each time
+    workers = {name: {"nthreads": 1, "resources": {}, "last_seen": 7.0} for name in "abc"}
+    client = Client("one", "two", "three")
+    left = {"action": "remove-worker", "processing-tasks": {"key-2", "key-3", "another's"}}
+    client.events = {
+        "a": [(1.0, {"action": "add-worker"}), (2.0, left | {"expected": False})],
+        "b": [(3.0, left | {"expected": True})],  # as it was told to
+    }
+    crew = Cluster(client)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_workers", lambda: workers)
+    for _ in crew.each(print, ["1.tif", "2.tif", "3.tif"], lambda item: (item,)):
+        workers.pop("a", None) or workers.pop("b", None)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["worker a was lost; others go on with 2.tif, 3.tif"]
+
+
 def test_others_go_on_while_one_waits_for_its_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "PAUSE", 0.05)
     client = Client(OSError("no"), "one", "two", "late")
@@ -443,6 +475,7 @@ def test_a_worker_that_is_stopped_is_named_and_not_waited_for(
     group: Processes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(cluster, "COLD", 0.2)
     monkeypatch.setattr(cluster, "SILENCE", 1.0)
     with connected(group.address) as crew:
         wait_until(lambda: crew.threads() == 3)
@@ -454,8 +487,31 @@ def test_a_worker_that_is_stopped_is_named_and_not_waited_for(
         finally:
             group.workers[1].send_signal(signal.SIGCONT)
     waited, left = (record.getMessage() for record in caplog.records)
-    assert re.match(r"no answer yet from tcp://[\d.:]+; waiting for it$", waited)
+    assert re.match(
+        r"tcp://[\d.:]+ has not said yet what it has; waiting for it, which may", waited
+    )
     assert re.match(r"tcp://[\d.:]+, hung or busy, is not waited for any more$", left)
+
+
+@pytest.mark.parametrize(("seconds", "named"), [(15, False), (25, True)])
+def test_workers_have_time_to_import_torch_before_they_are_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: int, named: bool
+) -> None:
+    clock = [0.0]
+
+    def wait(client: object, futures: list[SimpleNamespace]) -> None:
+        clock[0] += cluster.PATIENCE
+        if clock[0] >= seconds:
+            return
+        raise TimeoutError
+
+    worker = SimpleNamespace(done=lambda: clock[0] >= seconds)
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(cluster, "_wait", wait)
+    crew = Cluster(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_workers", lambda: {"tcp://slow": {}})
+    assert crew._answered({"tcp://slow": worker}) == [worker]  # type: ignore[dict-item, comparison-overlap]
+    assert ("tcp://slow has not said yet what it has" in caplog.text) is named
 
 
 def test_a_worker_that_hangs_later_is_named_once(
@@ -463,6 +519,7 @@ def test_a_worker_that_hangs_later_is_named_once(
 ) -> None:
     monkeypatch.setattr(cluster, "SILENCE", 2.0)
     with connected(group.address) as crew:
+        wait_until(lambda: crew.threads() == 3)
         group.workers[1].send_signal(signal.SIGSTOP)
         try:
             wait_until(lambda: crew.threads() and "no sign of life" in caplog.text)
@@ -475,9 +532,7 @@ def test_a_worker_that_hangs_later_is_named_once(
 @contextmanager
 def within() -> Iterator[str]:
     """A cluster of one worker within this process; gives the address of its scheduler."""
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as started:
+    with threads() as started:
         yield started.scheduler_address
 
 
@@ -562,8 +617,11 @@ def spread(folder: Path, jobs: list[SceneJob], model: Segmenter) -> dict[str, An
         return {Path(job.source).name: outcome for job, outcome in found}
 
 
-def test_what_a_worker_says_it_wrote_is_looked_for(
-    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_worker_says_it_wrote_is_looked_for_and_who_did_is_told(
+    model: Segmenter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     real = batch.predict_file
 
@@ -575,7 +633,9 @@ def test_what_a_worker_says_it_wrote_is_looked_for(
         return result
 
     monkeypatch.setattr(batch, "predict_file", elsewhere)
-    told = spread(tmp_path, scenes_of(tmp_path, "a.tif", "b.tif"), model)
+    with caplog.at_level("DEBUG", "geoseg.batch"):
+        told = spread(tmp_path, scenes_of(tmp_path, "a.tif", "b.tif"), model)
+    assert re.search(r"/b\.tif done by inproc://\S+: read [\d.]+, network", caplog.text)
     assert isinstance(told["a.tif"], UserError)
     assert re.match(r"a worker says that it wrote .*a\.tif, which is not there", str(told["a.tif"]))
     assert isinstance(told["b.tif"], Result)

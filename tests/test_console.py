@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from rich.console import Console as Rich
 
 from geoseg.console import Console
+from geoseg.progress import time_left
 
 
 @pytest.fixture
@@ -60,10 +62,51 @@ def test_before_there_is_a_score_the_bar_shows_the_loss_alone(
     assert "mIoU" not in plain(shown)
 
 
-def test_the_bar_of_a_prediction_shows_its_speed(shown: io.StringIO) -> None:
-    told({"event": "progress", "done": 1, "total": 9, "mpx_per_s": 2.25, "eta_s": 3725.4})
-    assert "2.25 Mpx/s" in plain(shown)
-    assert "1:02:05" not in plain(shown)  # by the pace of the last seconds, of all scenes
+def test_the_bar_of_a_prediction_shows_its_speed_and_the_time_left_as_it_is_told(
+    shown: io.StringIO,
+) -> None:
+    # What threads began together ends together: the pace of the last moments tells nothing.
+    blocks = [{"event": "progress", "done": done, "total": 90} for done in range(1, 9)]
+    told(*({**each, "mpx_per_s": 2.25, "eta_s": 3725.4} for each in blocks))
+    last = [line for line in plain(shown).splitlines() if "/" in line][-1]
+    assert "2.25 Mpx/s" in last
+    assert last.rstrip().endswith("1:02:05")
+
+
+def test_before_there_is_anything_to_go_by_no_time_is_told(shown: io.StringIO) -> None:
+    told({"event": "start", "total": 9, "unit": "block"})
+    assert plain(shown).splitlines()[-1].rstrip().endswith("-:--:--")
+    assert time_left(5.0, 0, 9) is None
+    assert time_left(5.0, 2, 9) == 22.5
+
+
+def test_a_closing_line_stands_above_a_bar_that_is_full(shown: io.StringIO) -> None:
+    with Console("bar") as bar:
+        for done in (5, 6):
+            bar.event({"event": "progress", "done": done, "total": 6})
+        bar.message("6 of 6 maps are in maps")
+        sys.stderr.flush()
+        after = plain(shown).rpartition("6 of 6 maps")[2]
+    assert "6/6" in after
+    assert "5/6" not in after
+
+
+def test_what_the_library_says_names_the_scene_of_a_batch_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = logging.getLogger("geoseg.crew")
+    with Console("none", logging.DEBUG) as console:
+        log.debug("block 1,2 done")
+        console.scene = "in/a.tif"
+        log.debug("block 1,2 done")
+        log.warning("cannot read in/a.tif")
+        console.message("what the command says")
+    assert capsys.readouterr().err.splitlines() == [
+        "debug: block 1,2 done",
+        "debug: in/a.tif: block 1,2 done",
+        "warning: cannot read in/a.tif",
+        "what the command says",
+    ]
 
 
 def test_json_lines_are_the_events_themselves(capsys: pytest.CaptureFixture[str]) -> None:

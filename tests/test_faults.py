@@ -1109,10 +1109,12 @@ def test_a_second_process_may_wait_and_finds_the_work_done(
     def go_on(_: float) -> None:
         holder.communicate("\n")
 
+    told: list[dict[str, Any]] = []
     monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=go_on))
     with caplog.at_level(logging.WARNING):
-        result = run(scene, wait=True)
-    assert result.computed == 0
+        result = run(scene, wait=True, on_progress=told.append)
+    assert (result.computed, result.was_there) == (0, True)
+    assert [each["was_there"] for each in told if each["event"] == "done"] == [True]
     assert f"waiting for the end of another run: process {holder.pid}" in caplog.text
     np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
 
@@ -1234,6 +1236,19 @@ def test_runs_with_the_same_outputs_lock_them_in_the_same_order(tmp_path: Path) 
     locks = Targets(one, None, other, None).locks
     assert len(locks) == 2
     assert locks == Targets(other, None, one, None).locks
+
+
+def test_machines_that_know_a_share_by_other_paths_lock_its_outputs_in_one_order(
+    tmp_path: Path,
+) -> None:
+    def order(maps: str, shapes: str) -> list[str]:
+        places = tmp_path / maps / "a.tif", tmp_path / shapes / "b" / "a.tif"
+        locks = Targets(*places, None, tmp_path / shapes / "a.gpkg").locks
+        return [str(each.parent.name) for each in locks]
+
+    # Each would wait for what the other holds, were the order that of the paths.
+    first, second = order("1-maps/out", "2-shapes"), order("9-maps/out", "5-shapes")
+    assert [each.split("-")[-1] for each in first] == [each.split("-")[-1] for each in second]
 
 
 def test_what_another_program_wrote_meanwhile_is_not_replaced(

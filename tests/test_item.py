@@ -17,6 +17,7 @@ import rasterio
 import torch
 from affine import Affine
 from click.testing import CliRunner, Result
+from clusters import threads
 from items import contents
 from pointwise import pointwise, random_pixels, write
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
@@ -24,7 +25,7 @@ from rasterio.crs import CRS
 from serving import serving
 
 import geoseg
-from geoseg import finishing, nets, runs
+from geoseg import finishing, job, nets, runs
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.extent import extent_of
@@ -483,6 +484,36 @@ def test_a_batch_tells_what_all_of_its_scenes_took(
     assert last["seconds"] > 0
 
 
+def test_a_batch_tells_of_every_block_which_scene_it_is_of_and_the_time_left_of_all(
+    scene: Path, tmp_path: Path, saved: Path
+) -> None:
+    write(scene.with_name("second.tif"), random_pixels((3, 40, 50)).astype(np.uint8))
+    words = ["-v", "predict", scene.parent, tmp_path / "maps", "-m", saved, "--progress", "json"]
+    events = [json.loads(line) for line in call(*words).stdout.splitlines()]
+    said = [each["message"] for each in events if each["event"] == "log"]
+    blocks = [each for each in said if re.search(r"block \d+,\d+ done", each)]
+    begins = [f"{scene.with_name(name)}: block 0,0 done" for name in ("a scene.tif", "second.tif")]
+    assert all(each.startswith(tuple(begins)) for each in blocks)
+    assert len(blocks) == 2
+    steps = [each for each in events if each["event"] == "progress"]
+    assert [each["done"] for each in steps] == [1, 1, 2, 2]
+    assert [each["eta_s"] > 0 for each in steps] == [True, True, False, False]
+    again = [json.loads(line) for line in call(*words).stdout.splitlines()]
+    assert [each["eta_s"] for each in again if each["event"] == "progress"] == [None, None]
+    (closing,) = [each["message"] for each in again if "maps are in" in each.get("message", "")]
+    assert "2 of them were there already" in closing
+
+
+def test_a_map_that_another_process_has_made_is_not_told_as_gone_on_with(
+    scene: Path, tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {"classes": tmp_path / "map.tif", "item": tmp_path / "map.tif.json"}
+    made = job.Result(outputs, 1.0, blocks=9, computed=0, was_there=True)
+    monkeypatch.setattr(geoseg, "predict_file", lambda *_, **__: made)
+    told = call("predict", scene, tmp_path / "map.tif", "-m", saved, "--wait").stderr
+    assert re.fullmatch(r"\S+map\.tif, \S+map\.tif\.json were there already, .*\n", told)
+
+
 # ---- sources behind addresses, and workers of a cluster --------------------------------------
 
 
@@ -547,8 +578,7 @@ def test_it_is_told_which_worker_of_a_cluster_did_a_block(
 ) -> None:
     caplog.set_level("DEBUG", "geoseg")
     before = torch.get_num_threads()
-    quiet = {"processes": False, "dashboard_address": None}
-    with distributed.Client(n_workers=1, threads_per_worker=1, **quiet) as client:
+    with threads() as cluster, distributed.Client(cluster) as client:
         (worker,) = client.scheduler_info()["workers"]
         result = predict_file(scene, tmp_path / "map.tif", saved, memory=200_000, window=64)
     torch.set_num_threads(before)

@@ -13,6 +13,7 @@ from typing import Any
 import distributed
 import numpy as np
 import pytest
+from clusters import threads
 from pointwise import leftovers, random_pixels, read, write
 from toys import segmenter_of
 
@@ -124,9 +125,7 @@ def model(seed: int) -> Segmenter:
 def cluster(workers: int = 1) -> Iterator[distributed.Client]:
     """Workers that are threads of this process, so that what they do can be looked at."""
     with (
-        distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
-        ) as started,
+        threads(workers) as started,
         distributed.Client(started, set_as_default=False) as client,
     ):
         yield client

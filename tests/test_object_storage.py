@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,20 +25,23 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
-from clusters import processes
+from clusters import processes, threads
 from items import lasting
 from pointwise import random_pixels, write
 from toys import segmenter_of
 
-from geoseg import finishing, job, lease, nets, store
+from geoseg import finishing, job, lease, nets, orders, store
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.job import predict_file
-from geoseg.places import Remote, UnreachableError, place, scratch_of
+from geoseg.orders import Failure, ModelOrder, Order, Terms
+from geoseg.places import RefusedError, Remote, UnreachableError, place, scratch_of, telling
 from geoseg.plan import Block
+from geoseg.raster.files import open_dataset, patiently
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
-from geoseg.store import BlockStore
+from geoseg.store import LAYOUT, BlockStore
+from geoseg.tasks import Running
 
 pytest.importorskip("s3fs", reason="needs the extra geoseg[cloud]")
 pytest.importorskip("moto", reason="moto is the storage; it comes with the extra geoseg[test]")
@@ -744,12 +748,7 @@ def test_blocks_may_be_kept_elsewhere(
 def test_workers_of_a_cluster_write_blocks_into_the_storage(
     bucket: str, model: Segmenter, expected: dict[str, bytes]
 ) -> None:
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster),
-    ):
+    with threads() as cluster, distributed.Client(cluster):
         run(f"{bucket}/out", model)
     assert objects(f"{bucket}/out") == expected
 
@@ -833,10 +832,90 @@ def test_a_storage_that_forbids_is_told_in_one_line(
     with storage(INITIAL_NO_AUTH_ACTION_COUNT="0") as strict:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{strict}")
         with pytest.raises(
-            UserError, match=r"the storage refuses s3://closed.*credentials"
+            UserError, match=r"no access to s3://closed-bucket/\S+ \(The AWS.*; check credentials"
         ) as told:
             predict_file(tmp_path / "in.tif", "s3://closed-bucket/map.tif", model)
+        with pytest.raises(RefusedError, match=r"no access to s3://closed-bucket/in.tif \(The AWS"):
+            patiently(
+                "s3://closed-bucket/in.tif", lambda: open_dataset("s3://closed-bucket/in.tif")
+            )
     assert "\n" not in str(told.value)
+
+
+@pytest.fixture(params=[{}, {"AWS_ACCESS_KEY_ID": "somebody"}, {"AWS_PROFILE": "nobody"}])
+def no_credentials(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Let there be no credentials, or not all; what boto says of it."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("CPL_AWS_AUTODETECT_EC2", "NO")
+    for name, value in request.param.items():
+        monkeypatch.setenv(name, value)
+    # A server of its own, which is never asked: fsspec keeps what it knows of the others.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:9/{next(COUNT)}")
+    told = {"AWS_ACCESS_KEY_ID": "Partial credentials", "AWS_PROFILE": "The config profile"}
+    return next((told[name] for name in request.param), "Unable to locate credentials")
+
+
+def test_credentials_that_are_missing_are_told_at_once(
+    tmp_path: Path, model: Segmenter, no_credentials: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it was tried again"))
+    (tmp_path / "in.tif").write_bytes(scene_bytes(0))
+    where = r"check credentials \(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile: AWS_PR"
+    with pytest.raises(
+        RefusedError, match=rf"^no access to s3://b/\S+ \({no_credentials}[^\n]*\); {where}"
+    ):
+        predict_file(tmp_path / "in.tif", "s3://b/map.tif", model)
+    with pytest.raises(RefusedError, match=rf"^no access to s3://scenes/in\.tif \(.*\); {where}"):
+        predict_file(SCENE, tmp_path / "map.tif", model)
+    with pytest.raises(RefusedError, match=r"^no access to s3://scenes/in\.tif "):
+        patiently("/vsis3/scenes/in.tif", lambda: open_dataset("/vsis3/scenes/in.tif"))
+
+
+def test_a_worker_without_credentials_is_named_and_its_work_is_not_tried_again(
+    tmp_path: Path, no_credentials: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "get_worker", lambda: SimpleNamespace(address="tcp://10.0.0.7:1"))
+    order = Order(
+        facts={"running": Running(device="cpu")},
+        model=ModelOrder((), None, None),
+        sources=(SCENE,),
+        files=(),
+        folder=Remote("s3://b/.map.tif.geoseg"),
+        name="run-1",
+        layers={},
+        terms=Terms(orders.VERSIONS, "cpu"),
+        cache=1 << 20,
+    )
+    told = orders.finish(order, 0, 0)
+    assert isinstance(told, Failure)
+    assert told.said.startswith(
+        f"worker tcp://10.0.0.7:1: no access to s3://b/.map.tif.geoseg/run.json ({no_credentials}"
+    )
+    assert not told.may_pass
+    (tmp_path / "run.json").write_text(
+        json.dumps({"fingerprint": "0" * 64, "layout": LAYOUT, "run": "run-1"})
+    )
+    told = orders.finish(replace(order, folder=tmp_path), 0, 0)
+    assert isinstance(told, Failure)
+    assert told.said.startswith(f"worker tcp://10.0.0.7:1: no access to {SCENE} (")
+
+
+def test_a_token_that_has_expired_is_no_storage_that_does_not_answer() -> None:
+    from botocore.exceptions import ClientError
+
+    for code in ("400", "ExpiredToken"):  # of a head, and of anything else
+        told = OSError("Bad Request")
+        told.__cause__ = ClientError({"Error": {"Code": code}}, "HeadObject")
+        with (
+            pytest.raises(RefusedError, match=r"no access to s3://b/map.tif \(Bad Request\); "),
+            telling(Remote("s3://b/map.tif")),
+        ):
+            raise told
 
 
 class Line:

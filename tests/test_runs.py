@@ -992,14 +992,22 @@ def test_the_outputs_say_what_they_were_made_of(
     assert json.loads(tags["GEOSEG_OPTIONS"])["bands"] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("option", ["--polygons", "--confidence"])
-def test_a_batch_takes_endings_and_no_names(tmp_path: Path, saved: Path, option: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "name", "ending"),
+    [
+        ("--polygons", "all.gpkg", ".gpkg"),
+        ("--polygons", "all", ".gpkg"),
+        ("--confidence", "sure.tif", ".tif"),
+    ],
+)
+def test_a_batch_takes_endings_and_no_names(
+    tmp_path: Path, saved: Path, option: str, name: str, ending: str
+) -> None:
     (tmp_path / "scenes").mkdir()
     write(tmp_path / "scenes" / "s.tif", random_pixels((3, 30, 30)).astype(np.uint8))
-    name = "all.gpkg" if option == "--polygons" else "sure.tif"
     done = call("predict", tmp_path / "scenes", tmp_path / "maps", "-m", saved, option, name)
     assert done.returncode == 2
-    assert f"give the ending alone, {option} {Path(name).suffix}, instead of {name}" in done.stderr
+    assert f"give the ending alone, {option} {ending}, instead of {name}" in done.stderr
     assert not (tmp_path / "maps").exists()
 
 

@@ -141,6 +141,8 @@ def test_what_a_server_has_not_and_what_is_no_raster_there(
 def test_a_signature_with_colons_commas_and_semicolons_is_hidden_whole(said: str) -> None:
     signed = "/vsicurl/https://a.example/x.tif?se=2026-01-01T00:00:00Z;sp=r,w&sig=SECRET"
     told = shown(said.format(signed), signed)
-    assert told.startswith(("/vsicurl/https://a.example/x.tif", "'/vsicurl/https://a.example/x.tif"))
+    assert told.startswith(
+        ("/vsicurl/https://a.example/x.tif", "'/vsicurl/https://a.example/x.tif")
+    )
     assert "SECRET" not in told
     assert "?" not in told

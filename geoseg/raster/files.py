@@ -23,7 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.addresses import is_remote
 from geoseg.errors import UserError
-from geoseg.places import gdal_settings, object_facts
+from geoseg.places import RefusedError, gdal_settings, object_facts, refusing
 from geoseg.raster.grid import Grid
 from geoseg.raster.why import why_not_opened, why_not_read
 
@@ -83,12 +83,14 @@ def patiently(path: str, attempt: Callable[[], Found]) -> Found:
     Raises
     ------
     UserError
-        When the last one failed as well.
+        When the last one failed as well, or one of them for want of credentials.
     """
     pauses = PAUSES if is_remote(path) else ()
     for pause in pauses:
         try:
             return attempt()
+        except RefusedError:
+            raise
         except UserError as error:
             log.warning("%s; once more in %g s", error, pause)
         time.sleep(pause)
@@ -132,7 +134,7 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
         When it is not there or GDAL cannot open it.
     """
     try:
-        with unlocated_is_fine(), rasterio.Env(**_options()):
+        with unlocated_is_fine(), refusing(path), rasterio.Env(**_options()):
             return rasterio.open(path, sharing=False)
     except UnicodeDecodeError as error:  # of names in the header
         raise UserError(why_not_read(path, _said(error))) from error
