@@ -67,23 +67,25 @@ def _border(grid: Grid, steps: int) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 def _told(outline: Any) -> Extent | None:
     """An outline as GeoJSON, each part of it between -180 and 180 degrees, and its bounds."""
-    parts = []
+    outline, parts = shapely.union_all(_polygons(outline)), []
     for turn in (-360, 0, 360):
         there = outline.intersection(shapely.box(turn - 180, -90, turn + 180, 90))
-        if there.area > 0:
-            parts.append(translate(there, -turn))
+        parts += [translate(each, -turn) for each in _polygons(there)]
     if not parts:
         return None
     west, south, east, north = outline.bounds
     if east - west >= 360:
         west, east = -180, 180
-    elif len(parts) > 1:
+    elif west < -180 or east > 180:
         west, east = (each - 360 * round(each / 360) for each in (west, east))
-    else:
-        west, _, east, _ = parts[0].bounds
-    geometry = shapely.union_all(parts) if len(parts) > 1 else parts[0]
-    shape = shapely.geometry.mapping(shapely.orient_polygons(geometry))
+    shape = shapely.geometry.mapping(shapely.orient_polygons(shapely.union_all(parts)))
     return _listed(shape), [float(round(each, DIGITS)) for each in (west, south, east, north)]
+
+
+def _polygons(shape: Any) -> list[Any]:
+    """What of a shape has an area: what was cut or mended may be of lines and points as well."""
+    parts = shapely.get_parts(shapely.get_parts(shape))  # a collection may hold multipolygons
+    return list(parts[shapely.area(parts) > 0])
 
 
 def _listed(shape: dict[str, Any]) -> dict[str, Any]:

@@ -82,13 +82,13 @@ def read_polygons_of(
     Returns
     -------
     GeoDataFrame
-        In a coordinate system; not each polygon need be valid.
+        In a coordinate system, of finite coordinates; not each polygon need be valid.
 
     Raises
     ------
     UserError
         When the file cannot be read, has no coordinate system or no such layer, or holds other
-        shapes than polygons.
+        shapes than polygons, or corners that are no numbers.
     """
     name = fspath(path)
     frame = _read(name, layer, columns)
@@ -97,6 +97,7 @@ def read_polygons_of(
             f"{name} has no coordinate system; give it one, e.g. ogr2ogr -a_srs EPSG:4326"
         )
     frame = _shaped(frame, name)
+    _refuse_unplaced(frame, name)
     others = ~frame.geom_type.isin(["Polygon", "MultiPolygon"])
     if others.any():
         raise UserError(
@@ -116,7 +117,9 @@ def _read(name: str, layer: str | None, columns: Sequence[str] | None) -> Any:
             raise _without_polygons(name)
         # Tables without shapes, of styles most often, are no choice.
         layers = [str(each) for each, kind in known if kind is not None]
-        frame = pyogrio.read_dataframe(name, layer=_chosen(name, layers, layer), columns=columns)
+        chosen = _chosen(name, layers, layer)
+        with np.errstate(invalid="ignore"):  # corners that are no numbers are told of later
+            frame = pyogrio.read_dataframe(name, layer=chosen, columns=columns)
     except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -145,6 +148,16 @@ def _shaped(frame: Any, name: str) -> Any:
     if missing.all():
         raise _without_polygons(name)
     return frame[~missing]
+
+
+def _refuse_unplaced(frame: Any, name: str) -> None:
+    corners, features = shapely.get_coordinates(frame.geometry.to_numpy(), return_index=True)
+    wrong = np.unique(features[~np.isfinite(corners).all(1)])
+    if len(wrong):
+        raise UserError(
+            f"{name}: {len(wrong)} features have corners that are no finite numbers, the first is "
+            f"feature {frame.index[wrong[0]] + 1}; draw it anew or leave it out"
+        )
 
 
 def _without_polygons(name: str) -> UserError:

@@ -177,6 +177,9 @@ def test_a_system_without_a_code_is_told_in_words(tmp_path: Path) -> None:
         ("EPSG:4326", Affine(3.6, 0, 0, 0, -1.8, 90), [-180, -90, 180, 90], "Polygon"),
         ("EPSG:3031", Affine(1, 0, -50, 0, -1, 50), [-180, -90, 180, -89.9993], "Polygon"),
         ("EPSG:3857", Affine(1e9, 0, 1e12, 0, -1e9, 1e12), None, None),
+        ("EPSG:32631", Affine(10, 0, 500000, 0, -3.4e39, 0), None, None),
+        # What would lie beyond a pole is cut off; the side from 109, -37 meets it at 77.5.
+        ("EPSG:4326", Affine(0.8, -0.9, 109, 0.4, -1.6, -37), [77.5, -90, -171, 3], "MultiPolygon"),
     ],
 )
 def test_extents_are_those_of_the_ground_wherever_that_is(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 import shapely
@@ -344,6 +346,20 @@ def test_rings_that_cross_are_mended_and_told_of(
     ]
     known, clear = inside([EASY, *halves], SHAPE)
     np.testing.assert_array_equal((read(tmp_path / "map.tif") != 255)[clear], known[clear])
+
+
+@pytest.mark.parametrize("corner", [math.nan, math.inf])
+def test_corners_that_are_no_numbers_are_refused(
+    scene: Path, tmp_path: Path, model: Segmenter, corner: float
+) -> None:
+    with np.errstate(invalid="ignore"):
+        odd = shapely.Polygon([(20.1, 20.1), (90.2, corner), (90.2, 20.1), (40, 90.3)])
+    mask = tmp_path / "mask.fgb"
+    frame = gpd.GeoDataFrame(geometry=[EASY, odd], crs=32631)
+    pyogrio.write_dataframe(frame, mask, layer_options={"SPATIAL_INDEX": "NO"})
+    with pytest.raises(UserError, match="1 features have corners that are no finite numbers, the"):
+        predict_file(scene, tmp_path / "map.tif", model, mask=mask)
+    assert not (tmp_path / "map.tif").exists()
 
 
 def test_polygons_to_the_ends_of_the_world_are_cut_where_the_image_knows_no_place(

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 FARTHEST = 90.0, 540.0  # degrees of latitude, and of longitude in images that go around the earth
+PLANE = 1e8  # metres: ways around the earth are 4e7, before which some put the number of a zone
 SLACK = (
     0.01  # share by which sizes of a pixel may differ: digits left out, planes made to measure on
 )
@@ -160,11 +161,19 @@ def degrees_of(places: ArrayLike, crs: Any, onto: Any) -> NDArray[np.float64] | 
     if onto is None:
         return None
     try:
-        way = pyproj.Transformer.from_crs(crs, onto, always_xy=True)
+        system = pyproj.CRS(crs)
+        way = pyproj.Transformer.from_crs(system, onto, always_xy=True)
+        if system.is_projected and _farthest(places, system) > PLANE:
+            return None  # PROJ may give any degrees
         moved = np.stack(way.transform(*np.transpose(places)), axis=1)
     except ProjError:
         return None
     return moved if np.isfinite(moved).all() else None
+
+
+def _farthest(places: ArrayLike, system: pyproj.CRS) -> float:
+    """The largest coordinate on a plane, in metres."""
+    return float(np.abs(places).max()) * system.axis_info[0].unit_conversion_factor
 
 
 def parse_crs(text: str) -> CRS:
