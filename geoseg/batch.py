@@ -93,7 +93,9 @@ def _tried(job: SceneJob, model: Segmenter, options: Mapping[str, Any], emit: Em
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()
-        return error
+        # It is kept until the end of the batch, and frames would keep all that its run had read.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
 
 
 def _small(jobs: Iterable[SceneJob], huge: list[SceneJob]) -> Iterator[SceneJob]:

@@ -457,6 +457,9 @@ def _predict_all(
         else:
             spent += outcome.spent
         tally.count(isinstance(outcome, Result) and outcome.was_there)
+        # Accessors of xarray are cycles that hold the coordinates of a scene, and `main` lets
+        # garbage wait for long. Only what is young is looked through: that takes milliseconds.
+        gc.collect(1)
     kept = f"; {tally.there} of them were there already" if tally.there else ""
     seconds = tally.seconds
     console.message(
