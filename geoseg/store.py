@@ -254,7 +254,7 @@ class BlockStore(BlockWriter):
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
-        self._refuse_lost()
+        self._refuse_taken_over()
         super().write(block, pixels)
         self.note(block, EMPTY if pixels is None else KEPT)
 
@@ -266,10 +266,10 @@ class BlockStore(BlockWriter):
         UserError
             When another run has taken over.
         """
-        self._refuse_lost()
+        self._refuse_taken_over()
         self._marks[block.row, block.column] = mark
 
-    def _refuse_lost(self) -> None:
+    def _refuse_taken_over(self) -> None:
         if isinstance(self._lock, Remote):
             refuse_known_lost(self._lock)
 
