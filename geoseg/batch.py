@@ -24,7 +24,7 @@ from geoseg.places import Place, size_of
 from geoseg.progress import Emit
 from geoseg.raster.files import opened
 from geoseg.raster.place import writing
-from geoseg.runs import Targets, facts_of
+from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -56,12 +56,11 @@ class SceneJob:
         return {"src": found(self.source), **{name: path.absolute() for name, path in self.outputs}}
 
     @property
-    def written(self) -> list[Place]:
+    def written(self) -> list[str]:
         """Every file that is written or replaced: outputs, their sidecars, and the item."""
-        outputs = [path for _, path in self.outputs]
-        sidecars = [path.with_name(f"{path.name}.aux.xml") for path in outputs]
-        item = Targets(dict(self.outputs)["dst"], None, None, None).item
-        return [*outputs, *sidecars, item]
+        outputs = {name: _known_by(str(path)) for name, path in self.outputs}
+        sidecars = [f"{name}.aux.xml" for name in outputs.values()]
+        return [*outputs.values(), *sidecars, f"{outputs['dst']}.json"]
 
 
 def refuse_clashes(jobs: Sequence[SceneJob]) -> None:
@@ -74,16 +73,15 @@ def refuse_clashes(jobs: Sequence[SceneJob]) -> None:
     sources = {_known_by(job.source): job for job in jobs}
     owners: dict[str, SceneJob] = {}
     for job in jobs:
-        for path in job.written:
-            name = _known_by(str(path))
+        for name in job.written:
             if owners.setdefault(name, job) is not job:
                 raise UserError(
-                    f"{owners[name]} and {job} would both become {path}; rename one, or predict "
+                    f"{owners[name]} and {job} would both become {name}; rename one, or predict "
                     "them into different folders"
                 )
             if sources.get(name, job) is not job:
                 raise UserError(
-                    f"{path}, which would be made of {job}, is a source itself; predict into "
+                    f"{name}, which would be made of {job}, is a source itself; predict into "
                     "another folder"
                 )
 
