@@ -106,6 +106,8 @@ def told(sources: Path, results: Path, model: Path) -> Iterator[dict[str, float]
             began = now
             for result in results.glob("scene-*"):  # of scenes that are done: others are hidden
                 result.unlink()
+    if call.returncode:
+        raise SystemExit(f"it ended with status {call.returncode}")
 
 
 def main() -> None:
