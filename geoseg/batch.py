@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geoseg.addresses import address_of, is_remote
 from geoseg.crew import LocalCrew
 from geoseg.ensembles import members_of
 from geoseg.errors import UserError
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from geoseg.cluster import Cluster
     from geoseg.orders import Failure, Shown, Terms
 
-__all__ = ["SceneJob", "predict_scenes"]
+__all__ = ["SceneJob", "predict_scenes", "refuse_clashes"]
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,42 @@ class SceneJob:
     def arguments(self) -> dict[str, Any]:
         """Arguments of `predict_file`, in paths that hold in any folder."""
         return {"src": found(self.source), **{name: path.absolute() for name, path in self.outputs}}
+
+    @property
+    def written(self) -> list[str]:
+        """Every file that is written or replaced: outputs, their sidecars, and the item."""
+        outputs = {name: _known_by(str(path)) for name, path in self.outputs}
+        sidecars = [f"{name}.aux.xml" for name in outputs.values()]
+        return [*outputs.values(), *sidecars, f"{outputs['dst']}.json"]
+
+
+def refuse_clashes(jobs: Sequence[SceneJob]) -> None:
+    """Refuse scenes of which one would replace what is made of another, or another itself.
+
+    Raises
+    ------
+    UserError
+    """
+    sources = {_known_by(job.source): job for job in jobs}
+    owners: dict[str, SceneJob] = {}
+    for job in jobs:
+        for name in job.written:
+            if owners.setdefault(name, job) is not job:
+                raise UserError(
+                    f"{owners[name]} and {job} would both become {name}; rename one, or predict "
+                    "them into different folders"
+                )
+            if sources.get(name, job) is not job:
+                raise UserError(
+                    f"{name}, which would be made of {job}, is a source itself; predict into "
+                    "another folder"
+                )
+
+
+def _known_by(name: str) -> str:
+    """The same for all names of a file, whether it is there or not."""
+    address = address_of(name)
+    return address if is_remote(address) else os.path.normcase(os.path.realpath(name))
 
 
 def predict_scenes(
@@ -93,7 +131,9 @@ def _tried(job: SceneJob, model: Segmenter, options: Mapping[str, Any], emit: Em
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()
-        return error
+        # It is kept until the end of the batch, and frames would keep all that its run had read.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
 
 
 def _small(jobs: Iterable[SceneJob], huge: list[SceneJob]) -> Iterator[SceneJob]:

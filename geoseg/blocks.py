@@ -26,7 +26,7 @@ from geoseg.plan import Block, Plan
 from geoseg.resample import resampled
 from geoseg.segmenter import Segmenter
 from geoseg.tasks import Task
-from geoseg.windows import Box, box_shape, grown, hann
+from geoseg.windows import Box, box_shape, common, grown, hann, relative
 
 __all__ = ["is_out_of_memory", "run_block"]
 
@@ -61,7 +61,7 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
             for name, result in results.items():
                 decided = _decided(name, scores, places, task)
                 for own, (box, inner) in zip(decided, places, strict=True):
-                    result[..., *_relative(box, target)] = own[..., *inner]
+                    result[..., *relative(box, target)] = own[..., *inner]
     for gone in (mask.missing(target), asked.missing(target)):
         if gone is not None:
             for name, result in results.items():
@@ -93,15 +93,6 @@ def _nothing(card: Card, output: Output, shape: tuple[int, int]) -> NDArray[Any]
     return np.full(full, missing_value(card, output), dtype_of(card, output))
 
 
-def _relative(box: Box, frame: Box) -> Box:
-    """A box counted from the first pixel of another."""
-    rows, columns = (
-        slice(span.start - own.start, span.stop - own.start)
-        for span, own in zip(box, frame, strict=True)
-    )
-    return rows, columns
-
-
 @dataclass(frozen=True)
 class Mask:
     """Where the image has data, or is asked for, on its own grid; None for everywhere."""
@@ -123,13 +114,13 @@ class Mask:
 
     def any(self, box: Box) -> bool:
         """Whether there is data in a box."""
-        return self.valid is None or bool(self.valid[_relative(box, self.box)].any())
+        return self.valid is None or bool(self.valid[relative(box, self.box)].any())
 
     def missing(self, box: Box) -> NDArray[np.bool_] | None:
         """Where there is no data in a box, shape (rows, columns); None for nowhere."""
         if self.valid is None:
             return None
-        return ~self.valid[_relative(box, self.box)]
+        return ~self.valid[relative(box, self.box)]
 
 
 @dataclass(frozen=True)
@@ -157,7 +148,8 @@ class Work:
         if self.asked.valid is None:
             return True
         reached = self.plan.rows.reached(place[0]), self.plan.columns.reached(place[1])
-        return self.asked.any(_common(reached, self.asked.box))
+        shared = common(reached, self.asked.box)
+        return shared is not None and self.asked.any(shared)
 
     def logits(self, windows: Sequence[Box]) -> Tensor:
         """Scores before softmax (window, class, rows, columns) of windows of one size.
@@ -242,11 +234,11 @@ def _cropped(work: Work) -> Iterator[Piece]:
         if work.task.scene.is_zoomed:
             yield from _zoomed_back(plan, windows, cores, scores)
         else:
-            inner = [_relative(c, w) for c, w in zip(cores, windows, strict=True)]
+            inner = [relative(c, w) for c, w in zip(cores, windows, strict=True)]
             rows, columns = (_union(spans) for spans in zip(*inner, strict=True))
             targets = [(plan.rows.output(c[0]), plan.columns.output(c[1])) for c in cores]
             places_in = [
-                (target, _relative(_inside(own, target), (rows, columns)))
+                (target, relative(_inside(own, target), (rows, columns)))
                 for target, own in zip(targets, inner, strict=True)
             ]
             yield places_in, Scores(scores[..., rows, columns], True)
@@ -259,7 +251,7 @@ def _zoomed_back(
     for window, core, own in zip(windows, cores, scores, strict=True):
         kept = plan.rows.widened(core[0]), plan.columns.widened(core[1])
         target = plan.rows.output(core[0]), plan.columns.output(core[1])
-        rows, columns = _relative(kept, window)
+        rows, columns = relative(kept, window)
         back = _back(plan, own[:, rows, columns].softmax(0), kept, target)
         yield [(target, _whole(target))], Scores(back[None], False)
 
@@ -268,18 +260,9 @@ def _union(spans: Sequence[slice]) -> slice:
     return slice(min(each.start for each in spans), max(each.stop for each in spans))
 
 
-def _common(one: Box, other: Box) -> Box:
-    """What two boxes share; empty where they are apart."""
-    rows, columns = (
-        slice(max(a.start, b.start), max(min(a.stop, b.stop), a.start, b.start))
-        for a, b in zip(one, other, strict=True)
-    )
-    return rows, columns
-
-
 def _whole(box: Box) -> Box:
     """A box counted from its own first pixel."""
-    return _relative(box, box)
+    return relative(box, box)
 
 
 def _inside(box: Box, target: Box) -> Box:

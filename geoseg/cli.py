@@ -425,7 +425,7 @@ def _predict_all(
     arguments: dict[str, Any],
 ) -> None:
     """Scenes with models loaded once; those that fail are told at the end."""
-    from geoseg.batch import SceneJob, predict_scenes
+    from geoseg.batch import SceneJob, predict_scenes, refuse_clashes
     from geoseg.crew import Spent
     from geoseg.job import Result, told_map
     from geoseg.polygons.making import Making
@@ -444,7 +444,7 @@ def _predict_all(
     segmenter = geoseg.ensemble(models)
     viewed(segmenter, arguments["views"], arguments["scales"])
     jobs = [SceneJob(each, _targets(each, folder, arguments)) for each in sources]
-    _refuse_clashes(jobs)
+    refuse_clashes(jobs)
     for name in {path.parent for job in jobs for _, path in job.outputs}:
         name.mkdir(parents=True, exist_ok=True)
     tally = _Tally(console, len(jobs))
@@ -457,6 +457,9 @@ def _predict_all(
         else:
             spent += outcome.spent
         tally.count(isinstance(outcome, Result) and outcome.was_there)
+        # Accessors of xarray are cycles that hold the coordinates of a scene, and `main` lets
+        # garbage wait for long. Only what is young is looked through: that takes milliseconds.
+        gc.collect(1)
     kept = f"; {tally.there} of them were there already" if tally.there else ""
     seconds = tally.seconds
     console.message(
@@ -488,18 +491,6 @@ def _targets(
             kind = f"_{name}" if ending.lower() in (".tif", ".tiff") else ""
             targets[name] = folder / f"{stem}{kind}{ending}"
     return tuple(targets.items())
-
-
-def _refuse_clashes(jobs: Sequence[SceneJob]) -> None:
-    owners: dict[Place, str] = {}
-    for job in jobs:
-        target = dict(job.outputs)["dst"]
-        other = owners.setdefault(target, job.source)
-        if other != job.source:
-            raise UserError(
-                f"{other} and {job.source} would both become {target}; rename one, or predict "
-                "them into different folders"
-            )
 
 
 class _Tally:

@@ -22,9 +22,9 @@ import re
 import shutil
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,10 @@ log = logging.getLogger(__name__)
 STRIP = 512  # rows that are decoded together when the map is assembled in strips of whole tiles
 # Read once and thrown away; the checksum is that of what the disk was given.
 FAST = (BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec())
-CACHED = 16  # strips kept decoded; the next piece of a map begins in the blocks of the last one
+# Bytes of strips that are kept decoded, for the next piece of a map begins in the blocks of the
+# last one. Two dozen of a class map a thousand columns wide fit, and so little that no budget needs
+# to know of it; strips of many scores are decoded twice.
+CACHED = 16 << 20
 KEPT, EMPTY = 1, 2  # marks of finished blocks
 
 
@@ -220,7 +223,8 @@ class BlockStore(BlockWriter):
         self._lock = folder / LOCK
         self._marks = self._all_marks()
         self._starts = [_starts(sizes) for sizes in plan.chunks]
-        self._strip = lru_cache(CACHED)(self._read_strip)
+        self._strips: OrderedDict[tuple[str, Block, int], NDArray[Any]] = OrderedDict()
+        self._bytes = 0  # of them
 
     def _all_marks(self) -> NDArray[np.uint8]:
         marks = np.zeros(self._plan.shape, np.uint8)
@@ -250,7 +254,7 @@ class BlockStore(BlockWriter):
 
     def write(self, block: Block, pixels: Mapping[str, NDArray[Any]] | None) -> None:
         """Keep a finished block: by layer an array (band, rows, columns); None has no data."""
-        self._refuse_lost()
+        self._refuse_taken_over()
         super().write(block, pixels)
         self.note(block, EMPTY if pixels is None else KEPT)
 
@@ -262,10 +266,10 @@ class BlockStore(BlockWriter):
         UserError
             When another run has taken over.
         """
-        self._refuse_lost()
+        self._refuse_taken_over()
         self._marks[block.row, block.column] = mark
 
-    def _refuse_lost(self) -> None:
+    def _refuse_taken_over(self) -> None:
         if isinstance(self._lock, Remote):
             refuse_known_lost(self._lock)
 
@@ -302,11 +306,21 @@ class BlockStore(BlockWriter):
         first = strips[0] * height
         return joined[:, top - first : bottom - first]
 
-    def _read_strip(self, layer: str, block: Block, index: int) -> NDArray[Any]:
+    def _strip(self, layer: str, block: Block, index: int) -> NDArray[Any]:
+        """A decoded strip: one of those that were read last, or read now."""
+        key = layer, block, index
+        if key in self._strips:
+            self._strips.move_to_end(key)
+            return self._strips[key]
         try:
-            return self._stored(layer, block, index)
+            strip = self._stored(layer, block, index)
         except DamagedError as error:
             raise self._give_up_damaged(block) from error
+        self._strips[key] = strip
+        self._bytes += strip.nbytes
+        while self._bytes > CACHED:
+            self._bytes -= self._strips.popitem(last=False)[1].nbytes
+        return strip
 
     def _stored(self, layer: str, block: Block, index: int) -> NDArray[Any]:
         array = self._arrays[layer]

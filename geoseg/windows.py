@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import UserError
 
-__all__ = ["Box", "Windows", "box_shape", "grown", "hann", "reflect", "tiles"]
+__all__ = ["Box", "Windows", "box_shape", "common", "grown", "hann", "reflect", "relative", "tiles"]
 
 Box = tuple[slice, slice]
 """Rows and columns, half open, in pixels."""
@@ -134,6 +134,24 @@ def box_shape(box: Box) -> tuple[int, int]:
     """Rows and columns of a box."""
     rows, columns = box
     return rows.stop - rows.start, columns.stop - columns.start
+
+
+def relative(box: Box, frame: Box) -> Box:
+    """A box counted from the first pixel of another."""
+    rows, columns = (
+        slice(span.start - own.start, span.stop - own.start)
+        for span, own in zip(box, frame, strict=True)
+    )
+    return rows, columns
+
+
+def common(one: Box, other: Box) -> Box | None:
+    """What two boxes share; None where they are apart."""
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+    is_empty = rows.start >= rows.stop or columns.start >= columns.stop
+    return None if is_empty else (rows, columns)
 
 
 def reflect(span: slice, length: int) -> NDArray[np.intp]:

@@ -8,11 +8,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
+from items import contents
 from pointwise import pointwise, random_pixels, write
+from toys import segmenter_of
 
-from geoseg import batch
-from geoseg.batch import SceneJob, Seen, predict_scenes
+from geoseg import batch, nets
+from geoseg.batch import SceneJob, Seen, predict_scenes, refuse_clashes
+from geoseg.cli import main
+from geoseg.errors import UserError
+from geoseg.places import place
 
 
 class Workers:
@@ -52,3 +59,61 @@ def test_each_scene_of_a_batch_is_opened_once_to_see_who_does_it(
         ("b", "by all workers"),
     ]
     assert asked == ["a", "b", "c"]
+
+
+def test_scores_of_one_scene_never_replace_the_map_of_another(tmp_path: Path) -> None:
+    options = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
+    model = segmenter_of(nets.build("unet", **options), architecture="unet", options=options)
+    model.save(tmp_path / "model.safetensors")
+    (tmp_path / "in").mkdir()
+    for name in ("a", "a_scores"):
+        write(tmp_path / "in" / f"{name}.tif", random_pixels((3, 40, 30)).astype(np.uint8))
+    words = ["predict", tmp_path / "in", tmp_path / "out", "-m", tmp_path / "model.safetensors"]
+    words += ["--scores", ".tif", "--overwrite"]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 2
+    assert "a_scores.tif would both become" in done.stderr
+    assert not (tmp_path / "out").exists()
+    apart = [str(word) for word in words if word not in ("--scores", ".tif")]
+    assert CliRunner().invoke(main, apart).exit_code == 0
+    assert {"a.tif", "a_scores.tif"} <= contents(tmp_path / "out").keys()
+
+
+@pytest.mark.parametrize("folder", ["maps", "s3://bucket/maps"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("dst", "a.tif"), ("dst", "a.tif")),
+        (("dst", "a.tif"), ("scores", "a.tif")),
+        (("scores", "s.tif"), ("confidence", "s.tif")),
+        (("dst", "a.tif"), ("polygons", "a.tif.json")),
+        (("polygons", "a.gpkg"), ("dst", "a.gpkg.aux.xml")),
+    ],
+)
+def test_no_file_of_a_scene_has_the_name_of_one_of_another(
+    first: tuple[str, str], second: tuple[str, str], folder: str
+) -> None:
+    jobs = [
+        SceneJob(source, tuple({"dst": place(f"{folder}/of-{source}"), name: own}.items()))
+        for source, name, own in (
+            (f"{i}.tif", name, place(folder) / each)
+            for i, (name, each) in enumerate((first, second))
+        )
+    ]
+    with pytest.raises(UserError, match=r"0\.tif and 1\.tif would both become .*maps.*; rename"):
+        refuse_clashes(jobs)
+    refuse_clashes(jobs[:1])
+
+
+def test_no_file_of_a_scene_replaces_another_scene(tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path)
+    own = (("dst", tmp_path / "a.tif"), ("scores", tmp_path / "a_scores.tif"))
+    scenes = [SceneJob(str(tmp_path / "a.png"), own)]
+    scenes.append(SceneJob(str(linked / "a_scores.tif"), (("dst", tmp_path / "b.tif"),)))
+    with pytest.raises(UserError, match=r"a_scores\.tif, which .* of .*a\.png, is a source itself"):
+        refuse_clashes(scenes)
+    stored = SceneJob("s3://bucket/a.png", (("dst", place("s3://bucket/b.tif")),))
+    other = SceneJob("/vsis3/bucket/b.tif", (("dst", place("s3://bucket/c.tif")),))
+    with pytest.raises(UserError, match="is a source itself; predict into another folder"):
+        refuse_clashes([stored, other])

@@ -823,6 +823,70 @@ def test_a_write_that_the_system_cuts_off_is_one_line_and_no_part_of_a_file(
     assert contents(tmp_path / "map") == {}
 
 
+SMALL_DISK = """
+import json, shutil, subprocess, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from items import contents
+from test_faults import hidden, run
+from geoseg.errors import UserError
+scene, folder = Path({scene!r}), Path({folder!r})
+def mount(*words):
+    subprocess.run(["mount", *words, str(folder)], check=True)
+def told():
+    try:
+        run(scene, folder=folder, **{{k: folder / v for k, v in {beside!r}.items()}})
+        return ""
+    except UserError as error:
+        return str(error)
+for size in {room!r}:
+    mount("-t", "tmpfs", "-o", f"size={{size}}k", "geoseg")
+    first, partial = told(), [*contents(folder)]
+    mount("-o", "remount,size=64m")
+    second, left = told(), hidden(folder)
+    print(json.dumps([first, partial, second, left]))
+    shutil.copytree(folder, folder.with_name(f"made-{{size}}"))
+    subprocess.run(["umount", str(folder)], check=True)
+"""
+ROOM = (140, 600, 3000)  # kB: too little for the blocks, for the scores, for the polygons
+OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
+
+
+@pytest.fixture
+def mounts() -> None:
+    """A process may have file systems of its own."""
+    try:
+        subprocess.run(
+            [*OWN_MOUNTS, "mount", "-t", "tmpfs", "geoseg", "/tmp"],  # noqa: S108  (its own)
+            check=True,
+            capture_output=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_disk_that_fills_up_stops_the_run_which_goes_on_once_there_is_room(
+    scene: Path, tmp_path: Path
+) -> None:
+    """Noise compresses less than is reckoned with, and nobody knows how large polygons are."""
+    beside = {"scores": "scores.tif", "polygons": "map.gpkg"}
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "full").mkdir()
+    run(scene, folder=tmp_path / "whole", **{k: tmp_path / "whole" / v for k, v in beside.items()})
+    words = {"tests": str(ROOT / "tests"), "scene": str(scene), "folder": str(tmp_path / "full")}
+    code = SMALL_DISK.format(**words, room=ROOM, beside=beside)
+    done = subprocess.run(
+        [*OWN_MOUNTS, sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for line, room in zip(done.stdout.splitlines(), ROOM, strict=True):
+        first, partial, second, left = json.loads(line)
+        assert re.fullmatch(r"the disk of .* is full \(.*MB are free\).*goes on from there", first)
+        assert (partial, second, left) == ([], "", [])
+        assert contents(tmp_path / f"made-{room}") == contents(tmp_path / "whole")
+
+
 def test_a_full_disk_is_told_by_polygonize_as_well(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.errors import UserError
-from geoseg.windows import Windows, box_shape, hann, reflect
+from geoseg.windows import Box, Windows, box_shape, common, hann, reflect, relative
 
 sides = st.integers(1, 90)
 
@@ -18,6 +18,29 @@ def lattices(draw: st.DrawFn) -> Windows:
     size = draw(sides), draw(sides)
     stride = draw(st.integers(1, size[0])), draw(st.integers(1, size[1]))
     return Windows((draw(sides), draw(sides)), size, stride)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    rows, columns = (slice(start, start + draw(st.integers(0, 9))) for start in draw(corners))
+    return rows, columns
+
+
+corners = st.tuples(st.integers(0, 9), st.integers(0, 9))
+
+
+@given(boxes(), boxes())
+def test_what_two_boxes_share_are_the_pixels_in_both(one: Box, other: Box) -> None:
+    painted = np.zeros((20, 20), int)
+    painted[one] += 1
+    painted[other] += 1
+    shared = common(one, other)
+    if shared is None:
+        assert painted.max() < 2
+    else:
+        assert (painted[shared] == 2).all()
+        assert np.prod(box_shape(shared)) == (painted == 2).sum()
+        np.testing.assert_array_equal(painted[other][relative(shared, other)], painted[shared])
 
 
 @given(lattices())

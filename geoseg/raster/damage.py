@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.windows import Box
+from geoseg.windows import Box, common, relative
 
 __all__ = ["Damage", "Unreadable", "within"]
 
@@ -58,12 +58,8 @@ class Damage:
 def within(boxes: Iterable[Box], frame: Box) -> Iterator[Box]:
     """What lies of boxes inside of a frame, counted from its first pixel."""
     for box in boxes:
-        rows, columns = (
-            slice(max(own.start, span.start) - span.start, min(own.stop, span.stop) - span.start)
-            for own, span in zip(box, frame, strict=True)
-        )
-        if rows.start < rows.stop and columns.start < columns.stop:
-            yield rows, columns
+        if (shared := common(box, frame)) is not None:
+            yield relative(shared, frame)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from geoseg.raster.files import (
 from geoseg.raster.grid import Grid, called, parse_crs
 from geoseg.raster.read import Source, as_dataarray, marks_apart, warp_target
 from geoseg.raster.why import shown
-from geoseg.windows import Box, box_shape
+from geoseg.windows import Box, box_shape, common, relative
 
 __all__ = ["Layer", "Wanted", "open_mosaic"]
 
@@ -135,13 +135,13 @@ class Mosaic:
         window = rows, columns
         pixels = np.full((len(bands), *box_shape(window)), np.nan, np.float32)
         for piece in self.pieces:
-            shared = _common(piece.box, window)
+            shared = common(piece.box, window)
             if shared is None:
                 continue
-            part = pixels[:, *_seen_from(window, shared)]
+            part = pixels[:, *relative(shared, window)]
             gone = ~np.isfinite(part)
             if gone.any():
-                values = piece.source.read(bands, *_seen_from(piece.box, shared))
+                values = piece.source.read(bands, *relative(shared, piece.box))
                 part[gone] = values[gone]
         return pixels
 
@@ -405,19 +405,3 @@ def _lattice(grid: Located, crs: CRS, resolution: float | None) -> Affine:
 
 def _pixel_area(grid: Located) -> float:
     return abs(grid.transform.determinant)
-
-
-def _common(one: Box, other: Box) -> Box | None:
-    rows, columns = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    is_empty = rows.start >= rows.stop or columns.start >= columns.stop
-    return None if is_empty else (rows, columns)
-
-
-def _seen_from(frame: Box, box: Box) -> Box:
-    """A box counted from the first pixel of another."""
-    rows, columns = (
-        slice(b.start - f.start, b.stop - f.start) for f, b in zip(frame, box, strict=True)
-    )
-    return rows, columns

@@ -125,7 +125,7 @@ class Source:
         except UserError as error:
             if self.damage is None or is_remote(self.path):  # nobody can tell what a network hides
                 raise
-            _refuse_lost(self.path, _handle(self), error)
+            _refuse_gone(self.path, _handle(self), error)
             return self._read_tiles(numbers, (rows, columns), self.damage)
 
     def _read_tiles(self, numbers: list[int], box: Box, damage: Damage) -> NDArray[np.float32]:
@@ -141,7 +141,7 @@ class Source:
                 values = self._read(numbers, tile)
             except UserError as error:
                 _refuse_undecoded(self.path, error)
-                _refuse_lost(self.path, dataset, error)
+                _refuse_gone(self.path, dataset, error)
                 _refuse_unread(self, dataset, tile, error)
                 damage.note(tile)
                 continue
@@ -271,7 +271,7 @@ def _key(source: Source) -> tuple[Any, ...]:
     return source.path, source.version, source.grid, source.crs, source.nodata
 
 
-def _refuse_lost(path: str, dataset: rasterio.DatasetReader, why: UserError) -> None:
+def _refuse_gone(path: str, dataset: rasterio.DatasetReader, why: UserError) -> None:
     """Refuse to go on without what is not damaged but gone: a disk, a share, a permission."""
     for file in {path, *dataset.files}:
         try:

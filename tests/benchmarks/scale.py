@@ -1,21 +1,24 @@
 """How far planning, the store of blocks and a cluster's scheduler go: no pixel is computed.
 
-    PYTHONPATH=tests python tests/benchmarks/scale.py FOLDER --side 500000 --scenes 10000
+    PYTHONPATH=tests python tests/benchmarks/scale.py FOLDER --side 500000 --files 1000
 
 A raster of `side` x `side` pixels is planned for the shipped model of Sentinel-2 scenes, the marks
 of its blocks are written and read again, and as many calls as it has blocks, which do nothing, go
 through a cluster of a scheduler and two workers, each a process; then one call for each of so many
-scenes. Beside them stands a graph that holds all blocks at once, as a lazy array does.
+scenes. What the client does for a scene before it sends such a call, whether it is huge and what
+its files are, is done for so many files. Beside them stands a graph that holds all blocks at once,
+as a lazy array does.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +29,11 @@ import numpy as np
 import xarray as xr
 from clusters import processes
 from distributed import Client
+from distributed.protocol.pickle import dumps
+from pointwise import random_pixels, write
 
 import geoseg
+from geoseg.batch import SceneJob, Seen, _shown, _spread, refuse_clashes
 from geoseg.cluster import Cluster
 from geoseg.crew import Spent
 from geoseg.devices import Capacity
@@ -94,6 +100,56 @@ def through_a_cluster(client: Client, count: int, what: str) -> None:
     )
 
 
+class Sending:
+    """Stands in for a cluster: what would be sent to workers is made ready, and that is all."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
+        """What workers have."""
+        return MEMORY, Capacity("cpu", 1, 1, MEMORY / 2)
+
+    def each(
+        self, function: object, items: Iterable[Seen], order: Callable[[Seen], Any]
+    ) -> Iterator[tuple[Seen, None]]:
+        """One call for each scene."""
+        for item in items:
+            self.bytes += len(dumps((function, order(item))))
+            yield item, None
+
+
+def by_the_client(folder: Path, count: int) -> None:
+    """All that is done for each scene of a batch before its call is sent, of files of a tile."""
+    scenes, results = folder / "scenes", folder / "maps"
+    for each in (scenes, results):
+        shutil.rmtree(each, ignore_errors=True)
+        each.mkdir()
+    kind = write(folder / "scene.tif", random_pixels((3, 64, 64)).astype(np.uint8))
+    jobs = []
+    for number in range(count):
+        source = scenes / f"{number:05}.tif"
+        os.link(kind, source)
+        stem = results / source.stem
+        outputs = ("dst", Path(f"{stem}.tif")), ("scores", Path(f"{stem}_scores.tif"))
+        jobs.append(SceneJob(str(source), outputs))
+    name = "sentinel2-landcover"
+    sending: Any = Sending()
+    options = {"device": "auto", "memory": None}
+    began, busy = time.perf_counter(), time.process_time()
+    with timed(f"the outputs of {count:,} scenes compared"):
+        refuse_clashes(jobs)
+    with timed(f"{count:,} scenes opened, their files' facts taken, their calls made ready"):
+        sent = len([*_spread(sending, jobs, [], _shown(geoseg.load(name), [name]), options)])
+    assert sent == count
+    took, work = time.perf_counter() - began, time.process_time() - busy
+    print(
+        f"a scene: {1e3 * took / count:.2f} ms, of them {1e3 * work / count:.2f} ms of one core, "
+        f"and {sending.bytes / count:.0f} bytes",
+        flush=True,
+    )
+
+
 def marks(folder: Path, plan: Plan) -> None:
     """Write the mark of each block, and read all of them as a run does that goes on."""
     facts: dict[str, Any] = {}
@@ -125,6 +181,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=500_000)
     parser.add_argument("--scenes", type=int, default=10_000)
+    parser.add_argument("--files", type=int, default=1000)
     given = parser.parse_args()
     with timed(f"the plan of {given.side:,} x {given.side:,} pixels"):
         plan = planned(given.side)
@@ -133,6 +190,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     marks(store, plan)
     shutil.rmtree(store)
+    by_the_client(given.folder, given.files)
     with (
         TemporaryDirectory(dir=given.folder) as scratch,
         processes(Path(scratch) / "cluster", workers=2) as group,
