@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPException
+from importlib import import_module
 from itertools import count, islice
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -57,6 +58,7 @@ PATIENCE = 5.0  # seconds until it is looked who is there
 COLD = 20.0  # seconds that a worker may take to say what it has before it is named: it may have
 # to import torch, from a slow disk,
 SILENCE = 30.0  # and before it is not waited for
+SAME = "install the same versions everywhere: pip install 'geoseg[cluster]'"
 GPU = "GPU"  # the resource that workers name who may compute on one
 
 Item = TypeVar("Item")
@@ -66,6 +68,7 @@ Gone = (
     distributed.client.FutureCancelledError,
     distributed.client.FuturesCancelledError,
 )
+UNREAD = "Error during deserialization of the task graph"  # what dask says of its scheduler
 LOGGERS = ("distributed.batched", "distributed.client", "distributed.core")
 
 
@@ -278,18 +281,27 @@ class Cluster:
 
     def _look(self, devices: str) -> list[Means]:
         """What each worker has that stays long enough to tell."""
-        means: list[Means] = []
         with self._alive():
-            while not means:
+            for _ in range(LOST):
                 self._wait_for_workers()
-                asked = {
-                    address: self._client.submit(
-                        means_of_worker, devices, workers=[address], pure=False
-                    )
-                    for address in self._workers()
-                }
-                means = [future.result() for future in self._answered(asked)]
-        return means
+                asked = {address: self._asked(address, devices) for address in self._workers()}
+                if done := self._answered(asked):
+                    return [_told_by(name, each) for name, each in asked.items() if each in done]
+                names = ", ".join(asked)
+                log.warning("%s was lost when it was asked what it has; see its log", names)
+        raise UserError(
+            f"workers are lost as soon as they are asked what they have, {names} last; see its "
+            f"log, and {SAME}"
+        )
+
+    def _asked(self, address: str, devices: str) -> distributed.Future[Any]:
+        """A worker's answer; before it is asked, it is seen whether it has what answers.
+
+        Dask's workers end without a word to us when they are sent what they cannot import.
+        """
+        there = {"workers": [address], "pure": False}
+        ready = self._client.submit(import_module, __name__, **there)
+        return self._client.submit(_means, ready, devices, **there)
 
     def _wait_for_workers(self) -> None:
         try:
@@ -332,9 +344,13 @@ class Cluster:
         except Gone as error:
             raise _gone() from error
         except (OSError, RuntimeError) as error:
-            if self._client.status == "running":
+            if self._client.status != "running":
+                raise _gone() from error
+            if UNREAD not in str(error):
                 raise
-            raise _gone() from error
+            raise UserError(
+                f"the scheduler cannot read what it is sent ({error.__cause__}); {SAME}"
+            ) from error
 
 
 def _gone() -> UserError:
@@ -352,6 +368,18 @@ def _wait(client: distributed.Client, futures: list[Any]) -> None:
     """Wait for futures; TimeoutError when some are not done after a while."""
     with client.as_current():
         distributed.wait(futures, PATIENCE)  # type: ignore[no-untyped-call]
+
+
+def _means(_ready: object, devices: str) -> Means:
+    return means_of_worker(devices)
+
+
+def _told_by(worker: str, future: distributed.Future[Any]) -> Means:
+    try:
+        means: Means = future.result()
+    except ImportError as error:
+        raise UserError(f"worker {worker} cannot import geoseg ({error}); {SAME}") from error
+    return means
 
 
 def _same(order: Order) -> Order:

@@ -263,6 +263,41 @@ def versions_but(package: str) -> orders.Versions:
     return tuple((name, "0.0.1" if name == package else own) for name, own in orders.VERSIONS)
 
 
+@pytest.mark.parametrize(
+    ("bare", "told"),
+    [
+        ("scheduler", "the scheduler cannot read what it is sent"),
+        ("worker", r"worker tcp://[\d.:]+ cannot import geoseg"),
+    ],
+)
+def test_a_cluster_without_geoseg_is_refused_and_told_where_it_lacks(
+    bare: str, told: str, tmp_path: Path
+) -> None:
+    remedy = r"install the same versions everywhere: pip install 'geoseg\[cluster\]'"
+    with (
+        processes(tmp_path / "own", workers=1, bare=bare) as group,
+        connected(group.address) as crew,
+        pytest.raises(UserError, match=rf"^{told} \(No module named 'geoseg'\); {remedy}$"),
+    ):
+        crew.means("cpu", 1 << 30)
+
+
+def test_workers_that_are_lost_whenever_they_are_asked_are_told_and_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    crew = Cluster(SimpleNamespace(wait_for_workers=lambda *_, **__: None))  # type: ignore[arg-type]
+    there = iter(["tcp://10.0.0.7:1", "tcp://10.0.0.7:2", "tcp://10.0.0.7:3"])
+    monkeypatch.setattr(crew, "_workers", lambda: {next(there): {}})
+    monkeypatch.setattr(crew, "_asked", lambda address, devices: address)
+    monkeypatch.setattr(crew, "_answered", lambda asked: [])
+    with pytest.raises(UserError, match=r"lost as soon as they are asked .*:3 last; see its log, "):
+        crew.means("cpu", 1 << 30)
+    lost = [record.getMessage() for record in caplog.records]
+    assert lost == [
+        f"tcp://10.0.0.7:{i} was lost when it was asked what it has; see its log" for i in (1, 2, 3)
+    ]
+
+
 OLD = """
 from geoseg import orders
 orders.VERSIONS = (("geoseg", "0.0.1"), *orders.VERSIONS[1:])
