@@ -240,11 +240,9 @@ class Cluster:
 
     def threads(self, resources: Mapping[str, int] | None = None) -> int:
         """Threads of all workers that are there and have some resources."""
-        wanted = set(resources or ())
         there = self._workers()
         self._tell_silent({name: float(each["last_seen"]) for name, each in there.items()})
-        able = [each for each in there.values() if wanted <= each["resources"].keys()]
-        return sum(int(each["nthreads"]) for each in able)
+        return sum(int(each["nthreads"]) for each in _able(there, resources).values())
 
     def _tell_lost(self, errands: Errands[Any]) -> None:
         """Name workers that were lost since it was looked last, and what others go on with."""
@@ -276,15 +274,15 @@ class Cluster:
 
     def _resources(self) -> dict[str, int] | None:
         """What a worker must name to be given work."""
-        named = any(GPU in each["resources"] for each in self._workers().values())
-        return {GPU: 1} if named else None
+        return {GPU: 1} if _able(self._workers(), {GPU: 1}) else None
 
     def _look(self, devices: str) -> list[Means]:
-        """What each worker has that stays long enough to tell."""
+        """What each worker has that may be given work and stays long enough to tell."""
         with self._alive():
             for _ in range(LOST):
                 self._wait_for_workers()
-                asked = {address: self._asked(address, devices) for address in self._workers()}
+                able = _able(self._workers(), self._resources())
+                asked = {address: self._asked(address, devices) for address in able}
                 if done := self._answered(asked):
                     return [_told_by(name, each) for name, each in asked.items() if each in done]
                 names = ", ".join(asked)
@@ -351,6 +349,14 @@ class Cluster:
             raise UserError(
                 f"the scheduler cannot read what it is sent ({error.__cause__}); {SAME}"
             ) from error
+
+
+def _able(
+    workers: Mapping[str, Mapping[str, Any]], resources: Mapping[str, int] | None
+) -> dict[str, Mapping[str, Any]]:
+    """Those of some workers that name some resources."""
+    wanted = set(resources or ())
+    return {name: each for name, each in workers.items() if wanted <= each["resources"].keys()}
 
 
 def _gone() -> UserError:

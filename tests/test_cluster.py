@@ -263,6 +263,27 @@ def versions_but(package: str) -> orders.Versions:
     return tuple((name, "0.0.1" if name == package else own) for name, own in orders.VERSIONS)
 
 
+GPU = """
+from geoseg import orders
+from geoseg.devices import Room
+orders.room_of = lambda devices: Room("cuda", 2, 1, 2e9, False)
+"""
+
+
+def test_workers_that_are_given_no_work_beside_gpus_are_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "gpu.py").write_text(GPU)
+    with (
+        processes(tmp_path / "own", workers=1) as group,
+        connected(group.address) as crew,
+    ):
+        group.add_worker("--resources", "GPU=2", "--preload", str(tmp_path / "gpu.py"))
+        wait_until(lambda: crew.threads() == 2)
+        _, has = crew.means("auto", 1 << 30)
+        assert has.kind == "cuda"
+        group.workers[0].send_signal(signal.SIGSTOP)  # nor waited for
+        assert crew.means("auto", 1 << 30) == (1 << 30, has)
+
+
 @pytest.mark.parametrize(
     ("bare", "told"),
     [
@@ -286,10 +307,10 @@ def test_workers_that_are_lost_whenever_they_are_asked_are_told_and_not_waited_f
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     crew = Cluster(SimpleNamespace(wait_for_workers=lambda *_, **__: None))  # type: ignore[arg-type]
-    there = iter(["tcp://10.0.0.7:1", "tcp://10.0.0.7:2", "tcp://10.0.0.7:3"])
-    monkeypatch.setattr(crew, "_workers", lambda: {next(there): {}})
+    there = ["tcp://10.0.0.7:1", "tcp://10.0.0.7:2", "tcp://10.0.0.7:3"]
+    monkeypatch.setattr(crew, "_workers", lambda: {name: {"resources": {}} for name in there[:1]})
     monkeypatch.setattr(crew, "_asked", lambda address, devices: address)
-    monkeypatch.setattr(crew, "_answered", lambda asked: [])
+    monkeypatch.setattr(crew, "_answered", lambda asked: there.pop(0) and [])
     with pytest.raises(UserError, match=r"lost as soon as they are asked .*:3 last; see its log, "):
         crew.means("cpu", 1 << 30)
     lost = [record.getMessage() for record in caplog.records]
