@@ -384,7 +384,7 @@ def _handle(source: Source) -> rasterio.DatasetReader:
 
 
 def _open_handle(source: Source) -> rasterio.DatasetReader:
-    dataset = patiently(source.path, lambda: open_dataset(source.path))
+    dataset = open_dataset(source.path)
     if source.grid is None:
         return dataset
     rows, columns = source.grid.shape
