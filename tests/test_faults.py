@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,7 +51,7 @@ from geoseg.job import predict_file
 from geoseg.places import UnreachableError
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
-from geoseg.raster.read import Source
+from geoseg.raster.read import Source, tiles_of
 from geoseg.runs import Targets
 from geoseg.shapes import read_mask
 
@@ -637,6 +637,23 @@ def test_a_server_that_is_gone_is_asked_four_times_for_a_window(
         source.read([0], slice(0, 1), slice(0, 1))
     assert len(opened) == 4
     assert pauses == [1, 4, 16]
+
+
+def test_a_server_that_fails_when_it_is_seen_how_a_file_is_tiled_is_asked_again(
+    served: str, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = geoseg.open_raster(scene)
+    fails = [UnreachableError("the server is busy")]
+    real = geoseg.raster.read.opened
+
+    def sometimes(path: str) -> AbstractContextManager[rasterio.DatasetReader]:
+        if fails:
+            raise fails.pop()
+        return real(path)
+
+    monkeypatch.setattr(geoseg.raster.read, "opened", sometimes)
+    tiles = tiles_of(served, image)
+    assert (tiles.rows, tiles.columns, tiles.bytes) == (64, 64, 64 * 64 * 3)
 
 
 def test_options_for_networks_that_the_user_set_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
