@@ -280,17 +280,14 @@ class Cluster:
         """What each worker has that may be given work and stays long enough to tell."""
         with self._alive():
             for _ in range(LOST):
-                self._wait_for_workers()
-                able = _able(self._workers(), self._resources())
+                while not (able := _able(self._workers(), self._resources())):
+                    self._wait_for_workers()
                 asked = {address: self._asked(address, devices) for address in able}
                 if done := self._answered(asked):
                     return [_told_by(name, each) for name, each in asked.items() if each in done]
                 names = ", ".join(asked)
                 log.warning("%s was lost when it was asked what it has; see its log", names)
-        raise UserError(
-            f"workers are lost as soon as they are asked what they have, {names} last; see its "
-            f"log, and {SAME}"
-        )
+        raise _lost(names)
 
     def _asked(self, address: str, devices: str) -> distributed.Future[Any]:
         """A worker's answer; before it is asked, it is seen whether it has what answers.
@@ -385,7 +382,16 @@ def _told_by(worker: str, future: distributed.Future[Any]) -> Means:
         means: Means = future.result()
     except ImportError as error:
         raise UserError(f"worker {worker} cannot import geoseg ({error}); {SAME}") from error
+    except distributed.KilledWorker as error:
+        raise _lost(worker) from error
     return means
+
+
+def _lost(worker: str) -> UserError:
+    return UserError(
+        f"workers are lost as soon as they are asked what they have, {worker} last; see its log, "
+        f"and {SAME}"
+    )
 
 
 def _same(order: Order) -> Order:

@@ -306,7 +306,7 @@ def test_a_cluster_without_geoseg_is_refused_and_told_where_it_lacks(
 def test_workers_that_are_lost_whenever_they_are_asked_are_told_and_not_waited_for_without_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    crew = Cluster(SimpleNamespace(wait_for_workers=lambda *_, **__: None))  # type: ignore[arg-type]
+    crew = Cluster(SimpleNamespace(status="running"))  # type: ignore[arg-type]
     there = ["tcp://10.0.0.7:1", "tcp://10.0.0.7:2", "tcp://10.0.0.7:3"]
     monkeypatch.setattr(crew, "_workers", lambda: {name: {"resources": {}} for name in there[:1]})
     monkeypatch.setattr(crew, "_asked", lambda address, devices: address)
@@ -317,6 +317,13 @@ def test_workers_that_are_lost_whenever_they_are_asked_are_told_and_not_waited_f
     assert lost == [
         f"tcp://10.0.0.7:{i} was lost when it was asked what it has; see its log" for i in (1, 2, 3)
     ]
+    # Where it comes back by the same address each time, dask gives it up.
+    there = ["tcp://10.0.0.7:4"]
+    dead = Answer(distributed.KilledWorker("key", None, 3), "key")
+    monkeypatch.setattr(crew, "_asked", lambda address, devices: dead)
+    monkeypatch.setattr(crew, "_answered", lambda asked: [dead])
+    with pytest.raises(UserError, match=r"lost as soon as they are asked .*:4 last; see its log, "):
+        crew.means("cpu", 1 << 30)
 
 
 OLD = """
@@ -417,6 +424,8 @@ class Answer:
         return self._outcome
 
     def result(self) -> Any:
+        if self.status == "error":
+            raise self._outcome
         return self._outcome
 
     def add_done_callback(self, tell: Any) -> None:
