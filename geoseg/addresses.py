@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ASSETS", "STORAGES", "WEB", "address_of", "is_remote", "refusal"]
+__all__ = ["ASSETS", "STORAGES", "WEB", "address_of", "is_busy", "is_remote", "refusal"]
 
 WEB = ("http", "https", "ftp")  # where nothing can be written
 STORAGES = ("s3", "gs", "az")  # of objects, where the facts of a source may be asked for
@@ -30,6 +30,11 @@ def is_remote(path: str) -> bool:
     return REMOTE.search(path) is not None
 
 
+def is_busy(status: int) -> bool:
+    """Whether a server that gives a status may do what it is asked when it is asked later."""
+    return status in (408, 425, 429) or status >= 500
+
+
 def refusal(status: int) -> tuple[str, str]:
     """What a server means that does not answer as it should, and what to do.
 
@@ -45,6 +50,6 @@ def refusal(status: int) -> tuple[str, str]:
             "the server does not allow it",
             "check the credentials; a signed address may have run out",
         )
-    if status == 429 or status >= 500:
+    if is_busy(status):
         return "the server fails or is too busy", "try again later"
     return "the server refuses what it was asked", "check the address"

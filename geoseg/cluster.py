@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPException
+from importlib import import_module
 from itertools import count, islice
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -57,6 +58,7 @@ PATIENCE = 5.0  # seconds until it is looked who is there
 COLD = 20.0  # seconds that a worker may take to say what it has before it is named: it may have
 # to import torch, from a slow disk,
 SILENCE = 30.0  # and before it is not waited for
+SAME = "install the same versions everywhere: pip install 'geoseg[cluster]'"
 GPU = "GPU"  # the resource that workers name who may compute on one
 
 Item = TypeVar("Item")
@@ -66,6 +68,7 @@ Gone = (
     distributed.client.FutureCancelledError,
     distributed.client.FuturesCancelledError,
 )
+UNREAD = "Error during deserialization of the task graph"  # what dask says of its scheduler
 LOGGERS = ("distributed.batched", "distributed.client", "distributed.core")
 
 
@@ -237,11 +240,9 @@ class Cluster:
 
     def threads(self, resources: Mapping[str, int] | None = None) -> int:
         """Threads of all workers that are there and have some resources."""
-        wanted = set(resources or ())
         there = self._workers()
         self._tell_silent({name: float(each["last_seen"]) for name, each in there.items()})
-        able = [each for each in there.values() if wanted <= each["resources"].keys()]
-        return sum(int(each["nthreads"]) for each in able)
+        return sum(int(each["nthreads"]) for each in _able(there, resources).values())
 
     def _tell_lost(self, errands: Errands[Any]) -> None:
         """Name workers that were lost since it was looked last, and what others go on with."""
@@ -273,23 +274,29 @@ class Cluster:
 
     def _resources(self) -> dict[str, int] | None:
         """What a worker must name to be given work."""
-        named = any(GPU in each["resources"] for each in self._workers().values())
-        return {GPU: 1} if named else None
+        return {GPU: 1} if _able(self._workers(), {GPU: 1}) else None
 
     def _look(self, devices: str) -> list[Means]:
-        """What each worker has that stays long enough to tell."""
-        means: list[Means] = []
+        """What each worker has that may be given work and stays long enough to tell."""
         with self._alive():
-            while not means:
-                self._wait_for_workers()
-                asked = {
-                    address: self._client.submit(
-                        means_of_worker, devices, workers=[address], pure=False
-                    )
-                    for address in self._workers()
-                }
-                means = [future.result() for future in self._answered(asked)]
-        return means
+            for _ in range(LOST):
+                while not (able := _able(self._workers(), self._resources())):
+                    self._wait_for_workers()
+                asked = {address: self._asked(address, devices) for address in able}
+                if done := self._answered(asked):
+                    return [_told_by(name, each) for name, each in asked.items() if each in done]
+                names = ", ".join(asked)
+                log.warning("%s was lost when it was asked what it has; see its log", names)
+        raise _lost(names)
+
+    def _asked(self, address: str, devices: str) -> distributed.Future[Any]:
+        """A worker's answer; before it is asked, it is seen whether it has what answers.
+
+        Dask's workers end without a word to us when they are sent what they cannot import.
+        """
+        there = {"workers": [address], "pure": False}
+        ready = self._client.submit(import_module, __name__, **there)
+        return self._client.submit(_means, ready, devices, **there)
 
     def _wait_for_workers(self) -> None:
         try:
@@ -332,9 +339,21 @@ class Cluster:
         except Gone as error:
             raise _gone() from error
         except (OSError, RuntimeError) as error:
-            if self._client.status == "running":
+            if self._client.status != "running":
+                raise _gone() from error
+            if UNREAD not in str(error):
                 raise
-            raise _gone() from error
+            raise UserError(
+                f"the scheduler cannot read what it is sent ({error.__cause__}); {SAME}"
+            ) from error
+
+
+def _able(
+    workers: Mapping[str, Mapping[str, Any]], resources: Mapping[str, int] | None
+) -> dict[str, Mapping[str, Any]]:
+    """Those of some workers that name some resources."""
+    wanted = set(resources or ())
+    return {name: each for name, each in workers.items() if wanted <= each["resources"].keys()}
 
 
 def _gone() -> UserError:
@@ -352,6 +371,27 @@ def _wait(client: distributed.Client, futures: list[Any]) -> None:
     """Wait for futures; TimeoutError when some are not done after a while."""
     with client.as_current():
         distributed.wait(futures, PATIENCE)  # type: ignore[no-untyped-call]
+
+
+def _means(_ready: object, devices: str) -> Means:
+    return means_of_worker(devices)
+
+
+def _told_by(worker: str, future: distributed.Future[Any]) -> Means:
+    try:
+        means: Means = future.result()
+    except ImportError as error:
+        raise UserError(f"worker {worker} cannot import geoseg ({error}); {SAME}") from error
+    except distributed.KilledWorker as error:
+        raise _lost(worker) from error
+    return means
+
+
+def _lost(worker: str) -> UserError:
+    return UserError(
+        f"workers are lost as soon as they are asked what they have, {worker} last; see its log, "
+        f"and {SAME}"
+    )
 
 
 def _same(order: Order) -> Order:

@@ -24,7 +24,6 @@ from geoseg.footprint import memory_budget
 from geoseg.loader import Part
 from geoseg.plan import Block
 from geoseg.precision import Precision, choose_precision
-from geoseg.raster.files import patiently
 from geoseg.raster.read import tiles_of
 from geoseg.reading import BlockReader
 from geoseg.runs import QUANTA, Run
@@ -90,8 +89,7 @@ class LocalCrew:
     def finish(self, run: Run, store: BlockStore, blocks: Sequence[Block]) -> Finished:
         """Write blocks of a run into its store."""
         has = capacity_of(run.task.running.device, run.memory)
-        first = run.sources[0]
-        tiles = patiently(first, lambda: tiles_of(first, run.task.scene.image))
+        tiles = tiles_of(run.sources[0], run.task.scene.image)
         reader = BlockReader(run.task, tiles, run.memory // CACHE_SHARE, has.spare)
 
         def finish(block: Block, part: Part) -> Spent:

@@ -61,7 +61,7 @@ EXPIRED = ("400", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
 class UnreachableError(UserError, ConnectionError):
-    """A storage that does not answer: nothing is known of what lies there."""
+    """A storage or server that does not answer: nothing is known of what lies there."""
 
 
 class RefusedError(UserError):

@@ -27,14 +27,20 @@ class Processes:
         What is put before the commands of the scheduler and of the workers, to run them elsewhere.
     options : sequence of str, optional
         More options of the scheduler.
+    bare : {"scheduler", "worker"}, optional
+        Those for which there is no geoseg.
     """
 
     def __init__(
-        self, folder: Path, hosts: Sequence[Sequence[str]] = ((), ()), options: Sequence[str] = ()
+        self,
+        folder: Path,
+        hosts: Sequence[Sequence[str]] = ((), ()),
+        options: Sequence[str] = (),
+        bare: str | None = None,
     ) -> None:
         self.folder, self._file = folder, folder / "scheduler.json"
         self._hosts = dict(zip(("scheduler", "worker"), hosts, strict=True))
-        self._stack = ExitStack()
+        self._bare, self._stack = bare, ExitStack()
         own = ("--port", "0", "--dashboard-address", ":0", *options)
         self.scheduler = self._start("scheduler", *own)
         wait_until(self._file.exists)
@@ -46,9 +52,14 @@ class Processes:
         command = [*self._hosts[kind], sys.executable, "-m", f"distributed.cli.dask_{kind}"]
         # Debug lines of geoseg, and no thread of torch's own beside those of the workers.
         settings = {"OMP_NUM_THREADS": "1", "DASK_LOGGING__GEOSEG": "debug"}
+        home = None
+        if kind == self._bare:
+            home = without_geoseg(self.folder / "bare")
+            settings["PYTHONPATH"] = str(home)
         return subprocess.Popen(
             [*command, "--scheduler-file", str(self._file), *arguments],
             env=os.environ | settings,
+            cwd=home,
             stdout=log,
             stderr=log,
         )
@@ -81,6 +92,14 @@ class Processes:
         self._stack.close()
 
 
+def without_geoseg(folder: Path) -> Path:
+    """A folder that hides geoseg from processes that look for modules there first."""
+    (folder / "geoseg").mkdir(parents=True, exist_ok=True)
+    line = "raise ModuleNotFoundError(\"No module named 'geoseg'\")\n"
+    (folder / "geoseg" / "__init__.py").write_text(line)
+    return folder
+
+
 def wait_until(is_so: Any, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not is_so():
@@ -89,9 +108,9 @@ def wait_until(is_so: Any, seconds: float = 60) -> None:
 
 
 @contextmanager
-def processes(folder: Path, workers: int) -> Iterator[Processes]:
+def processes(folder: Path, workers: int, bare: str | None = None) -> Iterator[Processes]:
     folder.mkdir()
-    group = Processes(folder)
+    group = Processes(folder, bare=bare)
     try:
         for _ in range(workers):
             group.add_worker()

@@ -263,6 +263,69 @@ def versions_but(package: str) -> orders.Versions:
     return tuple((name, "0.0.1" if name == package else own) for name, own in orders.VERSIONS)
 
 
+GPU = """
+from geoseg import orders
+from geoseg.devices import Room
+orders.room_of = lambda devices: Room("cuda", 2, 1, 2e9, False)
+"""
+
+
+def test_workers_that_are_given_no_work_beside_gpus_are_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "gpu.py").write_text(GPU)
+    with (
+        processes(tmp_path / "own", workers=1) as group,
+        connected(group.address) as crew,
+    ):
+        group.add_worker("--resources", "GPU=2", "--preload", str(tmp_path / "gpu.py"))
+        wait_until(lambda: crew.threads() == 2)
+        _, has = crew.means("auto", 1 << 30)
+        assert has.kind == "cuda"
+        group.workers[0].send_signal(signal.SIGSTOP)  # nor waited for
+        assert crew.means("auto", 1 << 30) == (1 << 30, has)
+
+
+@pytest.mark.parametrize(
+    ("bare", "told"),
+    [
+        ("scheduler", "the scheduler cannot read what it is sent"),
+        ("worker", r"worker tcp://[\d.:]+ cannot import geoseg"),
+    ],
+)
+def test_a_cluster_without_geoseg_is_refused_and_told_where_it_lacks(
+    bare: str, told: str, tmp_path: Path
+) -> None:
+    remedy = r"install the same versions everywhere: pip install 'geoseg\[cluster\]'"
+    with (
+        processes(tmp_path / "own", workers=1, bare=bare) as group,
+        connected(group.address) as crew,
+        pytest.raises(UserError, match=rf"^{told} \(No module named 'geoseg'\); {remedy}$"),
+    ):
+        crew.means("cpu", 1 << 30)
+
+
+def test_workers_that_are_lost_whenever_they_are_asked_are_told_and_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    crew = Cluster(SimpleNamespace(status="running"))  # type: ignore[arg-type]
+    there = ["tcp://10.0.0.7:1", "tcp://10.0.0.7:2", "tcp://10.0.0.7:3"]
+    monkeypatch.setattr(crew, "_workers", lambda: {name: {"resources": {}} for name in there[:1]})
+    monkeypatch.setattr(crew, "_asked", lambda address, devices: address)
+    monkeypatch.setattr(crew, "_answered", lambda asked: there.pop(0) and [])
+    with pytest.raises(UserError, match=r"lost as soon as they are asked .*:3 last; see its log, "):
+        crew.means("cpu", 1 << 30)
+    lost = [record.getMessage() for record in caplog.records]
+    assert lost == [
+        f"tcp://10.0.0.7:{i} was lost when it was asked what it has; see its log" for i in (1, 2, 3)
+    ]
+    # Where it comes back by the same address each time, dask gives it up.
+    there = ["tcp://10.0.0.7:4"]
+    dead = Answer(distributed.KilledWorker("key", None, 3), "key")
+    monkeypatch.setattr(crew, "_asked", lambda address, devices: dead)
+    monkeypatch.setattr(crew, "_answered", lambda asked: [dead])
+    with pytest.raises(UserError, match=r"lost as soon as they are asked .*:4 last; see its log, "):
+        crew.means("cpu", 1 << 30)
+
+
 OLD = """
 from geoseg import orders
 orders.VERSIONS = (("geoseg", "0.0.1"), *orders.VERSIONS[1:])
@@ -361,6 +424,8 @@ class Answer:
         return self._outcome
 
     def result(self) -> Any:
+        if self.status == "error":
+            raise self._outcome
         return self._outcome
 
     def add_done_callback(self, tell: Any) -> None:

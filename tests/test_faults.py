@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,15 +42,16 @@ from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, finishing, job, lease, locks, nets, polygons, refusals, store
+from geoseg import crew, finishing, job, lease, locks, nets, orders, polygons, refusals, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
 from geoseg.info import describe, examine
 from geoseg.job import predict_file
+from geoseg.places import UnreachableError
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
-from geoseg.raster.read import Source
+from geoseg.raster.read import Source, tiles_of
 from geoseg.runs import Targets
 from geoseg.shapes import read_mask
 
@@ -586,6 +587,73 @@ def test_a_server_that_refuses_is_told_in_words(
     monkeypatch.setattr(Server, "status", status)
     with refused(rf"scene\.tif cannot be opened: the server {words}", tmp_path):
         run(served, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"),
+    [(400, False), (401, False), (403, False), (404, False), (410, False),
+     (408, True), (429, True), (500, True), (503, True), (None, True)],
+)  # fmt: skip
+def test_only_what_may_pass_is_tried_again_and_by_other_workers_as_well(
+    status: int | None,
+    passes: bool,
+    served: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Server, "failing", range(1, 1000))
+    monkeypatch.setattr(Server, "status", status)
+    with pytest.raises(UserError, match="cannot be opened") as error:
+        files.patiently(served, lambda: files.open_dataset(served))
+    assert caplog.text.count("once more in") == (len(files.PAUSES) if passes else 0)
+    assert orders.failing(error.value) == orders.Failure(str(error.value), may_pass=passes)
+
+
+def test_a_page_in_place_of_a_raster_is_not_asked_for_again(
+    served: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Server, "data", b"<html><body>Welcome</body></html>" * 99)
+    with pytest.raises(UserError, match="what the server gives is no raster"):
+        files.patiently(served, lambda: files.open_dataset(served))
+    assert "once more" not in caplog.text
+
+
+def test_a_server_that_is_gone_is_asked_four_times_for_a_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    pauses: list[float] = []
+    real = files.open_dataset
+
+    def noted(path: str) -> rasterio.DatasetReader:
+        opened.append(path)
+        return real(path)
+
+    monkeypatch.setattr(geoseg.raster.read, "open_dataset", noted)
+    monkeypatch.setattr(files, "PATIENT", files.PATIENT | {"GDAL_HTTP_MAX_RETRY": 0})
+    monkeypatch.setattr(files, "time", SimpleNamespace(sleep=pauses.append))
+    source = Source("http://127.0.0.1:9/scene.tif", None, (1,), masked=True)
+    with pytest.raises(UnreachableError, match=r"the server cannot be reached; check the address"):
+        source.read([0], slice(0, 1), slice(0, 1))
+    assert len(opened) == 4
+    assert pauses == [1, 4, 16]
+
+
+def test_a_server_that_fails_when_it_is_seen_how_a_file_is_tiled_is_asked_again(
+    served: str, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = geoseg.open_raster(scene)
+    fails = [UnreachableError("the server is busy")]
+    real = geoseg.raster.read.opened
+
+    def sometimes(path: str) -> AbstractContextManager[rasterio.DatasetReader]:
+        if fails:
+            raise fails.pop()
+        return real(path)
+
+    monkeypatch.setattr(geoseg.raster.read, "opened", sometimes)
+    tiles = tiles_of(served, image)
+    assert (tiles.rows, tiles.columns, tiles.bytes) == (64, 64, 64 * 64 * 3)
 
 
 def test_options_for_networks_that_the_user_set_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

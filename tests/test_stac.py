@@ -974,6 +974,20 @@ def test_what_item_and_file_contradict_each_other_in_is_refused(tmp_path: Path) 
         geoseg.open_stac(item)
 
 
+def test_a_contradiction_with_a_file_of_a_server_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = random_pixels((3, 20, 30)).astype(np.uint16)
+    scene(tmp_path / "S2", stored, said={"nodata": 7}, nodata=9)
+    monkeypatch.setattr("geoseg.raster.files.PAUSES", (0.01,) * 3)
+    with (
+        serving(tmp_path) as address,
+        pytest.raises(UserError, match=r"says no data 9\.0 where its item says 7; correct one"),
+    ):
+        geoseg.open_stac(f"{address}/S2/item.json")
+    assert "once more" not in caplog.text
+
+
 def test_an_offset_that_was_applied_already_is_refused(tmp_path: Path) -> None:
     item = scene(tmp_path / "S2", random_pixels((3, 4, 5)).astype(np.uint16), said={"offset": -0.1})
     changed(item, put(True, "properties", "earthsearch:boa_offset_applied"))

@@ -23,9 +23,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geoseg.addresses import is_remote
 from geoseg.errors import UserError
-from geoseg.places import RefusedError, gdal_settings, object_facts, refusing
+from geoseg.places import UnreachableError, gdal_settings, object_facts, refusing
 from geoseg.raster.grid import Grid
-from geoseg.raster.why import why_not_opened, why_not_read
+from geoseg.raster.why import may_pass, why_not_opened, why_not_read
 
 __all__ = [
     "band_name",
@@ -78,20 +78,22 @@ def _options() -> dict[str, Any]:
 
 
 def patiently(path: str, attempt: Callable[[], Found]) -> Found:
-    """Read something; over a network a failure is worth some more attempts, each after a pause.
+    """Read something; what a network is to blame for is worth some more attempts, after pauses.
+
+    To be called where nothing around it is patient: attempts would multiply.
 
     Raises
     ------
+    UnreachableError
+        When the last one failed as well.
     UserError
-        When the last one failed as well, or one of them for want of credentials.
+        At once, when it would fail as well when it is tried again.
     """
     pauses = PAUSES if is_remote(path) else ()
     for pause in pauses:
         try:
             return attempt()
-        except RefusedError:
-            raise
-        except UserError as error:
+        except UnreachableError as error:
             log.warning("%s; once more in %g s", error, pause)
         time.sleep(pause)
     return attempt()
@@ -104,7 +106,13 @@ def reading(path: str) -> Iterator[None]:
         with rasterio.Env(**_options()):
             yield
     except (RasterioError, CPLE_BaseError, UnicodeDecodeError) as error:
-        raise UserError(why_not_read(path, _said(error.__cause__ or error))) from error
+        said = _said(error.__cause__ or error)
+        raise _kind(path, said)(why_not_read(path, said)) from error
+
+
+def _kind(path: str, said: str) -> type[UserError]:
+    """The kind of error that something is which GDAL says."""
+    return UnreachableError if may_pass(path, said) else UserError
 
 
 def _said(error: BaseException) -> str:
@@ -130,6 +138,8 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
 
     Raises
     ------
+    UnreachableError
+        When its server does not answer, or not as it should.
     UserError
         When it is not there or GDAL cannot open it.
     """
@@ -139,7 +149,8 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
     except UnicodeDecodeError as error:  # of names in the header
         raise UserError(why_not_read(path, _said(error))) from error
     except RasterioError as error:
-        raise UserError(why_not_opened(path, _said(error))) from error
+        said = _said(error)
+        raise _kind(path, said)(why_not_opened(path, said)) from error
 
 
 @contextmanager

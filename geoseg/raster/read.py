@@ -384,7 +384,7 @@ def _handle(source: Source) -> rasterio.DatasetReader:
 
 
 def _open_handle(source: Source) -> rasterio.DatasetReader:
-    dataset = patiently(source.path, lambda: open_dataset(source.path))
+    dataset = open_dataset(source.path)
     if source.grid is None:
         return dataset
     rows, columns = source.grid.shape
@@ -453,7 +453,16 @@ def tiles_of(path: str, image: xr.DataArray) -> Tiles:
     path : str
     image : DataArray, dims (band, y, x)
         What was read of it: all of it, or a part by `clip`.
+
+    Raises
+    ------
+    UserError
+        As `patiently` does.
     """
+    return patiently(path, lambda: _tiles_of(path, image))
+
+
+def _tiles_of(path: str, image: xr.DataArray) -> Tiles:
     with opened(path) as dataset:
         rows, columns = dataset.block_shapes[0]
         pixel = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)

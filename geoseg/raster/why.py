@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from geoseg.addresses import STORAGES, address_of, is_remote, refusal
+from geoseg.addresses import STORAGES, address_of, is_busy, is_remote, refusal
 
-__all__ = ["shown", "why_not_opened", "why_not_read"]
+__all__ = ["may_pass", "shown", "why_not_opened", "why_not_read"]
 
 SHAPES = (".gpkg", ".fgb", ".parquet", ".geojson", ".shp")  # endings of what holds no pixels
 UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for its own
@@ -17,6 +17,21 @@ UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for 
 def shown(text: str, path: str = "") -> str:
     """A path, or what is said of it, without what may be a signature."""
     return re.sub(r"\?[^\s'\"]*", "", text) if is_remote(path or text) else text
+
+
+def may_pass(path: str, said: str) -> bool:
+    """Whether a file that cannot be opened or read now may be later: the network is to blame.
+
+    Parameters
+    ----------
+    path : str
+    said : str
+        By GDAL. Of bytes that did not come it says no more than of such as are damaged.
+    """
+    if not is_remote(path):
+        return False
+    status = _status(said)
+    return UNKNOWN not in said if status is None else is_busy(status)
 
 
 def why_not_opened(path: str, said: str) -> str:
@@ -94,8 +109,13 @@ def _behind_a_network(path: str, said: str) -> tuple[str, str]:
 
 def _refused(said: str) -> tuple[str, str] | None:
     """What a server means, if it is one that GDAL quotes."""
-    status = re.search(r"HTTP (?:response|error) code ?: ?([45]\d\d)", said)
-    return None if status is None else refusal(int(status[1]))
+    status = _status(said)
+    return None if status is None else refusal(status)
+
+
+def _status(said: str) -> int | None:
+    found = re.search(r"HTTP (?:response|error) code ?: ?([45]\d\d)", said)
+    return None if found is None else int(found[1])
 
 
 def _holds_shapes(path: str) -> bool:
