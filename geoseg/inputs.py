@@ -99,7 +99,7 @@ class Input:
             scene = self._scene(items.image, card, _all_of(items.image))
             sources, assets = tuple(items.files), tuple(chain(*items.files.values()))
             scene = self._within_mask(scene, sources[0])
-            return Pictured(scene, sources, facts_of_files(assets), items.origins, assets)
+            return Pictured(scene, sources, facts_of_files(items.files), items.origins, assets)
         files = facts_of(self.sources)  # before they are opened, or a change would not be noticed
         first = self.sources[0]
         # Where tiles that cannot be read are noted, if that is asked for.

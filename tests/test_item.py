@@ -25,7 +25,7 @@ from rasterio.crs import CRS
 from serving import serving
 
 import geoseg
-from geoseg import finishing, job, nets, runs
+from geoseg import finishing, identity, job, nets
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.extent import extent_of
@@ -564,7 +564,7 @@ def test_a_model_is_hashed_once_and_sources_are_asked_when_a_run_begins_and_ends
         return remote_facts(path)
 
     monkeypatch.setattr(Segmenter, "digest", property(hash_it))
-    monkeypatch.setattr(runs, "remote_facts", ask)
+    monkeypatch.setattr(identity, "remote_facts", ask)
     with serving(scene.parent) as address:
         predict_file(f"{address}/a%20scene.tif", tmp_path / "map.tif", pointwise())
     (link,) = item_beside(tmp_path / "map.tif")["links"]  # though GDAL has two names for it
