@@ -6,6 +6,7 @@ called; whether such a file is still the one it was, nobody knows.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from stat import S_ISREG
 from typing import Any
 
 from geoseg.addresses import address_of, is_remote
+from geoseg.errors import UserError
 from geoseg.places import object_facts
 from geoseg.remote import remote_facts
 
@@ -28,6 +30,8 @@ SCHEME = re.compile(r"(?:zip|tar|gzip)(?:\+(\w+))?://([^!]*)!?/?(.*)")
 ARCHIVE = re.compile(r".*?\.(?:zip|tar|tar\.gz|tgz|gz|7z|rar|kmz)(?=/)")  # behind an address
 # Facts of which another file does not share one at least; what is named has files of its own.
 TELLING = {"ends", "changed", "etag", "named"}
+# What a system says of names that are none of its files, as those are that GDAL alone understands.
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 def facts_of_file(path: str) -> dict[str, Any]:
@@ -46,8 +50,8 @@ def facts_of_file(path: str) -> dict[str, Any]:
 
     Raises
     ------
-    UnreachableError
-        When a server or a storage goes on failing: to know nothing of a file is to take it for
+    UserError
+        When a disk, a server or a storage fails: to know nothing of a file is to take it for
         another one.
     """
     if (held := _held(path)) is not None:
@@ -100,7 +104,10 @@ def _holder(path: str) -> str:
 
 
 def _local(path: str) -> dict[str, Any] | None:
-    """Facts of a file of this machine; None where there is none."""
+    """Facts of a file of this machine; None where there is none of that name.
+
+    A disk that fails, or too many files that are open, must not make it another one.
+    """
     try:
         facts = stat(path)
         if not S_ISREG(facts.st_mode):
@@ -110,8 +117,13 @@ def _local(path: str) -> dict[str, Any] | None:
             sha.update(file.read(ENDS))
             file.seek(max(facts.st_size - ENDS, 0))
             sha.update(file.read(ENDS))
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return None
+        raise UserError(
+            f"cannot tell whether {path} is the file it was ({error.strerror}); mend that, and "
+            "give the same command again"
+        ) from error
     return {
         "name": Path(path).name,
         "size": facts.st_size,
