@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
@@ -97,9 +96,10 @@ class Input:
             refuse_other_count(names, card)
             items = open_items(self.sources[0], names)
             scene = self._scene(items.image, card, _all_of(items.image))
-            sources, assets = tuple(items.files), tuple(chain(*items.files.values()))
+            sources = tuple(items.files)
             scene = self._within_mask(scene, sources[0])
-            return Pictured(scene, sources, facts_of_files(items.files), items.origins, assets)
+            files = facts_of_files(items.files)
+            return Pictured(scene, sources, files, items.origins, items.assets)
         files = facts_of(self.sources)  # before they are opened, or a change would not be noticed
         first = self.sources[0]
         # Where tiles that cannot be read are noted, if that is asked for.

@@ -29,12 +29,11 @@ from geoseg.raster import (
     Grid,
     Layout,
     class_layout,
-    files_of,
     grid_of,
     opened,
     pixel_size,
 )
-from geoseg.raster.files import unlocated_is_fine
+from geoseg.raster.files import Listing, listing_of, unlocated_is_fine
 from geoseg.segmenter import Segmenter
 from geoseg.stac import Origin, is_stac
 from geoseg.tasks import Task
@@ -311,20 +310,17 @@ class Run:
 
 def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
     """What tells sources from others: facts of every file that they are read from."""
-    return facts_of_files({source: files_named(source) for source in sources})
+    return facts_of_files({source: _listing(source) for source in sources})
 
 
-def facts_of_files(sources: Mapping[str, Sequence[str]]) -> tuple[Mapping[str, Any], ...]:
-    """What tells sources from others, of which is known what files they are read from.
-
-    Parameters
-    ----------
-    sources : mapping of str to sequence of str
-        Of each itself, and its files as GDAL lists them.
-    """
-    facts = {file: facts_of_file(file) for file in _told(chain(*sources.values()))}
-    for source, (_, *files) in sources.items():
-        own = address_of(source)
+def facts_of_files(sources: Mapping[str, Listing]) -> tuple[Mapping[str, Any], ...]:
+    """What tells sources from others of which GDAL has made something already."""
+    listed = _told(chain(*(each.files for each in sources.values())))
+    facts = {file: facts_of_file(file) for file in listed}
+    for source, listing in sources.items():
+        own, files = address_of(source), listing.files[1:]
+        if own in facts and listing.header:
+            facts[own]["header"] = listing.header
         stands_for_others = own in facts and files and own not in map(address_of, files)
         if stands_for_others and untold([facts[own]]):
             # No file but a part of those that are listed, as one of the datasets in them.
@@ -344,7 +340,11 @@ def other_file(before: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, A
 
 def files_named(source: str) -> list[str]:
     """Every file that a source stands for; an item is a file of its own, whatever it names."""
-    return [source] if is_stac(source) else files_of(source)
+    return [*_listing(source).files]
+
+
+def _listing(source: str) -> Listing:
+    return Listing((source,)) if is_stac(source) else listing_of(source)
 
 
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
@@ -361,7 +361,8 @@ def _told(files: Iterable[str]) -> tuple[str, ...]:
     """Files of which is told, each once."""
     # GDAL has a name of its own for an address of the web that it was given.
     known = dict.fromkeys(map(address_of, files))
-    # Statistics that a viewer leaves beside an image do not make it another one.
+    # Statistics that a viewer leaves beside an image do not make it another one; whatever else such
+    # a file says is part of the header.
     return tuple(file for file in known if not _is_sidecar(file))
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from geoseg.assets import RASTERS, Band, Item, items_in, missing_of, scaling_of
 from geoseg.bands import meant
 from geoseg.documents import bare, one_line
 from geoseg.errors import UserError
+from geoseg.raster.files import Listing
 from geoseg.raster.mosaic import Wanted, open_mosaic
 from geoseg.taken import Taken, taken_in
 
@@ -67,8 +68,13 @@ class Opened:
     """Items as one image, what it is read from, of which files that is made, and of which items."""
 
     image: xr.DataArray
-    files: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, Listing]
     origins: tuple[Origin, ...]
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Every file that the image is read from."""
+        return tuple(chain(*(each.files for each in self.files.values())))
 
 
 def open_stac(

@@ -1063,6 +1063,45 @@ def test_statistics_that_a_viewer_leaves_beside_the_input_change_nothing(
     assert 0 < result.computed <= result.blocks - 3
 
 
+SAID = {  # beside an image, of how it is read
+    "scale": "<Scale>0.5</Scale>",
+    "offset": "<Offset>3</Offset>",
+    "no data": "<NoDataValue>7</NoDataValue>",
+    "description": "<Description>nir</Description>",
+    "colour": "<ColorInterp>Alpha</ColorInterp>",
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_a_file_beside_the_input_says_of_its_values_makes_it_another_input(
+    said: str, scene: Path, tmp_path: Path
+) -> None:
+    statistics = '<Metadata><MDI key="STATISTICS_MAXIMUM">9</MDI></Metadata>'
+
+    def describe(what: str) -> None:
+        bands = (f'<PAMRasterBand band="{n}">{what}{statistics}</PAMRasterBand>' for n in (1, 2, 3))
+        text = f"<PAMDataset>{''.join(bands)}</PAMDataset>"
+        Path(f"{scene}.aux.xml").write_text(text)
+
+    out, sees = tmp_path / "map.tif", pointwise()
+    with pytest.raises(Interrupted):
+        predict_file(scene, out, sees, bands=[1, 2, 3], memory=30_000, on_progress=stop_after(3))
+    describe(SAID[said])
+    result = predict_file(scene, out, sees, bands=[1, 2, 3], memory=30_000)
+    assert result.computed == result.blocks - result.empty
+    assert predict_file(scene, out, sees, bands=[1, 2, 3], skip_done=True).was_there
+    describe("")
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        predict_file(scene, out, sees, bands=[1, 2, 3], skip_done=True)
+
+    def change(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            describe(SAID[said])
+
+    with pytest.raises(UserError, match=r"scene\.tif changed while it was read"):
+        predict_file(scene, tmp_path / "b.tif", sees, bands=[1, 2, 3], on_progress=change)
+
+
 def test_a_geopackage_that_is_open_elsewhere_is_not_replaced(
     scene: Path, tmp_path: Path, model: Segmenter
 ) -> None:
