@@ -42,6 +42,7 @@ __all__ = [
     "QUANTA",
     "Run",
     "Targets",
+    "facts_before",
     "facts_of",
     "facts_of_files",
     "files_behind",
@@ -313,10 +314,25 @@ def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
     return facts_of_files({source: _listing(source) for source in sources})
 
 
-def facts_of_files(sources: Mapping[str, Listing]) -> tuple[Mapping[str, Any], ...]:
-    """What tells sources from others of which GDAL has made something already."""
+def facts_before(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What tells files from others, by their names: for `facts_of_files`, once they were opened."""
+    return {file: facts_of_file(file) for file in _told(paths)}
+
+
+def facts_of_files(
+    sources: Mapping[str, Listing], before: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Mapping[str, Any], ...]:
+    """What tells sources from others that were opened already.
+
+    Parameters
+    ----------
+    sources : mapping of str to Listing
+    before : mapping of str to mapping, optional
+        What some of their files were before that; see `facts_before`.
+    """
+    known = before or {}
     listed = _told(chain(*(each.files for each in sources.values())))
-    facts = {file: facts_of_file(file) for file in listed}
+    facts = {file: dict(known.get(file) or facts_of_file(file)) for file in listed}
     for source, listing in sources.items():
         own, files = address_of(source), listing.files[1:]
         if own in facts and listing.header:
