@@ -55,14 +55,14 @@ def is_done(run: Run) -> bool:
     The item is put in place last and tells of all of them. No times are compared but for equality,
     for clocks of cameras, archives and file servers may be years off.
     """
-    item = read_item(run.targets.item)
+    item = read_item(run.targets.item) if run.untold is None else None
     return item is not None and tells_of(item, run) and run.is_tagged()
 
 
 def is_in_place(run: Run) -> bool:
     """Whether this very call has put all of its outputs in place, and was stopped thereafter."""
     there = all(path.is_file() for path in run.targets.all.values())
-    return there and _read(run.folder / PUBLISHED) == run.mark
+    return there and run.untold is None and _read(run.folder / PUBLISHED) == run.mark
 
 
 def prepare_outputs(run: Run, goes_on: bool, overwrite: bool) -> None:

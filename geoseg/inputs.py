@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +15,13 @@ from geoseg.bands import refuse_other_count
 from geoseg.card import Card
 from geoseg.errors import UserError
 from geoseg.loader import Scene
+from geoseg.places import UnreachableError
 from geoseg.prediction import scene_of
 from geoseg.raster import clip, grid_of, open_raster, open_stack
 from geoseg.raster.damage import Damage
 from geoseg.raster.gaps import find_gaps
-from geoseg.runs import facts_of, facts_of_files
-from geoseg.stac import Origin, is_stac, open_items
+from geoseg.runs import facts_before, facts_of, facts_of_files
+from geoseg.stac import Chosen, Origin, choose, is_stac
 
 __all__ = ["Input", "Pictured", "found"]
 
@@ -95,11 +95,14 @@ class Input:
         if is_stac(self.sources[0]):
             names = [*map(str, card.bands if self.bands is None else self.bands)]
             refuse_other_count(names, card)
-            items = open_items(self.sources[0], names)
+            chosen = choose(self.sources[0], names)
+            before = _facts_before(chosen)
+            items = chosen.opened()
             scene = self._scene(items.image, card, _all_of(items.image))
-            sources, assets = tuple(items.files), tuple(chain(*items.files.values()))
+            sources = tuple(items.files)
             scene = self._within_mask(scene, sources[0])
-            return Pictured(scene, sources, facts_of_files(assets), items.origins, assets)
+            files = facts_of_files(items.files, before)
+            return Pictured(scene, sources, files, items.origins, items.assets)
         files = facts_of(self.sources)  # before they are opened, or a change would not be noticed
         first = self.sources[0]
         # Where tiles that cannot be read are noted, if that is asked for.
@@ -163,6 +166,15 @@ def found(source: str | PathLike[str]) -> str:
 def _all_of(image: xr.DataArray) -> list[int]:
     """Bands of a single file were chosen when it was opened, alpha bands among them."""
     return [int(number) for number in image.coords["band"].values]
+
+
+def _facts_before(chosen: Chosen) -> dict[str, dict[str, Any]]:
+    """What assets are before they are opened, or a change in between would not be noticed."""
+    try:
+        return facts_before(chosen.paths)
+    except UnreachableError:
+        chosen.opened()  # which tells better what is wrong, as a rule
+        raise
 
 
 def _refuse_remote(sources: Sequence[str]) -> None:

@@ -328,10 +328,7 @@ def _carry_out(
     known = None if restart else _recalled(run)
     prepare_outputs(run, bool(known), overwrite)
     if not known and forget(run.folder) and not restart:
-        log.warning(
-            "an unfinished run of another input, model or option lay in %s; starting over",
-            run.folder,
-        )
+        log.warning("an unfinished run of %s lay in %s; starting over", _left(run), run.folder)
     run = run.settled(Precision(**known["precision"]) if known else crew.precision(run))
     store = _store(run)
     with assembling(run, store) as assembly:
@@ -351,7 +348,16 @@ def _recalled(run: Run) -> dict[str, Any] | None:
     """What was settled when the run was begun, if blocks of it are there that may be used."""
     if run.task.scene.damage is None and unreadable(run.folder):
         return None  # blocks with gaps, by a call that allowed them
+    if run.untold is not None:
+        return None
     return recall(run.folder, run.fingerprint)
+
+
+def _left(run: Run) -> str:
+    """What an unfinished run is of whose blocks are not used."""
+    if run.untold is None:
+        return "another input, model or option"
+    return f"{run.untold}, of which nothing tells whether it has changed since,"
 
 
 def _store(run: Run) -> BlockStore:

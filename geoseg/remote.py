@@ -1,9 +1,13 @@
-"""What tells a file behind an address from another, without reading it."""
+"""What tells a file behind an address from another, without reading all of it."""
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -15,11 +19,12 @@ from geoseg.raster.files import patiently
 __all__ = ["remote_facts"]
 
 PATIENCE = 20.0  # seconds for an answer
+ENDS = 65536  # bytes of both ends of a file that are hashed
 REFUSALS = (401, 403, 407)  # of a server that may well answer GDAL, which has its own credentials
 
 
 def remote_facts(path: str) -> dict[str, Any]:
-    """Size and entity tag of a file by HTTP.
+    """Size of a file by HTTP, and its entity tag, else when it was changed, else its ends.
 
     Parameters
     ----------
@@ -29,8 +34,9 @@ def remote_facts(path: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``size`` in bytes and ``etag``, what of it the server tells; empty for other paths, and
-        where it wants credentials.
+        ``size`` in bytes; ``etag``, or ``changed`` in nanoseconds where the server tells none, or
+        ``ends``, a hash of both ends, where it tells neither and gives parts of files. Empty for
+        other paths, and where it wants credentials.
 
     Raises
     ------
@@ -44,11 +50,8 @@ def remote_facts(path: str) -> dict[str, Any]:
 
 
 def _asked(address: str) -> dict[str, Any]:
-    # The first byte, not the head alone: signed addresses are often good for reading only.
-    request = Request(address, headers={"Range": "bytes=0-0", "User-Agent": "geoseg"})  # noqa: S310
     try:
-        with urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
-            return _told(answer)
+        return _told(address)
     except HTTPError as error:
         error.close()
         if error.code in REFUSALS:
@@ -66,9 +69,47 @@ def _unreachable(address: str, error: Exception) -> UnreachableError:
     )
 
 
-def _told(answer: Any) -> dict[str, Any]:
-    part = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-    size = part[1] if part else answer.headers.get("Content-Length", "")
-    etag = answer.headers.get("ETag")
+def _told(address: str) -> dict[str, Any]:
+    # The first byte, not the head alone: signed addresses are often good for reading only.
+    said, byte = _part(address, 0, 1)
+    part = re.fullmatch(r"bytes \d+-\d+/(\d+)", said.get("Content-Range", ""))
+    size = part[1] if part else said.get("Content-Length", "")
     facts: dict[str, Any] = {"size": int(size)} if size.isascii() and size.isdigit() else {}
-    return facts if etag is None else facts | {"etag": etag.strip()}
+    if (etag := said.get("ETag")) is not None:
+        return facts | {"etag": etag.strip()}
+    if (changed := _time(said.get("Last-Modified", ""))) is not None:
+        return facts | {"changed": changed}
+    if part is None or byte is None:
+        return facts
+    return facts | _ends(address, int(size))
+
+
+def _ends(address: str, size: int) -> dict[str, Any]:
+    """The hash of both ends of a file; none where its server does not give them alone."""
+    sha, length = hashlib.sha256(), min(ENDS, size)
+    for start in (0, size - length):
+        _, data = _part(address, start, length)
+        if data is None:
+            return {}
+        sha.update(data)
+    return {"ends": sha.hexdigest()}
+
+
+def _part(address: str, start: int, length: int) -> tuple[Mapping[str, str], bytes | None]:
+    """What a server says of a part of a file, and its bytes; None where it gives the whole."""
+    headers = {"Range": f"bytes={start}-{start + length - 1}", "User-Agent": "geoseg"}
+    with urlopen(Request(address, headers=headers), timeout=PATIENCE) as answer:  # noqa: S310
+        data = answer.read(length) if answer.status == http.HTTPStatus.PARTIAL_CONTENT else None
+        if data is not None and len(data) < length:
+            raise http.client.IncompleteRead(data, length - len(data))
+        return answer.headers, data
+
+
+def _time(text: str) -> int | None:
+    """A date of HTTP in nanoseconds since 1970; None for anything else."""
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return int(aware.timestamp()) * 10**9

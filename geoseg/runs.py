@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import zip_longest
-from os import stat
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,19 @@ from geoseg.addresses import address_of
 from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote, followed, object_facts, scratch_of
+from geoseg.identity import facts_of_file, untold
+from geoseg.places import Place, Remote, followed, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
 from geoseg.raster import (
     Grid,
     Layout,
     class_layout,
-    files_of,
     grid_of,
     opened,
     pixel_size,
 )
-from geoseg.raster.files import unlocated_is_fine
-from geoseg.remote import remote_facts
+from geoseg.raster.files import Listing, listing_of, unlocated_is_fine
 from geoseg.segmenter import Segmenter
 from geoseg.stac import Origin, is_stac
 from geoseg.tasks import Task
@@ -44,6 +42,7 @@ __all__ = [
     "QUANTA",
     "Run",
     "Targets",
+    "facts_before",
     "facts_of",
     "facts_of_files",
     "files_behind",
@@ -231,6 +230,14 @@ class Run:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
+    def untold(self) -> str | None:
+        """A file of the input of which nothing tells whether it has changed, if there is one.
+
+        What was made of it before is not used again.
+        """
+        return untold(self.files)
+
+    @property
     def mark(self) -> str:
         """Names this very call: blocks of one fingerprint may be made into several results."""
         outputs = {name: str(path.resolve()) for name, path in self.targets.all.items()}
@@ -304,12 +311,37 @@ class Run:
 
 def facts_of(sources: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
     """What tells sources from others: facts of every file that they are read from."""
-    return facts_of_files(_named(sources))
+    return facts_of_files({source: _listing(source) for source in sources})
 
 
-def facts_of_files(files: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
-    """What tells files from others that sources are made of; of those as GDAL lists them."""
-    return tuple(map(_facts, _told(files)))
+def facts_before(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What tells files from others, by their names: for `facts_of_files`, once they were opened."""
+    return {file: facts_of_file(file) for file in _told(paths)}
+
+
+def facts_of_files(
+    sources: Mapping[str, Listing], before: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Mapping[str, Any], ...]:
+    """What tells sources from others that were opened already.
+
+    Parameters
+    ----------
+    sources : mapping of str to Listing
+    before : mapping of str to mapping, optional
+        What some of their files were before that; see `facts_before`.
+    """
+    known = before or {}
+    listed = _told(chain(*(each.files for each in sources.values())))
+    facts = {file: dict(known.get(file) or facts_of_file(file)) for file in listed}
+    for source, listing in sources.items():
+        own, files = address_of(source), listing.files[1:]
+        if own in facts and listing.header:
+            facts[own]["header"] = listing.header
+        stands_for_others = own in facts and files and own not in map(address_of, files)
+        if stands_for_others and untold([facts[own]]):
+            # No file but a part of those that are listed, as one of the datasets in them.
+            facts[own]["named"] = hashlib.sha256(source.encode()).hexdigest()[:16]
+    return tuple(facts.values())
 
 
 def other_file(before: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, Any]]) -> str | None:
@@ -324,7 +356,11 @@ def other_file(before: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, A
 
 def files_named(source: str) -> list[str]:
     """Every file that a source stands for; an item is a file of its own, whatever it names."""
-    return [source] if is_stac(source) else files_of(source)
+    return [*_listing(source).files]
+
+
+def _listing(source: str) -> Listing:
+    return Listing((source,)) if is_stac(source) else listing_of(source)
 
 
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
@@ -341,7 +377,8 @@ def _told(files: Iterable[str]) -> tuple[str, ...]:
     """Files of which is told, each once."""
     # GDAL has a name of its own for an address of the web that it was given.
     known = dict.fromkeys(map(address_of, files))
-    # Statistics that a viewer leaves beside an image do not make it another one.
+    # Statistics that a viewer leaves beside an image do not make it another one; whatever else such
+    # a file says is part of the header.
     return tuple(file for file in known if not _is_sidecar(file))
 
 
@@ -358,28 +395,6 @@ def _from_the_end(path: str) -> list[str]:
 
 def _is_sidecar(path: str) -> bool:
     return path.lower().endswith(".aux.xml")
-
-
-def _facts(path: str) -> dict[str, Any]:
-    """Name, size, time of change, and a hash of both ends of a file."""
-    name = Path(path).name
-    try:
-        facts = stat(path)
-        sha = hashlib.sha256()
-        with Path(path).open("rb") as file:
-            sha.update(file.read(65536))
-            file.seek(max(facts.st_size - 65536, 0))
-            sha.update(file.read(65536))
-    except OSError:
-        # Not a local file. What follows its name in an address may be a signature, which is
-        # nobody's business and new every time.
-        return {"name": path.split("?")[0], **remote_facts(path), **object_facts(path)}
-    return {
-        "name": name,
-        "size": facts.st_size,
-        "ends": sha.hexdigest(),
-        "changed": facts.st_mtime_ns,
-    }
 
 
 def _tags_of(path: Place) -> dict[str, str]:

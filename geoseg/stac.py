@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from geoseg.assets import RASTERS, Band, Item, items_in, missing_of, scaling_of
 from geoseg.bands import meant
 from geoseg.documents import bare, one_line
 from geoseg.errors import UserError
-from geoseg.raster.mosaic import Wanted, open_mosaic
+from geoseg.raster.files import Listing
+from geoseg.raster.mosaic import Layer, Wanted, open_mosaic
 from geoseg.taken import Taken, taken_in
 
-__all__ = ["Opened", "Origin", "is_stac", "open_items", "open_stac"]
+__all__ = ["Chosen", "Opened", "Origin", "choose", "is_stac", "open_stac"]
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,44 @@ class Opened:
     """Items as one image, what it is read from, of which files that is made, and of which items."""
 
     image: xr.DataArray
-    files: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, Listing]
     origins: tuple[Origin, ...]
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Every file that the image is read from."""
+        return tuple(chain(*(each.files for each in self.files.values())))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is wanted of items.
+
+    Parameters
+    ----------
+    title : str
+        Of the image.
+    names : tuple of str
+        Of its bands.
+    scenes : tuple of tuple of Layer
+        What holds them, item by item.
+    origins : tuple of Origin
+    """
+
+    title: str
+    names: tuple[str, ...]
+    scenes: tuple[tuple[Layer, ...], ...]
+    origins: tuple[Origin, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What is to be opened."""
+        return tuple(layer.path for scene in self.scenes for layer in scene)
+
+    def opened(self, wanted: Wanted | None = None) -> Opened:
+        """All of it as one image, on the grid that is wanted."""
+        image, files = open_mosaic(self.scenes, self.names, self.title, wanted or Wanted())
+        return Opened(image, files, self.origins)
 
 
 def open_stac(
@@ -109,17 +146,16 @@ def open_stac(
         When items cannot be read or are none, a band is missing or there twice, item and file
         contradict each other, or a file cannot be used.
     """
-    return open_items(items, bands, Wanted(crs, resolution)).image
+    return choose(items, bands).opened(Wanted(crs, resolution)).image
 
 
-def open_items(items: Any, bands: Sequence[str] | None, wanted: Wanted | None = None) -> Opened:
-    """What `open_stac` opens, with what it comes from.
+def choose(items: Any, bands: Sequence[str] | None) -> Chosen:
+    """What is wanted of items, of which none of the files is opened yet.
 
     Parameters
     ----------
     items, bands
         As for `open_stac`.
-    wanted : Wanted, optional
     """
     found = items_in(items)
     names = tuple(_told_apart(found[0]) if bands is None else map(str, bands))
@@ -127,13 +163,12 @@ def open_items(items: Any, bands: Sequence[str] | None, wanted: Wanted | None = 
         raise UserError("no band is named; name one, as in bands=['red']")
     chosen = [[item.band(name) for name in names] for item in found]
     runs = _runs(chosen)
-    scenes = [
-        [item.layer(own[start:stop]) for start, stop in runs]
+    scenes = tuple(
+        tuple(item.layer(own[start:stop]) for start, stop in runs)
         for item, own in zip(found, chosen, strict=True)
-    ]
+    )
     for item, own in zip(found, chosen, strict=True):
         _tell_unstated_offset(item, own)
-    image, files = open_mosaic(scenes, names, one_line(found[0].name), wanted or Wanted())
     origins = tuple(
         Origin(
             item.name,
@@ -143,7 +178,7 @@ def open_items(items: Any, bands: Sequence[str] | None, wanted: Wanted | None = 
         )
         for item, own in zip(found, chosen, strict=True)
     )
-    return Opened(image, files, origins)
+    return Chosen(one_line(found[0].name), names, scenes, origins)
 
 
 def _tell_unstated_offset(item: Item, bands: Sequence[Band]) -> None:

@@ -16,16 +16,18 @@ from urllib.parse import unquote
 
 
 @contextmanager
-def serving(folder: Path, *, parts: bool = True, tags: bool = True) -> Iterator[str]:
+def serving(
+    folder: Path, *, parts: bool = True, tags: bool = True, dates: bool = False
+) -> Iterator[str]:
     """Serve a folder; gives the address of it.
 
     Parameters
     ----------
     folder : Path
-    parts, tags : bool
-        Whether parts of files are given, and entity tags.
+    parts, tags, dates : bool
+        Whether parts of files are given, entity tags, and when files were changed.
     """
-    words = [sys.executable, __file__, str(folder), str(int(parts)), str(int(tags))]
+    words = [sys.executable, __file__, str(folder), *(str(int(e)) for e in (parts, tags, dates))]
     with subprocess.Popen(words, **PIPES, text=True) as server:
         try:
             assert server.stdout is not None
@@ -41,6 +43,7 @@ class Files(BaseHTTPRequestHandler):
     folder: Path
     parts: bool
     tags: bool
+    dates: bool
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -66,6 +69,8 @@ class Files(BaseHTTPRequestHandler):
             self.send_header("Accept-Ranges", "bytes")
         if self.tags:
             self.send_header("ETag", f'"{hashlib.md5(data).hexdigest()}"')  # noqa: S324
+        if self.dates:
+            self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
         self.send_header("Content-Length", str(last + 1 - first))
         self.end_headers()
         if body:
@@ -77,7 +82,7 @@ class Files(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Files.folder = Path(sys.argv[1])
-    Files.parts, Files.tags = (bool(int(each)) for each in sys.argv[2:])
+    Files.parts, Files.tags, Files.dates = (bool(int(each)) for each in sys.argv[2:])
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as listening:
         print(listening.server_port, flush=True)
         listening.serve_forever()

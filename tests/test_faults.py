@@ -1339,6 +1339,31 @@ def test_a_file_that_comes_beside_a_source_while_it_is_read_gives_no_map(scene: 
         run(scene, on_progress=add)
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_a_disk_that_fails_for_a_moment_makes_no_source_another_one(
+    number: int, scene: Path, expected: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, on_progress=stop_after(2))
+    real = Path.open
+
+    def fail(path: Path, *words: Any, **options: Any) -> Any:
+        if path == scene:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *words, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", fail)
+        with pytest.raises(
+            UserError, match=r"scene\.tif is the file it was \(.*same command"
+        ) as told:
+            run(scene)
+    assert os.strerror(number) in str(told.value)
+    result = run(scene)
+    assert 0 < result.computed <= result.blocks - 2
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+
+
 @pytest.mark.parametrize("name", ["polygons", "confidence", "scores"])
 def test_two_runs_that_share_any_output_are_never_at_it_together(name: str, scene: Path) -> None:
     shared, second = scene.parent / "shared", scene.parent / "second"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,13 @@ from affine import Affine
 from click.testing import CliRunner, Result
 from clusters import threads
 from items import contents
-from pointwise import pointwise, random_pixels, write
+from pointwise import pointwise, random_pixels, read, write
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.crs import CRS
 from serving import serving
 
 import geoseg
-from geoseg import finishing, job, nets, runs
+from geoseg import finishing, identity, job, nets, remote
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.extent import extent_of
@@ -520,20 +522,85 @@ def test_a_map_that_another_process_has_made_is_not_told_as_gone_on_with(
 # ---- sources behind addresses, and workers of a cluster --------------------------------------
 
 
-@pytest.mark.parametrize(("parts", "tags"), [(True, True), (False, True), (True, False)])
-def test_files_behind_addresses_are_known_by_size_and_entity_tag(
-    scene: Path, parts: bool, tags: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("parts", "tags", "dates", "known"),
+    [
+        (True, True, True, "etag"),
+        (False, True, False, "etag"),
+        (True, False, True, "changed"),
+        (False, False, True, "changed"),
+        (True, False, False, "ends"),
+        (False, False, False, None),
+    ],
+)
+def test_files_behind_addresses_are_known_by_what_their_server_tells(
+    scene: Path,
+    parts: bool,
+    tags: bool,
+    dates: bool,
+    known: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with serving(scene.parent, parts=parts, tags=tags) as address:
+    data = write(scene, random_pixels((3, 300, 260)).astype(np.uint8)).read_bytes()
+    os.utime(scene, (1_400_000_000, 1_400_000_000))
+    expected = {
+        "etag": f'"{hashlib.md5(data).hexdigest()}"',  # noqa: S324
+        "changed": 1_400_000_000 * 10**9,
+        "ends": hashlib.sha256(data[:65536] + data[-65536:]).hexdigest(),
+    }
+    with serving(scene.parent, parts=parts, tags=tags, dates=dates) as address:
         for prefix in ("", "/vsicurl/"):
             found = remote_facts(f"{prefix}{address}/a%20scene.tif?signature=1")
-            assert found.pop("size") == scene.stat().st_size
-            digest = hashlib.md5(scene.read_bytes()).hexdigest()  # noqa: S324
-            assert found == ({"etag": f'"{digest}"'} if tags else {})
+            assert found.pop("size") == len(data)
+            assert found == ({} if known is None else {known: expected[known]})
         monkeypatch.setattr(files, "PAUSES", (0.01,))
         with pytest.raises(UnreachableError, match=r"none\.tif does not say .* 404.*same command"):
             remote_facts(f"{address}/none.tif?signature=1")
     assert remote_facts(str(scene)) == {}
+
+
+def test_an_end_that_was_cut_off_on_its_way_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cut(io.BytesIO):
+        status = 206
+
+        @property
+        def headers(self) -> dict[str, str]:
+            return {"Content-Range": "bytes 0-0/500"}
+
+    monkeypatch.setattr(remote, "urlopen", lambda *_, **__: Cut(b"I"))
+    monkeypatch.setattr(files, "PAUSES", ())
+    with pytest.raises(UnreachableError, match="does not say whether it is the file it was"):
+        remote_facts("http://127.0.0.1:9/a.tif")
+
+
+@pytest.mark.parametrize(("parts", "dates"), [(True, False), (True, True), (False, False)])
+def test_a_file_without_a_tag_that_was_replaced_behind_its_address_is_another_input(
+    scene: Path, tmp_path: Path, parts: bool, dates: bool
+) -> None:
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 3:
+            raise KeyboardInterrupt
+
+    first, second = (random_pixels((3, 200, 180), seed=s).astype(np.uint8) for s in (1, 2))
+    out, sees = tmp_path / "map.tif", pointwise()
+    write(scene, first)
+    os.utime(scene, (1_400_000_000, 1_400_000_000))
+    with serving(scene.parent, parts=parts, tags=False, dates=dates) as address:
+        source = f"{address}/a%20scene.tif"
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(source, out, sees, memory=30_000, on_progress=stop)
+        size = scene.stat().st_size
+        write(scene, second)
+        assert scene.stat().st_size == size
+        result = predict_file(source, out, sees, memory=30_000)
+        assert result.computed == result.blocks
+        if parts:
+            assert predict_file(source, out, sees, skip_done=True).was_there
+        else:
+            with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+                predict_file(source, out, sees, skip_done=True)
+    predict_file(scene, tmp_path / "plain.tif", sees)
+    assert (read(out) == read(tmp_path / "plain.tif")).all()
 
 
 def test_another_file_behind_the_same_address_is_another_input(scene: Path, tmp_path: Path) -> None:
@@ -567,7 +634,7 @@ def test_a_model_is_hashed_once_and_sources_are_asked_when_a_run_begins_and_ends
         return remote_facts(path)
 
     monkeypatch.setattr(Segmenter, "digest", property(hash_it))
-    monkeypatch.setattr(runs, "remote_facts", ask)
+    monkeypatch.setattr(identity, "remote_facts", ask)
     with serving(scene.parent) as address:
         predict_file(f"{address}/a%20scene.tif", tmp_path / "map.tif", pointwise())
     (link,) = item_beside(tmp_path / "map.tif")["links"]  # though GDAL has two names for it

@@ -27,6 +27,7 @@ LAYERS = {
     "lease": 1,
     "locks": 1,
     "remote": 1,
+    "identity": 1,
     "multilabel": 0,
     "attached": 0,
     "console": 0,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,18 +28,20 @@ import torch
 import xarray as xr
 import zarr
 from items import contents
-from pointwise import pointwise, random_pixels, write
+from pointwise import pointwise, random_pixels, read, write
 from rasterio.errors import NotGeoreferencedWarning
 from toys import segmenter_of
 
 import geoseg
-from geoseg import devices, finishing, footprint, job, nets, runs
+from geoseg import devices, finishing, footprint, identity, job, nets
 from geoseg.crew import Spent, Threads
 from geoseg.errors import UserError
+from geoseg.identity import facts_of_file
+from geoseg.info import examine
 from geoseg.job import predict_file
 from geoseg.plan import Block
 from geoseg.raster import CogDraft, files
-from geoseg.runs import _facts
+from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
@@ -330,10 +335,10 @@ def test_signatures_of_addresses_are_not_written_down(monkeypatch: pytest.Monkey
     address = "/vsicurl/https://127.0.0.1:9/a.tif?sig=SECRET"
     monkeypatch.setattr(files, "PAUSES", ())
     with pytest.raises(UserError, match=r"127\.0\.0\.1:9/a\.tif does not say") as error:
-        _facts(address)
+        facts_of_file(address)
     assert "SECRET" not in str(error.value)
-    monkeypatch.setattr(runs, "remote_facts", lambda _: {})
-    assert _facts(address) == {"name": "/vsicurl/https://127.0.0.1:9/a.tif"}
+    monkeypatch.setattr(identity, "remote_facts", lambda _: {})
+    assert facts_of_file(address) == {"name": "/vsicurl/https://127.0.0.1:9/a.tif"}
 
 
 @pytest.mark.parametrize("memory", [30_000, 600_000, 4_000_000_000])
@@ -950,6 +955,104 @@ def test_files_behind_a_virtual_raster_are_input_too(
     assert result.computed == result.blocks
 
 
+def packed(scene: Path, kind: str) -> str:
+    """What GDAL calls a scene that is put into an archive of its own folder, anew each time."""
+    archive = scene.with_name(f"s.{kind}")
+    if kind == "tar":
+        with tarfile.open(archive, "w") as tar:
+            tar.add(scene, "sub/s.tif")
+        return f"/vsitar/{archive}/sub/s.tif"
+    if kind == "tif.gz":
+        archive.write_bytes(gzip.compress(scene.read_bytes()))
+        return f"/vsigzip/{archive}"
+    with zipfile.ZipFile(archive, "w") as inner:
+        inner.write(scene, "sub/s.tif")
+    if kind == "outer.zip":
+        with zipfile.ZipFile(scene.with_name("o.zip"), "w") as outer:
+            outer.write(archive, "i.zip")
+        return f"/vsizip/{{/vsizip/{{{scene.with_name('o.zip')}}}/i.zip}}/sub/s.tif"
+    return (
+        f"zip://{archive}!sub/s.tif"
+        if kind == "of.rasterio.zip"
+        else f"/vsizip/{archive}/sub/s.tif"
+    )
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tif.gz", "outer.zip", "of.rasterio.zip"])
+def test_an_archive_that_was_replaced_is_another_input(
+    kind: str, scene: Path, tmp_path: Path
+) -> None:
+    out, sees = tmp_path / "map.tif", pointwise()
+    with pytest.raises(Interrupted):
+        predict_file(packed(scene, kind), out, sees, memory=30_000, on_progress=stop_after(3))
+    source = packed(scene, kind)
+    assert source.endswith(".gz") or facts_of([source])[0]["name"].endswith("sub/s.tif")
+    write(scene, random_pixels((3, 300, 260), seed=5).astype(np.uint8), nodata=0)
+    result = predict_file(packed(scene, kind), out, sees, memory=30_000)
+    assert result.computed == result.blocks
+    predict_file(scene, tmp_path / "plain.tif", sees)
+    assert (read(out) == read(tmp_path / "plain.tif")).all()
+    assert predict_file(source, out, sees, skip_done=True).was_there
+    write(scene, random_pixels((3, 300, 260), seed=6).astype(np.uint8), nodata=0)
+    packed(scene, kind)
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        predict_file(source, out, sees, skip_done=True)
+
+
+def test_a_run_of_an_archive_goes_on_as_long_as_it_is_the_same(scene: Path, tmp_path: Path) -> None:
+    source = packed(scene, "zip")
+    with pytest.raises(Interrupted):
+        predict_file(
+            source, tmp_path / "map.tif", pointwise(), memory=30_000, on_progress=stop_after(3)
+        )
+    result = predict_file(source, tmp_path / "map.tif", pointwise(), memory=30_000)
+    assert 0 < result.computed <= result.blocks - 3
+    (told,) = examine(tmp_path / "map.tif")["made"]["sources"]
+    assert told["size"] == scene.with_name("s.zip").stat().st_size
+    assert len(told["ends"]) == 64
+
+
+def test_what_was_made_of_a_source_that_nothing_is_known_of_is_not_used_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, sees, source = tmp_path / "map.tif", pointwise(), f"/vsimem/{tmp_path.name}.tif"
+    pixels = random_pixels((3, 300, 260)).astype(np.uint8)
+    write(Path(source), pixels, nodata=0)
+    with pytest.raises(Interrupted):
+        predict_file(source, out, sees, memory=30_000, on_progress=stop_after(3))
+    write(Path(source), np.ascontiguousarray(pixels[:, ::-1]), nodata=0)
+    result = predict_file(source, out, sees, memory=30_000)
+    assert result.computed == result.blocks
+    assert f"run of {source}, of which nothing tells whether it has changed since," in caplog.text
+    write(tmp_path / "turned.tif", np.ascontiguousarray(pixels[:, ::-1]), nodata=0)
+    predict_file(tmp_path / "turned.tif", tmp_path / "turned_map.tif", sees)
+    assert (read(out) == read(tmp_path / "turned_map.tif")).all()
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        predict_file(source, out, sees, skip_done=True)
+    rasterio.shutil.delete(source)
+
+
+def test_a_source_of_unknown_age_is_not_done_because_a_run_was_cleaning_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"/vsimem/{tmp_path.name}.tif"
+    write(Path(source), random_pixels((3, 60, 50)).astype(np.uint8), nodata=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "clean_up", _interrupt)
+        with pytest.raises(Interrupted):
+            predict_file(source, tmp_path / "map.tif", pointwise())
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        predict_file(source, tmp_path / "map.tif", pointwise())
+    rasterio.shutil.delete(source)
+
+
+def test_a_part_of_a_file_is_told_by_its_name_and_that_file(scene: Path) -> None:
+    named, file = facts_of([f"GTIFF_DIR:1:{scene}"])
+    assert file == facts_of_file(str(scene))
+    (_, other) = facts_of([f"GTIFF_DIR:off:8:{scene}"])
+    assert named != other
+
+
 def test_statistics_that_a_viewer_leaves_beside_the_input_change_nothing(
     scene: Path, tmp_path: Path, model: Segmenter
 ) -> None:
@@ -958,6 +1061,45 @@ def test_statistics_that_a_viewer_leaves_beside_the_input_change_nothing(
     Path(f"{scene}.aux.xml").write_text("<PAMDataset></PAMDataset>")
     result = run(scene, tmp_path / "map", model)
     assert 0 < result.computed <= result.blocks - 3
+
+
+SAID = {  # beside an image, of how it is read
+    "scale": "<Scale>0.5</Scale>",
+    "offset": "<Offset>3</Offset>",
+    "no data": "<NoDataValue>7</NoDataValue>",
+    "description": "<Description>nir</Description>",
+    "colour": "<ColorInterp>Alpha</ColorInterp>",
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_a_file_beside_the_input_says_of_its_values_makes_it_another_input(
+    said: str, scene: Path, tmp_path: Path
+) -> None:
+    statistics = '<Metadata><MDI key="STATISTICS_MAXIMUM">9</MDI></Metadata>'
+
+    def describe(what: str) -> None:
+        bands = (f'<PAMRasterBand band="{n}">{what}{statistics}</PAMRasterBand>' for n in (1, 2, 3))
+        text = f"<PAMDataset>{''.join(bands)}</PAMDataset>"
+        Path(f"{scene}.aux.xml").write_text(text)
+
+    out, sees = tmp_path / "map.tif", pointwise()
+    with pytest.raises(Interrupted):
+        predict_file(scene, out, sees, bands=[1, 2, 3], memory=30_000, on_progress=stop_after(3))
+    describe(SAID[said])
+    result = predict_file(scene, out, sees, bands=[1, 2, 3], memory=30_000)
+    assert result.computed == result.blocks - result.empty
+    assert predict_file(scene, out, sees, bands=[1, 2, 3], skip_done=True).was_there
+    describe("")
+    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        predict_file(scene, out, sees, bands=[1, 2, 3], skip_done=True)
+
+    def change(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            describe(SAID[said])
+
+    with pytest.raises(UserError, match=r"scene\.tif changed while it was read"):
+        predict_file(scene, tmp_path / "b.tif", sees, bands=[1, 2, 3], on_progress=change)
 
 
 def test_a_geopackage_that_is_open_elsewhere_is_not_replaced(

@@ -30,7 +30,7 @@ from serving import serving
 from toys import TwoLayers, segmenter_of
 
 import geoseg
-from geoseg import nets
+from geoseg import nets, stac
 from geoseg.bands import Named, meant
 from geoseg.cli import main
 from geoseg.errors import UserError
@@ -865,6 +865,27 @@ def test_each_asset_is_opened_twice_before_the_first_block(
     monkeypatch.setattr(rasterio, "open", noted)
     predict_file(item, tmp_path / "map.tif", model, on_progress=count, memory=memory)
     assert planned == {"B04.tif": 2, "B03.tif": 2, "B02.tif": last, "B08.tif": 0}
+
+
+def test_an_asset_that_is_replaced_once_its_header_was_read_gives_no_map(
+    tmp_path: Path, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = random_pixels((3, 90, 80)).astype(np.uint8)
+    item = scene(tmp_path / "S2", pixels)
+    asset = tmp_path / "S2" / "B03.tif"
+    real = stac.open_mosaic
+
+    def replaced(*words: Any) -> Any:
+        opened = real(*words)
+        write(asset, np.ascontiguousarray(pixels[1:2, ::-1]))  # with the same header
+        return opened
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stac, "open_mosaic", replaced)
+        with pytest.raises(UserError, match=r"B03\.tif changed while it was read.*same command"):
+            predict_file(item, tmp_path / "map.tif", model)
+    assert not (tmp_path / "map.tif").exists()
+    predict_file(item, tmp_path / "map.tif", model)
 
 
 # What is refused

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
 from os import stat
@@ -28,6 +29,7 @@ from geoseg.raster.grid import Grid
 from geoseg.raster.why import may_pass, why_not_opened, why_not_read
 
 __all__ = [
+    "Listing",
     "band_name",
     "band_numbers",
     "block_cache",
@@ -36,6 +38,8 @@ __all__ = [
     "find_band",
     "grid_of_file",
     "is_alpha",
+    "listed",
+    "listing_of",
     "open_dataset",
     "opened",
     "patiently",
@@ -176,6 +180,45 @@ def files_of(path: str) -> list[str]:
     """
     with opened(path) as dataset:
         return [path, *dataset.files]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What GDAL makes of a source.
+
+    Parameters
+    ----------
+    files : tuple of str
+        What was asked for first, then every file that it is read from.
+    header : str
+        A digest of all that decides how stored pixels are taken; files beside the raster may say it
+        in its place, among what means nothing.
+    """
+
+    files: tuple[str, ...]
+    header: str = ""
+
+
+def listing_of(path: str) -> Listing:
+    """What GDAL makes of a raster.
+
+    Raises
+    ------
+    UserError
+        When it is not there or GDAL cannot open it.
+    """
+    with opened(path) as dataset:
+        return listed(path, dataset)
+
+
+def listed(path: str, dataset: rasterio.DatasetReader) -> Listing:
+    """What GDAL makes of a raster that is open."""
+    flags = [[each.name for each in flags] for flags in dataset.mask_flag_enums]
+    colors = [each.name for each in dataset.colorinterp]
+    values = dataset.dtypes, dataset.scales, dataset.offsets, dataset.nodatavals, flags, colors
+    told = repr((values, dataset.descriptions, grid_of_file(dataset)))
+    header = sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
+    return Listing((path, *dataset.files), header)
 
 
 @contextmanager

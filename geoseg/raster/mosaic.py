@@ -24,8 +24,10 @@ from rasterio.warp import calculate_default_transform, transform_bounds
 from geoseg.errors import UserError
 from geoseg.raster.files import (
     MOST_PIXELS,
+    Listing,
     grid_of_file,
     is_alpha,
+    listed,
     opened,
     patiently,
     refuse_unusable,
@@ -151,7 +153,7 @@ class Looked:
     """What the header of a layer's file says, and which files it is made of."""
 
     layer: Layer
-    files: tuple[str, ...]
+    listing: Listing
     version: tuple[int, int] | None
     grid: Located
     scaling: tuple[tuple[float, float], ...]
@@ -161,7 +163,7 @@ class Looked:
 
 def open_mosaic(
     scenes: Sequence[Sequence[Layer]], names: Sequence[str], title: str, wanted: Wanted
-) -> tuple[xr.DataArray, dict[str, tuple[str, ...]]]:
+) -> tuple[xr.DataArray, dict[str, Listing]]:
     """Open scenes as one; nothing but headers is read until values are asked for.
 
     Parameters
@@ -180,7 +182,7 @@ def open_mosaic(
     -------
     image : DataArray, dims (band, y, x)
         float32, scaled, NaN where there is no data; other grids are read bilinearly.
-    files : dict of str to tuple of str
+    files : dict of str to Listing
         What is read, that whose lattice is taken first; of each the files that it is made of.
 
     Raises
@@ -199,7 +201,7 @@ def open_mosaic(
     mosaics = tuple(Mosaic(tuple(pieces[i::count])) for i in range(count))
     numbers = tuple(range(1, len(names) + 1))
     image = as_dataarray(mosaics, grid, np.dtype("float32"), np.nan, numbers, names)
-    files = {each.layer.path: each.files for each in [first, *looked]}
+    files = {each.layer.path: each.listing for each in [first, *looked]}
     return image.rename(title), files
 
 
@@ -215,7 +217,7 @@ def _looked_at(layer: Layer) -> Looked:
         own = [(float(dataset.scales[n - 1]), float(dataset.offsets[n - 1])) for n in layer.bands]
         return Looked(
             layer,
-            (path, *dataset.files),
+            listed(path, dataset),
             version_of(path),
             _located(grid_of_file(dataset), path),
             tuple(_agreed(*each, path) for each in zip(layer.scaling, own, strict=True)),
