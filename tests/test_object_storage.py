@@ -417,17 +417,30 @@ def test_the_lock_of_another_machine_is_taken_over_when_it_is_not_renewed(
         lease.refuse_lost(lock)
 
 
-def test_a_lock_that_is_renewed_is_not_taken_whatever_the_clocks_say(
+def test_the_lock_of_a_dead_process_whose_number_another_one_has_is_taken_over(
     bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = left_behind(bucket, pid=os.getppid())
+    with pytest.raises(UserError, match=r"last seen .* holds s3://"), lease.leased(lock):
+        pass
+    monkeypatch.setattr(lease, "STALE", -1.0)
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    with lease.leased(lock):
+        lease.refuse_lost(lock)
+
+
+@pytest.mark.parametrize("whose", [{"where": "elsewhere"}, {"pid": os.getppid()}])
+def test_a_lock_that_is_renewed_is_not_taken_whatever_the_clocks_say(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, whose: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(lease, "STALE", -1.0)
     monkeypatch.setattr(lease, "BEAT", 0.3)
-    lock = left_behind(bucket, where="elsewhere")
+    lock = left_behind(bucket, **whose)
     over = threading.Event()
 
     def renew() -> None:
         while not over.wait(0.05):
-            left_behind(bucket, where="elsewhere")
+            left_behind(bucket, **whose)
 
     beats = threading.Thread(target=renew)
     beats.start()
