@@ -56,6 +56,7 @@ from geoseg.refusals import check_run, check_targets
 from geoseg.runs import Run, Targets, files_named
 from geoseg.store import BlockStore, forget, recall, remembered, unreadable
 from geoseg.tasks import Running, make_task
+from geoseg.versions import VERSIONS
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
 
@@ -327,9 +328,11 @@ def _carry_out(
         return _already_done(run)
     known = None if restart else _recalled(run)
     prepare_outputs(run, bool(known), overwrite)
+    other = _other_versions(remembered(run.folder).get("versions"))
     if not known and forget(run.folder) and not restart:
         log.warning(
-            "an unfinished run of another input, model or option lay in %s; starting over",
+            "an unfinished run of %s lay in %s; starting over",
+            other or "another input, model or option",
             run.folder,
         )
     run = run.settled(Precision(**known["precision"]) if known else crew.precision(run))
@@ -354,13 +357,25 @@ def _recalled(run: Run) -> dict[str, Any] | None:
     return recall(run.folder, run.fingerprint)
 
 
+def _other_versions(then: Any) -> str:
+    """Versions that a run was begun with and that are others now, in words; none where all are."""
+    known = then if isinstance(then, dict) else {}
+    return " and ".join(
+        f"{name} {known[name]} (now {now})" for name, now in VERSIONS if known.get(name, now) != now
+    )
+
+
 def _store(run: Run) -> BlockStore:
     layouts = {name: run.layout(name) for name in run.targets.rasters}
     layers = {
         str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
         for name, layout in layouts.items()
     }
-    facts = {"precision": asdict(run.precision), "memory": run.memory}
+    facts = {
+        "precision": asdict(run.precision),
+        "memory": run.memory,
+        "versions": dict(VERSIONS),
+    }
     return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
 
 

@@ -39,6 +39,7 @@ from geoseg.remote import remote_facts
 from geoseg.segmenter import Segmenter
 from geoseg.stac import Origin, is_stac
 from geoseg.tasks import Task
+from geoseg.versions import VERSIONS
 
 __all__ = [
     "QUANTA",
@@ -211,7 +212,7 @@ class Run:
         """Names everything that the pixels of the blocks depend on, and how they are cut."""
         image = self.task.scene.image
         facts = {
-            "geoseg": geoseg.__version__,
+            "versions": VERSIONS,
             "files": self.files,
             "items": [each.told for each in self.origins],
             "grid": repr(grid_of(image)),

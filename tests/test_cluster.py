@@ -39,6 +39,7 @@ from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 from geoseg.store import LAYOUT
 from geoseg.tasks import Running
+from geoseg.versions import VERSIONS, Versions
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
 SMALL = 200_000  # bytes: blocks of a few windows
@@ -242,25 +243,25 @@ def test_a_scheduler_that_is_not_there_is_told(
 
 def test_workers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = Room("cpu", 1, 1, math.inf, on_host=True)
-    ours = Means(cpu, 1 << 30, orders.VERSIONS)
+    ours = Means(cpu, 1 << 30, VERSIONS)
     crew = Cluster(None)  # type: ignore[arg-type]
-    gpu = Means(Room("cuda", 2, 1, 2e9, on_host=False), 1 << 30, orders.VERSIONS)
+    gpu = Means(Room("cuda", 2, 1, 2e9, on_host=False), 1 << 30, VERSIONS)
     monkeypatch.setattr(crew, "_look", lambda _: [ours, gpu])
     with pytest.raises(UserError, match="workers compute on cpu and cuda, which round otherwise"):
         crew.means("auto", 1 << 30)
     for package, at in (("geoseg", 0), ("torch", 1), ("numpy", 2), ("GDAL", 3)):
         old = Means(cpu, 1 << 30, versions_but(package))
         monkeypatch.setattr(crew, "_look", lambda _, old=old: [ours, old])
-        own = re.escape(orders.VERSIONS[at][1])
+        own = re.escape(VERSIONS[at][1])
         with pytest.raises(
             UserError, match=rf"workers have {package} 0\.0\.1, this process {package} {own}; inst"
         ):
             crew.means("auto", 1 << 30)
 
 
-def versions_but(package: str) -> orders.Versions:
+def versions_but(package: str) -> Versions:
     """Our versions, but for that of a package."""
-    return tuple((name, "0.0.1" if name == package else own) for name, own in orders.VERSIONS)
+    return tuple((name, "0.0.1" if name == package else own) for name, own in VERSIONS)
 
 
 OLD = """
@@ -290,19 +291,19 @@ def test_a_worker_of_another_version_that_joins_late_writes_nothing(
 
 def test_terms_are_those_of_versions_and_kinds_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "get_worker", Here)
-    Terms(orders.VERSIONS, "cpu").refuse_others("cpu")
+    Terms(VERSIONS, "cpu").refuse_others("cpu")
     with pytest.raises(UserError, match=r"worker \S+ has numpy .*, the run was begun with numpy 0"):
         Terms(versions_but("numpy"), "cpu").refuse_others("cpu")
     with pytest.raises(UserError, match=r"7:1 computes on cpu, the run was begun on cuda, which r"):
-        Terms(orders.VERSIONS, "cuda").refuse_others("cpu")
+        Terms(VERSIONS, "cuda").refuse_others("cpu")
 
 
 def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
-    one = Means(Room("cpu", 1, 1, math.inf, on_host=True), 1 << 30, orders.VERSIONS)
-    four = Means(Room("cpu", 4, 1, math.inf, on_host=True), 1 << 29, orders.VERSIONS)
+    one = Means(Room("cpu", 1, 1, math.inf, on_host=True), 1 << 30, VERSIONS)
+    four = Means(Room("cpu", 4, 1, math.inf, on_host=True), 1 << 29, VERSIONS)
 
     def look(devices: str) -> list[Means]:
         asked.append(devices)
@@ -323,7 +324,7 @@ def test_a_worker_that_sees_other_files_refuses(
 ) -> None:
     monkeypatch.setattr(orders, "get_worker", Here)
     task = {"running": Running(device="cpu")}
-    terms = Terms(orders.VERSIONS, "cpu")
+    terms = Terms(VERSIONS, "cpu")
     order = Order(
         task, ModelOrder((), None, None), (str(scene),), (), tmp_path, "run-1", {}, terms, 1 << 20
     )

@@ -42,6 +42,7 @@ from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 from geoseg.store import LAYOUT, BlockStore
 from geoseg.tasks import Running
+from geoseg.versions import VERSIONS
 
 pytest.importorskip("s3fs", reason="needs the extra geoseg[cloud]")
 pytest.importorskip("moto", reason="moto is the storage; it comes with the extra geoseg[test]")
@@ -901,7 +902,7 @@ def test_a_worker_without_credentials_is_named_and_its_work_is_not_tried_again(
         folder=Remote("s3://b/.map.tif.geoseg"),
         name="run-1",
         layers={},
-        terms=Terms(orders.VERSIONS, "cpu"),
+        terms=Terms(VERSIONS, "cpu"),
         cache=1 << 20,
     )
     told = orders.finish(order, 0, 0)

@@ -38,6 +38,7 @@ from geoseg.plan import Block
 from geoseg.raster import CogDraft, files
 from geoseg.runs import _facts
 from geoseg.segmenter import Segmenter
+from geoseg.versions import VERSIONS
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
 SMALL = 200_000  # bytes: blocks of a few windows
@@ -925,6 +926,26 @@ def test_blocks_that_are_thrown_away_are_told_about(
         run(scene, tmp_path / "map", model, on_progress=stop_after(3))
     run(scene, tmp_path / "map", model, bands=[3, 2, 1])
     assert "an unfinished run of another input, model or option" in caplog.text
+
+
+@pytest.mark.parametrize("package", ["geoseg", "torch", "numpy", "GDAL"])
+def test_blocks_of_other_versions_are_not_gone_on_with_and_the_versions_are_told(
+    scene: Path,
+    tmp_path: Path,
+    model: Segmenter,
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(3))
+    now = tuple((name, "9.9" if name == package else own) for name, own in VERSIONS)
+    for module in (job, runs):
+        monkeypatch.setattr(module, "VERSIONS", now)
+    result = run(scene, tmp_path / "map", model)
+    assert result.computed == result.blocks
+    told = f"an unfinished run of {package} {dict(VERSIONS)[package]} (now 9.9) lay in"
+    assert told in caplog.text
 
 
 def test_a_file_that_came_meanwhile_is_not_replaced(
