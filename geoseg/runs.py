@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from geoseg.addresses import address_of
 from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
+from geoseg.lease import OWNER
 from geoseg.places import Place, Remote, followed, object_facts, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
@@ -174,15 +176,22 @@ class Run:
         """Where an output is made, on its own disk; under its name, which layers are named after.
 
         Outputs beside the class map are made in one folder with it; what goes to a storage is made
-        among the temporary files of this machine.
+        among the temporary files of this machine. No other process has a draft of that name: one
+        that was thought to be dead, and goes on, must not find it.
         """
-        target = self.targets.all[name]
+        target, own = self.targets.all[name], f"{name}-{OWNER}"
         if isinstance(target, Remote):
-            return scratch_of(target) / name / target.name
+            return scratch_of(target) / own / target.name
         classes = self.targets.classes
         beside = target.parent.resolve() == classes.parent.resolve()
         named = classes if beside and isinstance(classes, Path) else target
-        return named.with_name(_hidden(named)) / name / target.name
+        return named.with_name(_hidden(named)) / own / target.name
+
+    def forget_drafts(self) -> None:
+        """Remove all drafts of these outputs, whoever made them."""
+        for name in self.targets.all:
+            for each in self.draft(name).parent.parent.glob(f"{name}*"):
+                shutil.rmtree(each, ignore_errors=True)
 
     @property
     def measured(self) -> Grid:
