@@ -24,6 +24,7 @@ from geoseg.card import Card
 from geoseg.classes import told_classes
 from geoseg.crew import CACHE_SHARE, Crew, Spent
 from geoseg.decisions import missing_value
+from geoseg.devices import Capacity
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
 from geoseg.finishing import (
@@ -55,7 +56,7 @@ from geoseg.raster.read import tiles_of
 from geoseg.refusals import check_run, check_targets
 from geoseg.runs import Run, Targets, files_named
 from geoseg.store import BlockStore, forget, recall, remembered, unreadable
-from geoseg.tasks import Running, make_task
+from geoseg.tasks import Fit, Running, Task, at_once, make_task
 from geoseg.versions import VERSIONS
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
@@ -263,22 +264,35 @@ def predict_file(
             if pictured.origins:  # now it is known what their assets are
                 check_targets(targets, pictured.assets, mask)
             scene = pictured.scene
-            recalled = remembered(targets.store).get("memory") if memory is None else memory
-            budget, has = crew.means(device, recalled)
-            task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
-            own = {**asked, **given.asked(scene)}
-            return Run(
-                task,
-                plain,
-                targets,
-                pictured.sources,
-                options,
-                own,
-                making,
-                budget,
-                pictured.files,
+            budget, has = crew.means(device, memory)
+            outputs = tuple(targets.rasters)
+
+            def task_for(fit: Fit) -> Task:
+                own = replace(has, crew=fit.crew, tensors=fit.tensors)
+                return make_task(scene, segmenter, outputs, tiling, running, fit.memory, own)
+
+            run = Run(
+                task=task_for(Fit(budget, has.crew, has.tensors)),
+                model=plain,
+                targets=targets,
+                sources=pictured.sources,
+                options=options,
+                asked={**asked, **given.asked(scene)},
+                making=making,
+                memory=budget,
+                files=pictured.files,
                 origins=pictured.origins,
             )
+            begun = {} if restart else remembered(targets.store)
+            fit = Fit.told(begun.get("fit"))
+            if fit is None or begun.get("fingerprint") == run.fingerprint:
+                return run
+            other = run.planned_as(task_for(fit))
+            if (
+                begun.get("fingerprint") != other.fingerprint
+            ):  # nor is it this one on other machines
+                return run
+            return other.shared_by(_at_once(other.task, budget, has, memory is None))
 
         run = planned()
         if skip_done and is_done(run):
@@ -297,6 +311,18 @@ def predict_file(
         result = replace(result, seconds=time.monotonic() - started)
         emit({"event": "done", **_told(run, result)})
         return result
+
+
+def _at_once(task: Task, memory: int, has: Capacity, may_have_more: bool) -> int:
+    """Blocks that are worked on at once by processes that a run was not planned for.
+
+    What is taken by default is half of what is free; rather than that a run be given up, one block
+    may have all of it.
+    """
+    crew = at_once(task, memory, has)
+    if not crew and may_have_more:
+        crew = min(at_once(task, 2 * memory, replace(has, tensors=2 * has.tensors)), 1)
+    return crew
 
 
 def _already_done(run: Run) -> Result:
@@ -373,7 +399,7 @@ def _store(run: Run) -> BlockStore:
     }
     facts = {
         "precision": asdict(run.precision),
-        "memory": run.memory,
+        "fit": asdict(run.task.fit),
         "versions": dict(VERSIONS),
     }
     return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)

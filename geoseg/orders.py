@@ -281,20 +281,22 @@ def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
     site, block = _site(order), Block(row, column)
     if mark := site.store.mark(block):
         return mark, Spent()
-    log.debug("%s begun", block)
-    began = time.monotonic()
-    part = site.task.scene.part(site.task.plan.hull(block))
-    spent = Spent(read=time.monotonic() - began)
-    spent += finish_block(site.task, site.store, block, part)
+    with site.room:
+        log.debug("%s begun", block)
+        began = time.monotonic()
+        part = site.task.scene.part(site.task.plan.hull(block))
+        spent = Spent(read=time.monotonic() - began)
+        spent += finish_block(site.task, site.store, block, part)
     return site.store.mark(block), spent
 
 
 @dataclass(frozen=True)
 class Site:
-    """A run as a worker has it open."""
+    """A run as a worker has it open, and room for as many of its blocks as fit into memory."""
 
     task: Task
     store: BlockWriter
+    room: threading.Semaphore
 
 
 _sites: dict[tuple[Place, str], Site] = {}
@@ -309,10 +311,9 @@ def _site(order: Order) -> Site:
             order.terms.refuse_others(order.facts["running"].device)
             refuse_unseen(is_begun(order.folder, order.name), order.folder)
             refuse_other_files(order.sources, order.files)
-            site = Site(
-                Task(segmenter=order.model.loaded(), **order.facts),
-                BlockWriter(order.folder, order.name, order.layers),
-            )
+            task = Task(segmenter=order.model.loaded(), **order.facts)
+            store = BlockWriter(order.folder, order.name, order.layers)
+            site = Site(task, store, threading.Semaphore(task.crew))
             while len(_sites) >= PLACES:
                 _sites.pop(next(iter(_sites)))
             _sites[key] = site

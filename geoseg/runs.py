@@ -162,10 +162,23 @@ class Run:
     def settled(self, precision: Precision) -> Run:
         """The same run in a precision."""
         running = replace(self.task.running, precision=precision.name)
-        settled = replace(self, task=replace(self.task, running=running), precision=precision)
-        # Neither depends on it, and models are slow to hash.
-        vars(settled).update(digests=self.digests, fingerprint=self.fingerprint)
-        return settled
+        return self._same(task=replace(self.task, running=running), precision=precision)
+
+    def shared_by(self, crew: int) -> Run:
+        """The same run with so many blocks at once in each process."""
+        return self._same(task=replace(self.task, crew=crew))
+
+    def planned_as(self, task: Task) -> Run:
+        """The same run with other blocks."""
+        planned = replace(self, task=task)
+        vars(planned).update(digests=self.digests)  # models are slow to hash
+        return planned
+
+    def _same(self, **changes: Any) -> Run:
+        same = replace(self, **changes)
+        # Neither depends on them, and models are slow to hash.
+        vars(same).update(digests=self.digests, fingerprint=self.fingerprint)
+        return same
 
     @property
     def folder(self) -> Place:

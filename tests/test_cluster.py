@@ -6,7 +6,10 @@ import json
 import math
 import re
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +20,18 @@ import distributed
 import numpy as np
 import pytest
 import rasterio
+import torch
 from click.testing import CliRunner
 from clusters import Processes, processes, threads, wait_until
 from items import contents
 from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
 
-from geoseg import batch, cluster, nets, orders
+from geoseg import batch, cluster, devices, nets, orders
 from geoseg.batch import SceneJob
 from geoseg.cli import main
 from geoseg.cluster import Cluster, Errands, connected
-from geoseg.crew import CACHE_SHARE
+from geoseg.crew import CACHE_SHARE, Spent
 from geoseg.devices import Capacity, Room
 from geoseg.errors import UserError
 from geoseg.job import Result, predict_file
@@ -175,6 +179,55 @@ def test_a_run_whose_scheduler_is_killed_stops_and_another_cluster_ends_it(
         assert result.blocks - result.empty - result.computed >= 8
         assert group.logged() == result.computed
     assert contents(folder) == expected
+
+
+def test_a_run_goes_on_with_its_blocks_on_other_machines(
+    scene: Path, model: Segmenter, tmp_path: Path
+) -> None:
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            raise InterruptedError
+
+    options: dict[str, Any] = {"memory": 1_000_000}
+    folder, before = tmp_path / "map", torch.get_num_threads()
+    with processes(tmp_path / "first", workers=2) as group:
+        blocks = run(scene, tmp_path / "whole", model, scheduler=group.address, **options).blocks
+        with pytest.raises(InterruptedError):
+            run(scene, folder, model, scheduler=group.address, on_progress=stop, **options)
+    with pytest.MonkeyPatch.context() as patch:  # a process with more cores than those workers
+        patch.setattr(devices, "cores", lambda: 4)
+        assert run(scene, tmp_path / "four", model, **options).blocks != blocks
+        with pytest.raises(InterruptedError):
+            run(scene, folder, model, on_progress=stop, **options)
+    torch.set_num_threads(before)
+    with processes(tmp_path / "second", workers=0) as group:
+        group.add_worker("--nthreads", "3")
+        result = run(scene, folder, model, scheduler=group.address, **options)
+        assert group.logged() == result.computed
+    assert result.blocks == blocks
+    assert 0 < result.computed <= blocks - 2
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
+def test_a_worker_has_no_more_blocks_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = threading.Semaphore(2)
+
+    def finish_block(*_: object) -> Spent:
+        assert here.acquire(blocking=False)
+        time.sleep(0.01)
+        here.release()
+        return Spent()
+
+    store = SimpleNamespace(mark=lambda _: 0)
+    task = SimpleNamespace(
+        scene=SimpleNamespace(part=lambda _: None), plan=SimpleNamespace(hull=lambda _: None)
+    )
+    site = orders.Site(task, store, threading.Semaphore(2))  # type: ignore[arg-type]
+    monkeypatch.setattr(orders, "_site", lambda _: site)
+    monkeypatch.setattr(orders, "finish_block", finish_block)
+    with ThreadPoolExecutor(8) as pool:
+        order: Any = None
+        assert len(list(pool.map(lambda row: orders._finish(order, row, 0), range(24)))) == 24
 
 
 def test_small_scenes_of_a_batch_are_spread_and_huge_ones_shared(
