@@ -230,7 +230,11 @@ def predict_file(
     Raises
     ------
     UserError
-        When anything is wrong with input, model, options or outputs, before any work is done.
+        When anything is wrong with input, model, options or outputs, before any work is done. Later
+        when a disk, a storage or a cluster fails, memory runs out, the input changes while it is
+        read or cannot be read, a finished block comes back otherwise than written, or another run
+        took the output over: no further output is put in place then, and the same call goes on with
+        what is finished.
     """
     started = time.monotonic()
     emit = on_progress or ignore
