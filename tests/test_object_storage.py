@@ -586,6 +586,21 @@ def test_a_run_whose_lock_is_taken_while_it_uploads_leaves_the_other_run_alone(
     assert any("/blocks.zarr/" in name for name in objects(f"{bucket}/out"))
 
 
+def test_a_run_whose_lock_was_taken_over_leaves_the_drafts_of_the_other_run_alone(
+    bucket: str, model: Segmenter
+) -> None:
+    drafts = scratch_of(Remote(f"{bucket}/out/map.tif"))
+
+    def lose(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 2:
+            left_behind(f"{bucket}/out/.map.tif.geoseg", host="far")
+            (drafts / "classes-of-another").mkdir()
+
+    with pytest.raises(UserError, match="took over s3://"):
+        predict_file(SCENE, f"{bucket}/out/map.tif", model, memory=SMALL, on_progress=lose)
+    assert [path.name for path in drafts.iterdir()] == ["classes-of-another"]
+
+
 def test_a_source_that_was_overwritten_is_noticed(
     bucket: str, port: int, tmp_path: Path, model: Segmenter
 ) -> None:
