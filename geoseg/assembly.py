@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -132,9 +131,9 @@ def assembling(run: Run, store: BlockStore) -> Iterator[Assembly]:
     """Open the drafts of a run, and remove what they need meanwhile in the end."""
     with ExitStack() as stack:
         drafts: dict[Output, CogDraft | SievedDraft] = {}
+        run.forget_drafts()  # of calls that were stopped
         for output in run.targets.rasters:
             draft = run.draft(output)
-            shutil.rmtree(draft.parent, ignore_errors=True)  # of a run that was stopped
             draft.parent.mkdir(parents=True)
             layout = run.layout(output)
             opened = stack.enter_context(CogDraft(draft, layout, run.options))

@@ -26,6 +26,7 @@ from geoseg.raster.files import opened
 from geoseg.raster.place import writing
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
+from geoseg.versions import VERSIONS
 
 if TYPE_CHECKING:
     from geoseg.cluster import Cluster
@@ -195,7 +196,7 @@ def _spread(
     options: Mapping[str, Any],
 ) -> Generator[Outcome, None, None]:
     """Scenes, each on one thread of some worker; huge ones are put by."""
-    from geoseg.orders import VERSIONS, Terms
+    from geoseg.orders import Terms
 
     memory, has = cluster.means(options["device"], options["memory"])
     share = max(memory // has.crew, 1)

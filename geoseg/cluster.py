@@ -31,12 +31,10 @@ from geoseg.devices import Capacity
 from geoseg.errors import UserError
 from geoseg.footprint import memory_budget
 from geoseg.orders import (
-    VERSIONS,
     Failure,
     Means,
     ModelOrder,
     Order,
-    apart,
     finish,
     means_of_worker,
     precision_of,
@@ -45,6 +43,7 @@ from geoseg.plan import Block
 from geoseg.precision import Precision
 from geoseg.runs import Run
 from geoseg.store import BlockStore
+from geoseg.versions import VERSIONS, apart
 
 __all__ = ["Cluster", "connected"]
 

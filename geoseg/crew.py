@@ -95,7 +95,7 @@ class LocalCrew:
         def finish(block: Block, part: Part) -> Spent:
             return finish_block(run.task, store, block, part)
 
-        return Threads(reader.read, finish, has.crew).run(blocks)
+        return Threads(reader.read, finish, run.task.crew).run(blocks)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from math import prod
 from pathlib import Path
@@ -18,9 +17,8 @@ from geoseg.beside import read_item
 from geoseg.crew import Spent
 from geoseg.errors import UserError
 from geoseg.item import Facts, item_of, refuse_foreign, tells_of, written
-from geoseg.lease import refuse_lost
-from geoseg.locks import LOCK
-from geoseg.places import Place, Remote, UnreachableError
+from geoseg.locks import refuse_lost
+from geoseg.places import Place, UnreachableError
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere
 from geoseg.progress import Emit
 from geoseg.raster.damage import Unreadable, within
@@ -199,14 +197,12 @@ def publish_all(run: Run, overwrite: bool) -> None:
 def _refuse_lost(run: Run) -> None:
     """Refuse to go on where another run took over."""
     for folder in run.targets.locks:
-        if isinstance(folder, Remote):
-            refuse_lost(folder / LOCK)
+        refuse_lost(folder)
 
 
 def clean_up(run: Run) -> None:
     """Remove what a run left beside its outputs, but for its locks."""
-    for name in run.targets.all:
-        shutil.rmtree(run.draft(name).parent, ignore_errors=True)
+    run.forget_drafts()
     for each in dict.fromkeys((run.targets.folder, run.folder)):
         forget(each)
 

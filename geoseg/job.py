@@ -24,6 +24,7 @@ from geoseg.card import Card
 from geoseg.classes import told_classes
 from geoseg.crew import CACHE_SHARE, Crew, Spent
 from geoseg.decisions import missing_value
+from geoseg.devices import Capacity
 from geoseg.ensembles import Models, ensemble
 from geoseg.errors import UserError
 from geoseg.finishing import (
@@ -39,6 +40,7 @@ from geoseg.finishing import (
 )
 from geoseg.hiring import hired
 from geoseg.inputs import Input, found
+from geoseg.lease import OWNER
 from geoseg.loader import Scene
 from geoseg.locks import locked
 from geoseg.places import Place, Remote, place, scratches
@@ -55,7 +57,8 @@ from geoseg.raster.read import tiles_of
 from geoseg.refusals import check_run, check_targets
 from geoseg.runs import Run, Targets, files_named
 from geoseg.store import BlockStore, forget, recall, remembered, unreadable
-from geoseg.tasks import Running, make_task
+from geoseg.tasks import Fit, Running, Task, at_once, make_task
+from geoseg.versions import VERSIONS
 from geoseg.views import Turns, viewed
 from geoseg.windows import Box, box_shape
 
@@ -228,7 +231,11 @@ def predict_file(
     Raises
     ------
     UserError
-        When anything is wrong with input, model, options or outputs, before any work is done.
+        When anything is wrong with input, model, options or outputs, before any work is done. Later
+        when a disk, a storage or a cluster fails, memory runs out, the input changes while it is
+        read or cannot be read, a finished block comes back otherwise than written, or another run
+        took the output over: no further output is put in place then, and the same call goes on with
+        what is finished.
     """
     started = time.monotonic()
     emit = on_progress or ignore
@@ -262,22 +269,35 @@ def predict_file(
             if pictured.origins:  # now it is known what their assets are
                 check_targets(targets, pictured.assets, mask)
             scene = pictured.scene
-            recalled = remembered(targets.store).get("memory") if memory is None else memory
-            budget, has = crew.means(device, recalled)
-            task = make_task(scene, segmenter, tuple(targets.rasters), tiling, running, budget, has)
-            own = {**asked, **given.asked(scene)}
-            return Run(
-                task,
-                plain,
-                targets,
-                pictured.sources,
-                options,
-                own,
-                making,
-                budget,
-                pictured.files,
+            budget, has = crew.means(device, memory)
+            outputs = tuple(targets.rasters)
+
+            def task_for(fit: Fit) -> Task:
+                own = replace(has, crew=fit.crew, tensors=fit.tensors)
+                return make_task(scene, segmenter, outputs, tiling, running, fit.memory, own)
+
+            run = Run(
+                task=task_for(Fit(budget, has.crew, has.tensors)),
+                model=plain,
+                targets=targets,
+                sources=pictured.sources,
+                options=options,
+                asked={**asked, **given.asked(scene)},
+                making=making,
+                memory=budget,
+                files=pictured.files,
                 origins=pictured.origins,
             )
+            begun = {} if restart else remembered(targets.store)
+            fit = Fit.told(begun.get("fit"))
+            if fit is None or begun.get("fingerprint") == run.fingerprint:
+                return run
+            other = run.planned_as(task_for(fit))
+            if (
+                begun.get("fingerprint") != other.fingerprint
+            ):  # nor is it this one on other machines
+                return run
+            return other.shared_by(_at_once(other.task, budget, has, memory is None))
 
         run = planned()
         if skip_done and is_done(run):
@@ -296,6 +316,18 @@ def predict_file(
         result = replace(result, seconds=time.monotonic() - started)
         emit({"event": "done", **_told(run, result)})
         return result
+
+
+def _at_once(task: Task, memory: int, has: Capacity, may_have_more: bool) -> int:
+    """Blocks that are worked on at once by processes that a run was not planned for.
+
+    What is taken by default is half of what is free; rather than that a run be given up, one block
+    may have all of it.
+    """
+    crew = at_once(task, memory, has)
+    if not crew and may_have_more:
+        crew = min(at_once(task, 2 * memory, replace(has, tensors=2 * has.tensors)), 1)
+    return crew
 
 
 def _already_done(run: Run) -> Result:
@@ -327,8 +359,9 @@ def _carry_out(
         return _already_done(run)
     known = None if restart else _recalled(run)
     prepare_outputs(run, bool(known), overwrite)
+    left = _left(run)
     if not known and forget(run.folder) and not restart:
-        log.warning("an unfinished run of %s lay in %s; starting over", _left(run), run.folder)
+        log.warning("an unfinished run of %s lay in %s; starting over", left, run.folder)
     run = run.settled(Precision(**known["precision"]) if known else crew.precision(run))
     store = _store(run)
     with assembling(run, store) as assembly:
@@ -355,9 +388,18 @@ def _recalled(run: Run) -> dict[str, Any] | None:
 
 def _left(run: Run) -> str:
     """What an unfinished run is of whose blocks are not used."""
-    if run.untold is None:
-        return "another input, model or option"
-    return f"{run.untold}, of which nothing tells whether it has changed since,"
+    if run.untold is not None:
+        return f"{run.untold}, of which nothing tells whether it has changed since,"
+    then = remembered(run.folder).get("versions")
+    return _other_versions(then) or "another input, model or option"
+
+
+def _other_versions(then: Any) -> str:
+    """Versions that a run was begun with and that are others now, in words; none where all are."""
+    known = then if isinstance(then, dict) else {}
+    return " and ".join(
+        f"{name} {known[name]} (now {now})" for name, now in VERSIONS if known.get(name, now) != now
+    )
 
 
 def _store(run: Run) -> BlockStore:
@@ -366,7 +408,11 @@ def _store(run: Run) -> BlockStore:
         str(name): (len(layout.names), layout.dtype, int(layout.nodata or 0))
         for name, layout in layouts.items()
     }
-    facts = {"precision": asdict(run.precision), "memory": run.memory}
+    facts = {
+        "precision": asdict(run.precision),
+        "fit": asdict(run.task.fit),
+        "versions": dict(VERSIONS),
+    }
     return BlockStore(run.folder, run.fingerprint, run.task.plan, layers, facts)
 
 
@@ -429,7 +475,7 @@ def _held(targets: Targets, wait: bool) -> Iterator[bool]:
     """
     with ExitStack() as stack:
         waited = [stack.enter_context(locked(folder, wait)) for folder in targets.locks]
-        stack.enter_context(scratches(tuple(targets.all.values())))
+        stack.enter_context(scratches(tuple(targets.all.values()), OWNER))
         yield any(waited)
 
 

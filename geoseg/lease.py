@@ -190,9 +190,10 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
     """
     if facts.get("owner") == OWNER:  # when that run ended, the storage did not answer
         return True
-    if facts.get("where") and facts["where"] == _where():
-        # The number of this process was that of another one, which had the same.
-        return facts["pid"] == os.getpid() or not Path(f"/proc/{facts['pid']}").exists()
+    is_here = bool(facts.get("where")) and facts["where"] == _where()
+    # A process that is there may have been given the number of the holder, as this one may.
+    if is_here and (facts["pid"] == os.getpid() or not Path(f"/proc/{facts['pid']}").exists()):
+        return True
     try:
         age = abs((datetime.now(UTC) - lock.changed()).total_seconds())
     except UserError:  # it is gone by now, or cannot be asked

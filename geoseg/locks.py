@@ -14,10 +14,12 @@ from socket import gethostname
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from geoseg.lease import STALE, beating, leased, machine, taken
+from geoseg import lease
+from geoseg.errors import UserError
+from geoseg.lease import OWNER, STALE, beating, leased, machine, taken
 from geoseg.places import Place, Remote
 
-__all__ = ["HOLDER", "LOCK", "locked"]
+__all__ = ["HOLDER", "LOCK", "locked", "refuse_lost"]
 
 LOCK = "lock"
 HOLDER = "holder.json"  # beside the lock, for libraries empty or replace its file
@@ -56,15 +58,45 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         facts = {"pid": os.getpid(), "host": gethostname(), "machine": machine(), "since": since}
+        facts["owner"] = OWNER
         (folder / HOLDER).write_text(json.dumps(facts), encoding="utf-8")
-        with beating(lambda: _touched(folder / HOLDER)):
+        with beating(lambda: _touched(folder)):
             yield waited
     finally:
-        (folder / HOLDER).unlink(missing_ok=True)
+        if _is_ours(folder):
+            (folder / HOLDER).unlink(missing_ok=True)
         # While it is held, for afterwards it may be another's; Windows keeps files that are open.
         if {path.name for path in folder.glob("*")} <= {LOCK}:
             shutil.rmtree(folder, ignore_errors=True)
         lock.release()
+
+
+def refuse_lost(folder: Place) -> None:
+    """Refuse to go on where another run took the folder over, which was thought to be abandoned.
+
+    On a shared folder whose locks are known to one machine alone, that of a run that was stopped
+    for long is taken by another machine.
+
+    Raises
+    ------
+    UserError
+    """
+    if isinstance(folder, Remote):
+        lease.refuse_lost(folder / LOCK)
+    elif not _is_ours(folder):
+        raise UserError(
+            f"{_holder(folder)} took over {folder} while this run gave no sign of life; nothing "
+            "was written: wait for its end, and give the same command again"
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the sign of life beside a lock is that of this process."""
+    try:
+        facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # of one that has ended, or has just begun
+        return False
+    return isinstance(facts, dict) and facts.get("owner") == OWNER
 
 
 def _take(folder: Path, lock: BaseFileLock) -> str | None:
@@ -104,9 +136,12 @@ def _is_held_elsewhere(folder: Path) -> bool:
     return abs(now - seen) < STALE
 
 
-def _touched(path: Path) -> bool:
+def _touched(folder: Path) -> bool:
+    """Give a sign of life; False when another has the folder, whose own sign it would be."""
     try:
-        os.utime(path)
+        if not _is_ours(folder):
+            return False
+        os.utime(folder / HOLDER)
     except OSError:  # the folder is gone, which the run will tell
         return False
     return True

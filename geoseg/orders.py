@@ -17,11 +17,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
 import torch
 
-import geoseg
 from geoseg.crew import CACHE_SHARE, Spent, finish_block
 from geoseg.devices import Room, find_devices, room_of
 from geoseg.ensembles import ensemble
@@ -36,6 +33,7 @@ from geoseg.runs import Run, facts_of, other_file
 from geoseg.segmenter import Segmenter, load
 from geoseg.store import BlockStore, BlockWriter, Layers, is_begun
 from geoseg.tasks import Running, Task
+from geoseg.versions import VERSIONS, Versions, apart
 from geoseg.views import Turns, viewed
 
 try:
@@ -47,14 +45,12 @@ except ImportError as error:
     ) from error
 
 __all__ = [
-    "VERSIONS",
     "Failure",
     "Means",
     "ModelOrder",
     "Order",
     "Shown",
     "Terms",
-    "apart",
     "failing",
     "finish",
     "loaded",
@@ -68,13 +64,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 PLACES = 4  # runs, and models, that a worker keeps open
-Versions = tuple[tuple[str, str], ...]
-VERSIONS: Versions = (
-    ("geoseg", geoseg.__version__),
-    ("torch", torch.__version__.partition("+")[0]),
-    ("numpy", np.__version__),
-    ("GDAL", rasterio.__gdal_version__),
-)
 
 Shown = tuple[tuple[str, str], ...]
 """Digest and file of each member of a model."""
@@ -87,19 +76,6 @@ class Means:
     room: Room
     memory: int
     versions: Versions
-
-
-def apart(there: Versions, here: Versions) -> tuple[str, str] | None:
-    """What has another version here than there, in words for each; None where nothing has."""
-    differing = [
-        (f"{name} {own}", f"{name} {other}")
-        for (name, own), (_, other) in zip(there, here, strict=True)
-        if own != other
-    ]
-    if not differing:
-        return None
-    theirs, ours = zip(*differing, strict=True)
-    return " and ".join(theirs), " and ".join(ours)
 
 
 @dataclass(frozen=True)
@@ -305,20 +281,22 @@ def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
     site, block = _site(order), Block(row, column)
     if mark := site.store.mark(block):
         return mark, Spent()
-    log.debug("%s begun", block)
-    began = time.monotonic()
-    part = site.task.scene.part(site.task.plan.hull(block))
-    spent = Spent(read=time.monotonic() - began)
-    spent += finish_block(site.task, site.store, block, part)
+    with site.room:
+        log.debug("%s begun", block)
+        began = time.monotonic()
+        part = site.task.scene.part(site.task.plan.hull(block))
+        spent = Spent(read=time.monotonic() - began)
+        spent += finish_block(site.task, site.store, block, part)
     return site.store.mark(block), spent
 
 
 @dataclass(frozen=True)
 class Site:
-    """A run as a worker has it open."""
+    """A run as a worker has it open, and room for as many of its blocks as fit into memory."""
 
     task: Task
     store: BlockWriter
+    room: threading.Semaphore
 
 
 _sites: dict[tuple[Place, str], Site] = {}
@@ -333,10 +311,9 @@ def _site(order: Order) -> Site:
             order.terms.refuse_others(order.facts["running"].device)
             refuse_unseen(is_begun(order.folder, order.name), order.folder)
             refuse_other_files(order.sources, order.files)
-            site = Site(
-                Task(segmenter=order.model.loaded(), **order.facts),
-                BlockWriter(order.folder, order.name, order.layers),
-            )
+            task = Task(segmenter=order.model.loaded(), **order.facts)
+            store = BlockWriter(order.folder, order.name, order.layers)
+            site = Site(task, store, threading.Semaphore(task.crew))
             while len(_sites) >= PLACES:
                 _sites.pop(next(iter(_sites)))
             _sites[key] = site

@@ -576,8 +576,16 @@ def scratch_of(target: Remote) -> Path:
 
 
 @contextmanager
-def scratches(targets: Sequence[Place]) -> Iterator[None]:
-    """Make the folders of `scratch_of`, or take them from a run that died, and remove them."""
+def scratches(targets: Sequence[Place], owner: str) -> Iterator[None]:
+    """Make the folders of `scratch_of`, or take them from a run that died, and remove them.
+
+    Parameters
+    ----------
+    targets : sequence of Path or Remote
+    owner : str
+        How names in there end that this process made. Those of another are left to it: it may have
+        taken the output over.
+    """
     folders = [scratch_of(each) for each in targets if isinstance(each, Remote)]
     try:
         for folder in folders:
@@ -585,7 +593,10 @@ def scratches(targets: Sequence[Place]) -> Iterator[None]:
         yield
     finally:
         for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            for own in folder.glob(f"*{owner}"):
+                shutil.rmtree(own, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _make_own(folder: Path) -> None:

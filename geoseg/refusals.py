@@ -68,6 +68,7 @@ def check_run(run: Run) -> None:
     scene, polygons = run.task.scene, run.targets.polygons
     grid = grid_of(scene.image)
     _refuse_missed(run.task, run.sources[0])
+    _refuse_large_blocks(run)
     _tell_where(grid, run.sources[0])
     if polygons is not None:
         refuse_unlocated(Path(polygons.name), grid)
@@ -85,6 +86,16 @@ def _refuse_missed(task: Task, source: str) -> None:
     from geoseg.shapes import apart
 
     raise apart(source)
+
+
+def _refuse_large_blocks(run: Run) -> None:
+    """Refuse to go on with blocks of which not one fits; what is finished of them is not lost."""
+    if run.task.crew < 1:
+        raise UserError(
+            f"the unfinished run in {run.folder} has blocks for {run.task.fit.memory} bytes of "
+            f"memory, of which not one fits into {run.memory}; go on with it on as much memory "
+            f"(--memory {run.task.fit.memory}), or begin anew with smaller ones: --restart"
+        )
 
 
 def _tell_where(grid: Grid, source: str) -> None:

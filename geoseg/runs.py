@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
 from geoseg.identity import facts_of_file, untold
+from geoseg.lease import OWNER
 from geoseg.places import Place, Remote, followed, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
@@ -37,6 +39,7 @@ from geoseg.raster.files import Listing, listing_of, unlocated_is_fine
 from geoseg.segmenter import Segmenter
 from geoseg.stac import Origin, is_stac
 from geoseg.tasks import Task
+from geoseg.versions import VERSIONS
 
 __all__ = [
     "QUANTA",
@@ -158,10 +161,23 @@ class Run:
     def settled(self, precision: Precision) -> Run:
         """The same run in a precision."""
         running = replace(self.task.running, precision=precision.name)
-        settled = replace(self, task=replace(self.task, running=running), precision=precision)
-        # Neither depends on it, and models are slow to hash.
-        vars(settled).update(digests=self.digests, fingerprint=self.fingerprint)
-        return settled
+        return self._same(task=replace(self.task, running=running), precision=precision)
+
+    def shared_by(self, crew: int) -> Run:
+        """The same run with so many blocks at once in each process."""
+        return self._same(task=replace(self.task, crew=crew))
+
+    def planned_as(self, task: Task) -> Run:
+        """The same run with other blocks."""
+        planned = replace(self, task=task)
+        vars(planned).update(digests=self.digests)  # models are slow to hash
+        return planned
+
+    def _same(self, **changes: Any) -> Run:
+        same = replace(self, **changes)
+        # Neither depends on them, and models are slow to hash.
+        vars(same).update(digests=self.digests, fingerprint=self.fingerprint)
+        return same
 
     @property
     def folder(self) -> Place:
@@ -172,15 +188,22 @@ class Run:
         """Where an output is made, on its own disk; under its name, which layers are named after.
 
         Outputs beside the class map are made in one folder with it; what goes to a storage is made
-        among the temporary files of this machine.
+        among the temporary files of this machine. No other process has a draft of that name: one
+        that was thought to be dead, and goes on, must not find it.
         """
-        target = self.targets.all[name]
+        target, own = self.targets.all[name], f"{name}-{OWNER}"
         if isinstance(target, Remote):
-            return scratch_of(target) / name / target.name
+            return scratch_of(target) / own / target.name
         classes = self.targets.classes
         beside = target.parent.resolve() == classes.parent.resolve()
         named = classes if beside and isinstance(classes, Path) else target
-        return named.with_name(_hidden(named)) / name / target.name
+        return named.with_name(_hidden(named)) / own / target.name
+
+    def forget_drafts(self) -> None:
+        """Remove all drafts of these outputs, whoever made them."""
+        for name in self.targets.all:
+            for each in self.draft(name).parent.parent.glob(f"{name}*"):
+                shutil.rmtree(each, ignore_errors=True)
 
     @property
     def measured(self) -> Grid:
@@ -210,7 +233,7 @@ class Run:
         """Names everything that the pixels of the blocks depend on, and how they are cut."""
         image = self.task.scene.image
         facts = {
-            "geoseg": geoseg.__version__,
+            "versions": VERSIONS,
             "files": self.files,
             "items": [each.told for each in self.origins],
             "grid": repr(grid_of(image)),

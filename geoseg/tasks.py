@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import isqrt, prod
-from typing import get_args
+from typing import Any, get_args
 
 from geoseg.card import Card
 from geoseg.decisions import Output
@@ -16,7 +16,7 @@ from geoseg.loader import Scene
 from geoseg.plan import BLOCK, Plan, Room, Tiling, make_plan
 from geoseg.segmenter import Segmenter
 
-__all__ = ["Running", "Task", "make_task"]
+__all__ = ["Fit", "Running", "Task", "at_once", "make_task"]
 
 SHARES = 4  # windows that a raster has at least, unless it is small
 SMALL = 2**20  # pixels
@@ -37,6 +37,37 @@ class Running:
         find_precision(self.precision)
         if self.batch_size is not None and self.batch_size < 1:
             raise UserError(f"batch size {self.batch_size} must be 1 or more, or auto")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What windows and blocks were made to fit into.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes that blocks at work may take.
+    crew : int
+        Blocks that are worked on at once.
+    tensors : float
+        Bytes that the tensors of one of them may take.
+    """
+
+    memory: int
+    crew: int
+    tensors: float
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.memory < 2**63 and 1 <= self.crew < 2**31 and self.tensors > 0):
+            raise ValueError(f"{self} is no room for anything")
+
+    @classmethod
+    def told(cls, facts: Any) -> Fit | None:
+        """What was written as JSON; None where that is something else."""
+        try:
+            return cls(int(facts["memory"]), int(facts["crew"]), float(facts["tensors"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
 
 
 @dataclass
@@ -61,6 +92,10 @@ class Task:
         Of the devices.
     batch_size : int
         Windows run together.
+    fit : Fit
+        What the plan was made for.
+    crew : int
+        Blocks that a process works on at once, at most; see `at_once`.
     limit : Limit
         How many were found to be too many.
     """
@@ -72,6 +107,8 @@ class Task:
     running: Running
     kind: str
     batch_size: int
+    fit: Fit
+    crew: int
     limit: Limit = field(default_factory=Limit, compare=False, repr=False)
 
 
@@ -108,7 +145,50 @@ def make_task(
     size = running.batch_size or max(
         1, int(min(BATCH_PIXELS[has.kind], room)) // prod(plan.windows.size)
     )
-    return Task(scene, segmenter, tuple(outputs), plan, running, has.kind, size)
+    fit = Fit(budget, has.crew, has.tensors)
+    return Task(scene, segmenter, tuple(outputs), plan, running, has.kind, size, fit, has.crew)
+
+
+def at_once(task: Task, memory: int, has: Capacity) -> int:
+    """Blocks of a plan that fit beside each other into other memory than it was made for.
+
+    Memory is shared out as in planning. None takes more than the share that it was made for.
+
+    Parameters
+    ----------
+    task : Task
+    memory : int
+        Bytes that blocks at work may take.
+    has : Capacity
+        Of the processes that work on the blocks.
+
+    Returns
+    -------
+    int
+        At most as many as processes work on; 0 where there is too little memory for one.
+    """
+    fit, model = task.fit, task.segmenter
+    each = bytes_per_pixel(model.net, model.channels, model.card.stride)
+    tensors = min(each * prod(task.plan.windows.size) * task.batch_size, fit.tensors)
+    held = min(_bytes_of_block(task), fit.memory / 4 / (fit.crew + 2))
+    # Shares are no whole numbers, and a whole number of them may be a little less when multiplied.
+    most = int(memory / 4 / held + 1e-6) - 2
+    if has.kind != "cuda":  # where windows are halved that are too large
+        most = min(most, int(has.tensors * has.crew / tensors + 1e-6))
+    return max(min(most, has.crew), 0)
+
+
+def _bytes_of_block(task: Task) -> float:
+    """Bytes that the largest block takes beside the tensors of its windows."""
+    plan, card = task.plan, task.segmenter.card
+    rows, columns = (
+        max(span.stop - span.start for span in map(axis.hull, range(axis.count)))
+        for axis in (plan.rows, plan.columns)
+    )
+    held = float(_bytes_held(task.scene, card, task.outputs) * rows * columns)
+    if plan.blend != "crop":
+        held += _bytes_summed(card, task.outputs, plan.windows.size[0]) * columns
+    return held
 
 
 def _fitted(
@@ -132,9 +212,7 @@ def _fitted(
     window = min(room, max(prod(scene.shape) / SHARES, SMALL))
     held = _bytes_held(scene, card, outputs) * (crew + 2)
     side = tiling.window or card.window
-    # Of a window and a stride more, and once more where they are divided by their weights.
-    copies = 1 if tuple(outputs) == ("classes",) else 2
-    sums = 4.0 * (len(card.classes) + 1) * 1.5 * side * copies * crew
+    sums = _bytes_summed(card, outputs, side) * crew
     # What windows of a given side leave of the room for tensors, which is half of the memory.
     left = max(0.4 - 0.5 * side**2 / room, 0.25) * memory
     tiling = replace(tiling, pixels=int(window), room=Room(left, held, sums), crew=crew)
@@ -146,6 +224,13 @@ def _fitted(
     most = BLOCKS[has.kind]
     block = min(most, int(isqrt(int(memory / 4 / held)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
     return replace(tiling, block=max(block, 1))
+
+
+def _bytes_summed(card: Card, outputs: Sequence[Output], side: int) -> float:
+    """Bytes of the sums of blended windows for each column of a block."""
+    # Of a window and a stride more, and once more where they are divided by their weights.
+    copies = 1 if tuple(outputs) == ("classes",) else 2
+    return 4.0 * (len(card.classes) + 1) * 1.5 * side * copies
 
 
 def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output]) -> int:

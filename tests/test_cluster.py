@@ -6,7 +6,10 @@ import json
 import math
 import re
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +20,18 @@ import distributed
 import numpy as np
 import pytest
 import rasterio
+import torch
 from click.testing import CliRunner
 from clusters import Processes, processes, threads, wait_until
 from items import contents
 from pointwise import random_pixels, spoil, write
 from toys import segmenter_of
 
-from geoseg import batch, cluster, nets, orders
+from geoseg import batch, cluster, devices, nets, orders
 from geoseg.batch import SceneJob
 from geoseg.cli import main
 from geoseg.cluster import Cluster, Errands, connected
-from geoseg.crew import CACHE_SHARE
+from geoseg.crew import CACHE_SHARE, Spent
 from geoseg.devices import Capacity, Room
 from geoseg.errors import UserError
 from geoseg.job import Result, predict_file
@@ -39,6 +43,7 @@ from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 from geoseg.store import LAYOUT
 from geoseg.tasks import Running
+from geoseg.versions import VERSIONS, Versions
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
 SMALL = 200_000  # bytes: blocks of a few windows
@@ -176,6 +181,55 @@ def test_a_run_whose_scheduler_is_killed_stops_and_another_cluster_ends_it(
     assert contents(folder) == expected
 
 
+def test_a_run_goes_on_with_its_blocks_on_other_machines(
+    scene: Path, model: Segmenter, tmp_path: Path
+) -> None:
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            raise InterruptedError
+
+    options: dict[str, Any] = {"memory": 1_000_000}
+    folder, before = tmp_path / "map", torch.get_num_threads()
+    with processes(tmp_path / "first", workers=2) as group:
+        blocks = run(scene, tmp_path / "whole", model, scheduler=group.address, **options).blocks
+        with pytest.raises(InterruptedError):
+            run(scene, folder, model, scheduler=group.address, on_progress=stop, **options)
+    with pytest.MonkeyPatch.context() as patch:  # a process with more cores than those workers
+        patch.setattr(devices, "cores", lambda: 4)
+        assert run(scene, tmp_path / "four", model, **options).blocks != blocks
+        with pytest.raises(InterruptedError):
+            run(scene, folder, model, on_progress=stop, **options)
+    torch.set_num_threads(before)
+    with processes(tmp_path / "second", workers=0) as group:
+        group.add_worker("--nthreads", "3")
+        result = run(scene, folder, model, scheduler=group.address, **options)
+        assert group.logged() == result.computed
+    assert result.blocks == blocks
+    assert 0 < result.computed <= blocks - 2
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
+def test_a_worker_has_no_more_blocks_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = threading.Semaphore(2)
+
+    def finish_block(*_: object) -> Spent:
+        assert here.acquire(blocking=False)
+        time.sleep(0.01)
+        here.release()
+        return Spent()
+
+    store = SimpleNamespace(mark=lambda _: 0)
+    task = SimpleNamespace(
+        scene=SimpleNamespace(part=lambda _: None), plan=SimpleNamespace(hull=lambda _: None)
+    )
+    site = orders.Site(task, store, threading.Semaphore(2))  # type: ignore[arg-type]
+    monkeypatch.setattr(orders, "_site", lambda _: site)
+    monkeypatch.setattr(orders, "finish_block", finish_block)
+    with ThreadPoolExecutor(8) as pool:
+        order: Any = None
+        assert len(list(pool.map(lambda row: orders._finish(order, row, 0), range(24)))) == 24
+
+
 def test_small_scenes_of_a_batch_are_spread_and_huge_ones_shared(
     model: Segmenter, group: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,25 +296,25 @@ def test_a_scheduler_that_is_not_there_is_told(
 
 def test_workers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = Room("cpu", 1, 1, math.inf, on_host=True)
-    ours = Means(cpu, 1 << 30, orders.VERSIONS)
+    ours = Means(cpu, 1 << 30, VERSIONS)
     crew = Cluster(None)  # type: ignore[arg-type]
-    gpu = Means(Room("cuda", 2, 1, 2e9, on_host=False), 1 << 30, orders.VERSIONS)
+    gpu = Means(Room("cuda", 2, 1, 2e9, on_host=False), 1 << 30, VERSIONS)
     monkeypatch.setattr(crew, "_look", lambda _: [ours, gpu])
     with pytest.raises(UserError, match="workers compute on cpu and cuda, which round otherwise"):
         crew.means("auto", 1 << 30)
     for package, at in (("geoseg", 0), ("torch", 1), ("numpy", 2), ("GDAL", 3)):
         old = Means(cpu, 1 << 30, versions_but(package))
         monkeypatch.setattr(crew, "_look", lambda _, old=old: [ours, old])
-        own = re.escape(orders.VERSIONS[at][1])
+        own = re.escape(VERSIONS[at][1])
         with pytest.raises(
             UserError, match=rf"workers have {package} 0\.0\.1, this process {package} {own}; inst"
         ):
             crew.means("auto", 1 << 30)
 
 
-def versions_but(package: str) -> orders.Versions:
+def versions_but(package: str) -> Versions:
     """Our versions, but for that of a package."""
-    return tuple((name, "0.0.1" if name == package else own) for name, own in orders.VERSIONS)
+    return tuple((name, "0.0.1" if name == package else own) for name, own in VERSIONS)
 
 
 GPU = """
@@ -353,19 +407,19 @@ def test_a_worker_of_another_version_that_joins_late_writes_nothing(
 
 def test_terms_are_those_of_versions_and_kinds_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "get_worker", Here)
-    Terms(orders.VERSIONS, "cpu").refuse_others("cpu")
+    Terms(VERSIONS, "cpu").refuse_others("cpu")
     with pytest.raises(UserError, match=r"worker \S+ has numpy .*, the run was begun with numpy 0"):
         Terms(versions_but("numpy"), "cpu").refuse_others("cpu")
     with pytest.raises(UserError, match=r"7:1 computes on cpu, the run was begun on cuda, which r"):
-        Terms(orders.VERSIONS, "cuda").refuse_others("cpu")
+        Terms(VERSIONS, "cuda").refuse_others("cpu")
 
 
 def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
-    one = Means(Room("cpu", 1, 1, math.inf, on_host=True), 1 << 30, orders.VERSIONS)
-    four = Means(Room("cpu", 4, 1, math.inf, on_host=True), 1 << 29, orders.VERSIONS)
+    one = Means(Room("cpu", 1, 1, math.inf, on_host=True), 1 << 30, VERSIONS)
+    four = Means(Room("cpu", 4, 1, math.inf, on_host=True), 1 << 29, VERSIONS)
 
     def look(devices: str) -> list[Means]:
         asked.append(devices)
@@ -386,7 +440,7 @@ def test_a_worker_that_sees_other_files_refuses(
 ) -> None:
     monkeypatch.setattr(orders, "get_worker", Here)
     task = {"running": Running(device="cpu")}
-    terms = Terms(orders.VERSIONS, "cpu")
+    terms = Terms(VERSIONS, "cpu")
     order = Order(
         task, ModelOrder((), None, None), (str(scene),), (), tmp_path, "run-1", {}, terms, 1 << 20
     )

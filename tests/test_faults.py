@@ -42,7 +42,7 @@ from safetensors.torch import load_file, save_file
 from toys import TwoLayers, random_image, segmenter_of
 
 import geoseg
-from geoseg import crew, finishing, job, lease, locks, nets, orders, polygons, refusals, store
+from geoseg import crew, finishing, job, lease, locks, nets, orders, polygons, refusals, runs, store
 from geoseg.assembly import Assembly
 from geoseg.console import Console
 from geoseg.errors import UserError
@@ -52,7 +52,7 @@ from geoseg.places import UnreachableError
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
 from geoseg.raster.read import Source, tiles_of
-from geoseg.runs import Targets
+from geoseg.runs import Run, Targets
 from geoseg.shapes import read_mask
 
 ROOT = Path(__file__).parents[1]
@@ -1195,6 +1195,7 @@ def test_links_that_lead_to_each_other_are_refused(scene: Path) -> None:
 
 # ---- two processes on one output --------------------------------------------------------------
 
+FAR = json.dumps({"pid": 7, "host": "far", "machine": "another", "since": "2026-11-22 10:00:00"})
 HOLDING = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -1467,6 +1468,75 @@ def test_a_run_gives_signs_of_life_to_other_machines(
         while not holder.stat().st_mtime:
             time.sleep(0.01)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_slept_while_another_machine_took_over_puts_no_part_of_a_file_in_place(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, drafts = finishing._refuse_outputs, []
+
+    def sleep(run: Run, goes_on: bool, overwrite: bool) -> None:
+        real(run, goes_on, overwrite)
+        if goes_on:  # it is about to put its outputs in place
+            (run.folder / locks.HOLDER).write_text(FAR)
+            drafts.append(run.draft("classes"))
+            with monkeypatch.context() as patch:
+                patch.setattr(runs, "OWNER", "another")
+                drafts.append(run.draft("classes"))
+            drafts[1].parent.mkdir()
+            drafts[1].write_bytes(b"its beginning")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "_refuse_outputs", sleep)
+        with pytest.raises(UserError, match=r"process 7 on far, .* took over .*; nothing was wri"):
+            run(scene)
+    assert not scene.with_name("map.tif").exists()
+    assert drafts[0] != drafts[1]
+    assert drafts[1].read_bytes() == b"its beginning"
+    assert (drafts[1].parents[1] / locks.HOLDER).read_text() == FAR
+
+
+def test_a_run_that_was_taken_over_between_two_outputs_puts_no_more_in_place(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = finishing.publish
+
+    def publish(draft: Path, target: Path) -> None:
+        real(draft, target)
+        (scene.with_name(".map.tif.geoseg") / locks.HOLDER).write_text(FAR)
+
+    monkeypatch.setattr(finishing, "publish", publish)
+    with pytest.raises(UserError, match="took over"):
+        run(scene, confidence=scene.with_name("sure.tif"))
+    assert scene.with_name("map.tif").exists()
+    assert not scene.with_name("sure.tif").exists()
+
+
+def test_a_run_gives_no_signs_of_life_for_another(tmp_path: Path) -> None:
+    holder = tmp_path / locks.HOLDER
+    with locks.locked(tmp_path):
+        assert locks._touched(tmp_path)
+        holder.write_text(FAR)
+        os.utime(holder, (0, 0))
+        assert not locks._touched(tmp_path)
+        assert holder.stat().st_mtime == 0
+    assert holder.read_text() == FAR
+
+
+def test_drafts_of_a_process_that_died_are_removed(
+    scene: Path, expected: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    polygons = tmp_path / "drawn" / "map.gpkg"
+    for left in (
+        scene.with_name(".map.tif.geoseg") / "classes-of-another",
+        polygons.with_name(".map.gpkg.geoseg") / "polygons-of-another",
+    ):
+        left.mkdir(parents=True)
+        (left / "map").write_bytes(b"a part")
+    run(scene, polygons=polygons)
+    np.testing.assert_array_equal(read(scene.with_name("map.tif")), expected)
+    assert hidden(scene.parent) == []
+    assert hidden(polygons.parent) == []
 
 
 def test_a_holder_that_cannot_be_read_is_no_bug(scene: Path, holder: Any) -> None:

@@ -42,6 +42,7 @@ from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 from geoseg.store import LAYOUT, BlockStore
 from geoseg.tasks import Running
+from geoseg.versions import VERSIONS
 
 pytest.importorskip("s3fs", reason="needs the extra geoseg[cloud]")
 pytest.importorskip("moto", reason="moto is the storage; it comes with the extra geoseg[test]")
@@ -417,17 +418,30 @@ def test_the_lock_of_another_machine_is_taken_over_when_it_is_not_renewed(
         lease.refuse_lost(lock)
 
 
-def test_a_lock_that_is_renewed_is_not_taken_whatever_the_clocks_say(
+def test_the_lock_of_a_dead_process_whose_number_another_one_has_is_taken_over(
     bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = left_behind(bucket, pid=os.getppid())
+    with pytest.raises(UserError, match=r"last seen .* holds s3://"), lease.leased(lock):
+        pass
+    monkeypatch.setattr(lease, "STALE", -1.0)
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    with lease.leased(lock):
+        lease.refuse_lost(lock)
+
+
+@pytest.mark.parametrize("whose", [{"where": "elsewhere"}, {"pid": os.getppid()}])
+def test_a_lock_that_is_renewed_is_not_taken_whatever_the_clocks_say(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, whose: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(lease, "STALE", -1.0)
     monkeypatch.setattr(lease, "BEAT", 0.3)
-    lock = left_behind(bucket, where="elsewhere")
+    lock = left_behind(bucket, **whose)
     over = threading.Event()
 
     def renew() -> None:
         while not over.wait(0.05):
-            left_behind(bucket, where="elsewhere")
+            left_behind(bucket, **whose)
 
     beats = threading.Thread(target=renew)
     beats.start()
@@ -570,6 +584,21 @@ def test_a_run_whose_lock_is_taken_while_it_uploads_leaves_the_other_run_alone(
         predict_file(SCENE, f"{bucket}/out/map.tif", model, memory=SMALL)
     assert put == ["map.tif", "map.tif.aux.xml"]  # and no item
     assert any("/blocks.zarr/" in name for name in objects(f"{bucket}/out"))
+
+
+def test_a_run_whose_lock_was_taken_over_leaves_the_drafts_of_the_other_run_alone(
+    bucket: str, model: Segmenter
+) -> None:
+    drafts = scratch_of(Remote(f"{bucket}/out/map.tif"))
+
+    def lose(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 2:
+            left_behind(f"{bucket}/out/.map.tif.geoseg", host="far")
+            (drafts / "classes-of-another").mkdir()
+
+    with pytest.raises(UserError, match="took over s3://"):
+        predict_file(SCENE, f"{bucket}/out/map.tif", model, memory=SMALL, on_progress=lose)
+    assert [path.name for path in drafts.iterdir()] == ["classes-of-another"]
 
 
 def test_a_source_that_was_overwritten_is_noticed(
@@ -888,7 +917,7 @@ def test_a_worker_without_credentials_is_named_and_its_work_is_not_tried_again(
         folder=Remote("s3://b/.map.tif.geoseg"),
         name="run-1",
         layers={},
-        terms=Terms(orders.VERSIONS, "cpu"),
+        terms=Terms(VERSIONS, "cpu"),
         cache=1 << 20,
     )
     told = orders.finish(order, 0, 0)

@@ -69,6 +69,7 @@ LAYERS = {
     "store": 4,
     "checks": 4,
     "prediction": 4,
+    "versions": 5,
     "runs": 5,
     "item": 5,
     "info": 5,

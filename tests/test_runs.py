@@ -15,7 +15,9 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +35,24 @@ from rasterio.errors import NotGeoreferencedWarning
 from toys import segmenter_of
 
 import geoseg
-from geoseg import devices, finishing, footprint, identity, job, nets
+from geoseg import crew, devices, finishing, footprint, identity, job, nets, runs
 from geoseg.crew import Spent, Threads
+from geoseg.devices import Capacity
 from geoseg.errors import UserError
 from geoseg.identity import facts_of_file
 from geoseg.info import examine
 from geoseg.job import predict_file
-from geoseg.plan import Block
+from geoseg.loader import Scene
+from geoseg.plan import Block, Tiling
 from geoseg.raster import CogDraft, files
 from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
+from geoseg.tasks import Fit, Running, at_once, make_task
+from geoseg.versions import VERSIONS
 
 OPTIONS = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
 SMALL = 200_000  # bytes: blocks of a few windows
+LARGE = 6_000_000  # 9 blocks of a cheap model on one core
 OUTPUTS = ("map.tif", "map.tif.aux.xml", "map.tif.json", "map.gpkg", "sure.tif", "scores.tif")
 
 
@@ -329,6 +336,128 @@ def test_a_run_goes_on_though_there_is_less_memory_now(
         run(scene, tmp_path / "map", model, on_progress=stop_after(1), **options)
     monkeypatch.setattr(footprint, "_free", lambda: 1 << 20)
     assert run(scene, tmp_path / "map", model, **options).computed < 4
+
+
+@contextmanager
+def cores(count: int) -> Iterator[None]:
+    """A machine with so many cores."""
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "cores", lambda: count)
+        yield
+    torch.set_num_threads(before)
+
+
+def stop_soon(event: dict[str, Any]) -> None:
+    if event["event"] == "progress":
+        raise Interrupted
+
+
+@pytest.mark.parametrize("blend", ["crop", "hann"])
+def test_a_run_goes_on_with_its_blocks_whatever_the_number_of_cores(
+    scene: Path, tmp_path: Path, blend: str
+) -> None:
+    model, options = pointwise(), {"memory": LARGE, "blend": blend}
+    with cores(1):
+        blocks = run(scene, tmp_path / "whole", model, **options).blocks
+    with cores(4):
+        assert run(scene, tmp_path / "four", model, **options).blocks != blocks
+    for count in (1, 2):
+        with cores(count), pytest.raises(Interrupted):
+            run(scene, tmp_path / "map", model, on_progress=stop_soon, **options)
+    with cores(4):
+        result = run(scene, tmp_path / "map", model, **options)
+    assert result.blocks == blocks
+    assert 0 < result.computed <= blocks - 2
+    assert contents(tmp_path / "map") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("crew", [1, 2, 3, 7, 8])
+def test_blocks_at_once_fit_into_the_memory_that_is_there_now(crew: int) -> None:
+    has, large = Capacity("cpu", crew, 1, 50e6 / crew), 100_000_000
+    band = {"band": [1, 2, 3]}
+    image = xr.DataArray(np.zeros((3, 4000, 4000), np.uint8), band, dims=("band", "y", "x"))
+    fixed: Any = Scene(image), pointwise(), ("classes",), Tiling(), Running(device="cpu")
+    task = make_task(*fixed, large, has)
+    assert at_once(task, large, has) == task.crew == crew  # as it was planned
+    assert at_once(task, large, replace(has, crew=1, tensors=50e6)) == 1
+    window, block = prod(task.plan.windows.size), prod(map(max, task.plan.chunks))
+    counts = []
+    for memory in (100 * large, 4 * large, large, large // 2, large // 5, large // 100):
+        counts.append(at_once(task, memory, Capacity("cpu", 16, 1, memory / 2 / 16)))
+        assert counts[-1] * window * 44 <= memory / 2  # what the network holds of a pixel,
+        share = min(block * 6, large / 4 / (crew + 2))  # and what is read and made of it
+        assert not counts[-1] or (counts[-1] + 2) * share <= memory / 4 * 1.000001
+    assert counts == sorted(counts, reverse=True)
+    assert (counts[0], counts[-1]) == (16, 0)
+    assert counts[2] == crew
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_no_more_blocks_are_worked_on_at_once_than_fit(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    class Counted(Threads):
+        def run(self, blocks: Any) -> Any:
+            counts.append(self.count)
+            raise Interrupted
+
+    monkeypatch.setattr(crew, "Threads", Counted)
+    for memory in (2 * LARGE, LARGE, 8 * LARGE):
+        with pytest.raises(Interrupted):
+            run(scene, tmp_path / "map", pointwise(), memory=memory)
+    assert counts == [4, 1, 4]
+
+
+def test_blocks_that_do_not_fit_into_less_memory_are_neither_lost_nor_computed_in_it(
+    scene: Path, tmp_path: Path
+) -> None:
+    model, folder, kept = pointwise(), tmp_path / "map", tmp_path / "kept"
+    told = rf"has blocks for {LARGE} bytes .* into 30000; .*--memory {LARGE}\), .*: --restart"
+    with cores(1):
+        run(scene, tmp_path / "whole", model, memory=LARGE)
+        for each in (folder, kept):
+            with pytest.raises(Interrupted):
+                run(scene, each, model, memory=LARGE, on_progress=stop_soon)
+            with pytest.raises(UserError, match=told):
+                run(scene, each, model, memory=30_000)
+        assert run(scene, kept, model, memory=LARGE).computed < 9
+        assert contents(kept) == contents(tmp_path / "whole")
+        result = run(scene, folder, model, memory=30_000, restart=True)
+    assert result.computed == result.blocks > 9
+
+
+def test_less_memory_that_makes_the_same_blocks_refuses_none(scene: Path, tmp_path: Path) -> None:
+    with cores(1):
+        with pytest.raises(Interrupted):
+            run(scene, tmp_path / "map", pointwise(), memory=30_000, on_progress=stop_soon)
+        result = run(scene, tmp_path / "map", pointwise(), memory=10_000)
+    assert result.computed < result.blocks
+
+
+@pytest.mark.parametrize("options", [{}, {"restart": True}])
+def test_a_run_that_is_given_up_leaves_nothing_to_the_next_one(
+    scene: Path, tmp_path: Path, model: Segmenter, options: dict[str, bool]
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(2))
+    other = model if options else segmenter_of(nets.build("unet", **OPTIONS), seed=5)
+    result = run(scene, tmp_path / "map", other, memory=None, **options)
+    assert result.computed == result.blocks
+    assert result.blocks == run(scene, tmp_path / "alone", other, memory=None).blocks
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [None, [], {}, {"memory": 0, "crew": 1, "tensors": 1}, {"memory": "x", "crew": 1, "tensors": 1}]
+    + [{"memory": 1, "crew": 1, "tensors": each} for each in (float("nan"), None)]
+    + [{"memory": each, "crew": 1, "tensors": 1} for each in (float("inf"), 10**400)],
+)
+def test_what_a_run_was_fitted_to_may_be_damaged(facts: Any) -> None:
+    assert Fit.told(facts) is None
+    assert Fit.told({"memory": 9, "crew": 2, "tensors": 1.5}) == Fit(9, 2, 1.5)
 
 
 def test_signatures_of_addresses_are_not_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -930,6 +1059,26 @@ def test_blocks_that_are_thrown_away_are_told_about(
         run(scene, tmp_path / "map", model, on_progress=stop_after(3))
     run(scene, tmp_path / "map", model, bands=[3, 2, 1])
     assert "an unfinished run of another input, model or option" in caplog.text
+
+
+@pytest.mark.parametrize("package", ["geoseg", "torch", "numpy", "GDAL"])
+def test_blocks_of_other_versions_are_not_gone_on_with_and_the_versions_are_told(
+    scene: Path,
+    tmp_path: Path,
+    model: Segmenter,
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(Interrupted):
+        run(scene, tmp_path / "map", model, on_progress=stop_after(3))
+    now = tuple((name, "9.9" if name == package else own) for name, own in VERSIONS)
+    for module in (job, runs):
+        monkeypatch.setattr(module, "VERSIONS", now)
+    result = run(scene, tmp_path / "map", model)
+    assert result.computed == result.blocks
+    told = f"an unfinished run of {package} {dict(VERSIONS)[package]} (now 9.9) lay in"
+    assert told in caplog.text
 
 
 def test_a_file_that_came_meanwhile_is_not_replaced(
