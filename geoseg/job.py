@@ -293,10 +293,8 @@ def predict_file(
             if fit is None or begun.get("fingerprint") == run.fingerprint:
                 return run
             other = run.planned_as(task_for(fit))
-            if (
-                begun.get("fingerprint") != other.fingerprint
-            ):  # nor is it this one on other machines
-                return run
+            if begun.get("fingerprint") != other.fingerprint:
+                return run  # what lies there is not this one on other machines either
             return other.shared_by(_at_once(other.task, budget, has, memory is None))
 
         run = planned()
