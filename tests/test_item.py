@@ -559,6 +559,26 @@ def test_files_behind_addresses_are_known_by_what_their_server_tells(
     assert remote_facts(str(scene)) == {}
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        "/vsizip//vsicurl/{}/s.zip/sub/s.tif",
+        "/vsizip/{{/vsicurl/{}/s.zip?signature=1}}/sub/s.tif",
+        "zip+{}/s.zip?signature=1!sub/s.tif",
+    ],
+)
+def test_an_archive_behind_an_address_is_known_by_what_its_server_tells(
+    named: str, tmp_path: Path
+) -> None:
+    archive = tmp_path / "s.zip"
+    archive.write_bytes(b"whatever it holds")
+    with serving(tmp_path) as address:
+        told = identity.facts_of_file(named.format(address))
+        known = remote_facts(f"{address}/s.zip")
+    assert known["size"] == archive.stat().st_size
+    assert told == {"name": f"{address}/s.zip/sub/s.tif", **known}
+
+
 def test_an_end_that_was_cut_off_on_its_way_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     class Cut(io.BytesIO):
         status = 206
