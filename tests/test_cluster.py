@@ -593,12 +593,12 @@ def test_the_loss_of_all_workers_with_a_resource_is_told(
 def test_a_worker_that_is_stopped_is_named_and_not_waited_for(
     group: Processes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
-    monkeypatch.setattr(cluster, "COLD", 0.2)
-    monkeypatch.setattr(cluster, "SILENCE", 1.0)
     with connected(group.address) as crew:
         wait_until(lambda: crew.threads() == 3)
-        assert crew.means("cpu", 1 << 30)[0] == 1 << 30
+        assert crew.means("cpu", 1 << 30)[0] == 1 << 30  # all have imported torch then
+        monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+        monkeypatch.setattr(cluster, "COLD", 0.2)
+        monkeypatch.setattr(cluster, "SILENCE", 1.0)
         caplog.clear()
         group.workers[1].send_signal(signal.SIGSTOP)
         try:
