@@ -12,7 +12,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from geoseg.addresses import address_of
+from geoseg.addresses import address_of, is_busy, refusal
+from geoseg.errors import UserError
 from geoseg.places import UnreachableError
 from geoseg.raster.files import patiently
 
@@ -42,6 +43,8 @@ def remote_facts(path: str) -> dict[str, Any]:
     ------
     UnreachableError
         When the server goes on failing: to know nothing of a file is to take it for another one.
+    UserError
+        When it has no such file.
     """
     address = address_of(path)
     if not address.startswith(("http://", "https://")):
@@ -56,6 +59,9 @@ def _asked(address: str) -> dict[str, Any]:
         error.close()
         if error.code in REFUSALS:
             return {}
+        if not is_busy(error.code):
+            what, remedy = refusal(error.code)
+            raise UserError(f"{address.partition('?')[0]}: {what}; {remedy}") from error
         raise _unreachable(address, error) from error
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(address, error) from error
