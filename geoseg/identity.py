@@ -71,9 +71,12 @@ def untold(files: Iterable[Mapping[str, Any]]) -> str | None:
     Parameters
     ----------
     files : iterable of mapping
-        See `facts_of_file`.
+        See `facts_of_file`; ``elsewhere`` is said of those that pixels lie beside.
     """
-    return next((str(each["name"]) for each in files if TELLING.isdisjoint(each)), None)
+    return next(
+        (str(each["name"]) for each in files if TELLING.isdisjoint(each) or "elsewhere" in each),
+        None,
+    )
 
 
 def _held(path: str) -> tuple[str, str] | None:

@@ -288,7 +288,7 @@ def predict_file(
                 files=pictured.files,
                 origins=pictured.origins,
             )
-            begun = {} if restart else remembered(targets.store)
+            begun = remembered(targets.store) if not restart and _may_go_on(run) else {}
             fit = Fit.told(begun.get("fit"))
             if fit is None or begun.get("fingerprint") == run.fingerprint:
                 return run
@@ -377,11 +377,14 @@ def _carry_out(
 
 def _recalled(run: Run) -> dict[str, Any] | None:
     """What was settled when the run was begun, if blocks of it are there that may be used."""
+    return recall(run.folder, run.fingerprint) if _may_go_on(run) else None
+
+
+def _may_go_on(run: Run) -> bool:
+    """Whether blocks that lie there may be used, should they be of this run."""
     if run.task.scene.damage is None and unreadable(run.folder):
-        return None  # blocks with gaps, by a call that allowed them
-    if run.untold is not None:
-        return None
-    return recall(run.folder, run.fingerprint)
+        return False  # they have gaps, by a call that allowed them
+    return run.untold is None
 
 
 def _left(run: Run) -> str:

@@ -360,6 +360,8 @@ def facts_of_files(
         own, files = address_of(source), listing.files[1:]
         if own in facts and listing.header:
             facts[own]["header"] = listing.header
+        if own in facts and not listing.is_whole:
+            facts[own]["elsewhere"] = True
         stands_for_others = own in facts and files and own not in map(address_of, files)
         if stands_for_others and untold([facts[own]]):
             # No file but a part of those that are listed, as one of the datasets in them.

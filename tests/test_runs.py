@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -39,7 +40,7 @@ from geoseg import crew, devices, finishing, footprint, identity, job, nets, run
 from geoseg.crew import Spent, Threads
 from geoseg.devices import Capacity
 from geoseg.errors import UserError
-from geoseg.identity import facts_of_file
+from geoseg.identity import facts_of_file, untold
 from geoseg.info import examine
 from geoseg.job import predict_file
 from geoseg.loader import Scene
@@ -1092,11 +1093,17 @@ def test_a_file_that_came_meanwhile_is_not_replaced(
     assert (tmp_path / "map" / "map.tif").read_bytes() == b"somebody else's"
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
 def test_files_behind_a_virtual_raster_are_input_too(
-    scene: Path, tmp_path: Path, model: Segmenter
+    scene: Path, tmp_path: Path, model: Segmenter, depth: int
 ) -> None:
-    virtual = tmp_path / "scene.vrt"
+    virtual = tmp_path / "scene-1.vrt"
     rasterio.shutil.copy(scene, virtual, driver="VRT")
+    direct = virtual.read_text()
+    for level in range(2, depth + 1):  # of another virtual raster, as mosaics of mosaics are
+        inner = f'<SourceFilename relativeToVRT="0">{virtual}</SourceFilename>'
+        virtual = tmp_path / f"scene-{level}.vrt"
+        virtual.write_text(re.sub("<SourceFilename .*?</SourceFilename>", inner, direct))
     with pytest.raises(Interrupted):
         run(virtual, tmp_path / "map", model, on_progress=stop_after(3))
     _touch(scene)
@@ -1179,6 +1186,28 @@ def test_what_was_made_of_a_source_that_nothing_is_known_of_is_not_used_again(
     with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
         predict_file(source, out, sees, skip_done=True)
     rasterio.shutil.delete(source)
+
+
+def test_blocks_that_are_not_used_again_ask_for_no_memory(tmp_path: Path) -> None:
+    out, sees, source = tmp_path / "map.tif", pointwise(), f"/vsimem/{tmp_path.name}.tif"
+    write(Path(source), random_pixels((3, 300, 260)).astype(np.uint8), nodata=0)
+    with pytest.raises(Interrupted):
+        predict_file(source, out, sees, memory=6_000_000, on_progress=stop_after(1))
+    result = predict_file(source, out, sees, memory=30_000)
+    assert result.computed == result.blocks > 10
+    rasterio.shutil.delete(source)
+
+
+def test_of_pixels_that_lie_beside_the_files_that_are_listed_nothing_is_known(
+    scene: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scene.zarr"
+    with rasterio.open(scene) as file:
+        kept = {key: file.profile[key] for key in ("width", "height", "count", "dtype", "crs")}
+        with rasterio.open(folder, "w", "Zarr", transform=file.transform, **kept) as zarr:
+            zarr.write(file.read())
+    for source in (str(folder), f'ZARR:"{folder}":/scene'):
+        assert untold(facts_of([source])) is not None
 
 
 def test_a_source_of_unknown_age_is_not_done_because_a_run_was_cleaning_up(

@@ -51,6 +51,11 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+# Drivers of files that tell where pixels are to be had, whose number may be large or unknown.
+ELSEWHERE = (
+    "DAAS", "ECRGTOC", "EEDAI", "GTI", "OGCAPI", "PLMOSAIC", "RPFTOC", "STACIT", "STACTA", "TileDB",
+    "WCS", "WMS", "WMTS", "Zarr",
+)  # fmt: skip
 BLOCKS_CHECKED = 20_000  # tile offsets looked up when a file is opened: about 0.1 s at most
 MOST_PIXELS = 1 << 25  # a side: the Earth in pixels of 1.2 m
 MOST_TILE = 1 << 32  # bytes of a tile or strip, which is decoded as a whole
@@ -193,10 +198,13 @@ class Listing:
     header : str
         A digest of all that decides how stored pixels are taken; files beside the raster may say it
         in its place, among what means nothing.
+    is_whole : bool
+        Whether its pixels lie in these files.
     """
 
     files: tuple[str, ...]
     header: str = ""
+    is_whole: bool = True
 
 
 def listing_of(path: str) -> Listing:
@@ -218,7 +226,20 @@ def listed(path: str, dataset: rasterio.DatasetReader) -> Listing:
     values = dataset.dtypes, dataset.scales, dataset.offsets, dataset.nodatavals, flags, colors
     told = repr((values, dataset.descriptions, grid_of_file(dataset)))
     header = sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
-    return Listing((path, *dataset.files), header)
+    return Listing((path, *_behind(dataset, {path})), header, dataset.driver not in ELSEWHERE)
+
+
+def _behind(dataset: rasterio.DatasetReader, seen: set[str]) -> Iterator[str]:
+    """What a raster is read from, and what virtual ones among that are read from in turn.
+
+    GDAL itself lists no more than what a virtual raster names.
+    """
+    yield from dataset.files
+    for file in dataset.files:
+        if file.lower().endswith(".vrt") and file not in seen:
+            seen.add(file)
+            with opened(file) as inner:
+                yield from _behind(inner, seen)
 
 
 @contextmanager
