@@ -28,7 +28,7 @@ REFUSALS = (401, 403, 407)  # of a server that may well answer GDAL, which has i
 
 
 def remote_facts(path: str) -> dict[str, Any]:
-    """Size of a file by HTTP, and its entity tag, else when it was changed, else its ends.
+    """Size of a file by HTTP, and its entity tag, else when it was changed and its ends.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def remote_facts(path: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``size`` in bytes; ``etag``, or ``changed`` in nanoseconds where the server tells none, or
-        ``ends``, a hash of both ends, where it tells neither, or makes files when they are asked
-        for, and gives parts of them. Empty for other paths, and where it wants credentials.
+        ``size`` in bytes; ``etag``, or where the server tells none ``changed`` in nanoseconds,
+        unless it makes files when they are asked for, and ``ends``, a hash of both ends, where it
+        gives parts of files. Empty for other paths, and where it wants credentials.
 
     Raises
     ------
@@ -87,7 +87,8 @@ def _told(address: str) -> dict[str, Any]:
     if (etag := said.get("ETag")) is not None:
         return facts | {"etag": etag.strip()}
     if (changed := _changed(address, said)) is not None:
-        return facts | {"changed": changed}
+        facts["changed"] = changed
+    # Two files of one size and second may lie at one path, which tells them apart by its query.
     if part is None or byte is None:
         return facts
     return facts | _ends(address, int(size))

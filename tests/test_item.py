@@ -529,7 +529,7 @@ def test_a_map_that_another_process_has_made_is_not_told_as_gone_on_with(
     [
         (True, True, True, ["etag"]),
         (False, True, False, ["etag"]),
-        (True, False, True, ["changed"]),
+        (True, False, True, ["changed", "ends"]),
         (False, False, True, ["changed"]),
         (True, False, False, ["ends"]),
         (False, False, False, []),
@@ -639,7 +639,8 @@ def test_an_end_that_was_cut_off_on_its_way_is_no_end(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("parts", "dates", "later"),
-    [(True, False, 0), (True, True, 1), (False, True, 1), (False, False, 0)],
+    # Two files of one second may be one behind the other as well: at one path, by its query.
+    [(True, False, 0), (True, True, 0), (False, True, 1), (False, False, 0)],
 )
 def test_a_file_without_a_tag_that_was_replaced_behind_its_address_is_another_input(
     scene: Path, tmp_path: Path, parts: bool, dates: bool, later: int
