@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -21,11 +22,13 @@ __all__ = ["remote_facts"]
 
 PATIENCE = 20.0  # seconds for an answer
 ENDS = 65536  # bytes of both ends of a file that are hashed
+LATELY = 10  # seconds before an answer: a date that young may be that of the answer itself
+GRAIN = 1.1  # seconds: later, a date of HTTP, which counts whole ones, is another
 REFUSALS = (401, 403, 407)  # of a server that may well answer GDAL, which has its own credentials
 
 
 def remote_facts(path: str) -> dict[str, Any]:
-    """Size of a file by HTTP, and its entity tag, else when it was changed, else its ends.
+    """Size of a file by HTTP, and its entity tag, else when it was changed and its ends.
 
     Parameters
     ----------
@@ -35,9 +38,9 @@ def remote_facts(path: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``size`` in bytes; ``etag``, or ``changed`` in nanoseconds where the server tells none, or
-        ``ends``, a hash of both ends, where it tells neither and gives parts of files. Empty for
-        other paths, and where it wants credentials.
+        ``size`` in bytes; ``etag``, or where the server tells none ``changed`` in nanoseconds,
+        unless it makes files when they are asked for, and ``ends``, a hash of both ends, where it
+        gives parts of files. Empty for other paths, and where it wants credentials.
 
     Raises
     ------
@@ -83,11 +86,31 @@ def _told(address: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"size": int(size)} if size.isascii() and size.isdigit() else {}
     if (etag := said.get("ETag")) is not None:
         return facts | {"etag": etag.strip()}
-    if (changed := _time(said.get("Last-Modified", ""))) is not None:
-        return facts | {"changed": changed}
+    if (changed := _changed(address, said)) is not None:
+        facts["changed"] = changed
+    # Two files of one size and second may lie at one path, which tells them apart by its query.
     if part is None or byte is None:
         return facts
     return facts | _ends(address, int(size))
+
+
+def _changed(address: str, said: Mapping[str, str]) -> int | None:
+    """When a file was changed; None where a server dates what it makes for the answer.
+
+    A file that was put there just now has a young date as well, which stays.
+    """
+    changed, now = _dates(said)
+    if changed is None or now is None or now - changed > LATELY * 10**9:
+        return changed
+    time.sleep(GRAIN)
+    later, _ = _part(address, 0, 1)
+    # What a cache between gives once more, date and all, tells nothing.
+    return changed if _dates(later)[0] == changed and _dates(later)[1] != now else None
+
+
+def _dates(said: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """When a file was changed and when the answer was given, as far as a server says it."""
+    return _time(said.get("Last-Modified", "")), _time(said.get("Date", ""))
 
 
 def _ends(address: str, size: int) -> dict[str, Any]:

@@ -17,7 +17,12 @@ from urllib.parse import unquote
 
 @contextmanager
 def serving(
-    folder: Path, *, parts: bool = True, tags: bool = True, dates: bool = False
+    folder: Path,
+    *,
+    parts: bool = True,
+    tags: bool = True,
+    dates: bool = False,
+    fresh: bool = False,
 ) -> Iterator[str]:
     """Serve a folder; gives the address of it.
 
@@ -26,8 +31,11 @@ def serving(
     folder : Path
     parts, tags, dates : bool
         Whether parts of files are given, entity tags, and when files were changed.
+    fresh : bool
+        Whether that is always now, as of files that are made when they are asked for.
     """
-    words = [sys.executable, __file__, str(folder), *(str(int(e)) for e in (parts, tags, dates))]
+    switches = (parts, tags, dates, fresh)
+    words = [sys.executable, __file__, str(folder), *(str(int(each)) for each in switches)]
     with subprocess.Popen(words, **PIPES, text=True) as server:
         try:
             assert server.stdout is not None
@@ -44,6 +52,7 @@ class Files(BaseHTTPRequestHandler):
     parts: bool
     tags: bool
     dates: bool
+    fresh: bool
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -70,7 +79,8 @@ class Files(BaseHTTPRequestHandler):
         if self.tags:
             self.send_header("ETag", f'"{hashlib.md5(data).hexdigest()}"')  # noqa: S324
         if self.dates:
-            self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
+            changed = None if self.fresh else path.stat().st_mtime
+            self.send_header("Last-Modified", self.date_time_string(changed))
         self.send_header("Content-Length", str(last + 1 - first))
         self.end_headers()
         if body:
@@ -82,7 +92,8 @@ class Files(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Files.folder = Path(sys.argv[1])
-    Files.parts, Files.tags, Files.dates = (bool(int(each)) for each in sys.argv[2:])
+    switches = (bool(int(each)) for each in sys.argv[2:])
+    Files.parts, Files.tags, Files.dates, Files.fresh = switches
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as listening:
         print(listening.server_port, flush=True)
         listening.serve_forever()

@@ -52,7 +52,7 @@ from geoseg.places import UnreachableError
 from geoseg.polygons import polygonize_file
 from geoseg.raster import files
 from geoseg.raster.read import Source, tiles_of
-from geoseg.runs import Run, Targets
+from geoseg.runs import Run, Targets, facts_of
 from geoseg.shapes import read_mask
 
 ROOT = Path(__file__).parents[1]
@@ -654,6 +654,39 @@ def test_a_server_that_fails_when_it_is_seen_how_a_file_is_tiled_is_asked_again(
     monkeypatch.setattr(geoseg.raster.read, "opened", sometimes)
     tiles = tiles_of(served, image)
     assert (tiles.rows, tiles.columns, tiles.bytes) == (64, 64, 64 * 64 * 3)
+
+
+def test_a_server_that_fails_once_all_blocks_are_done_is_asked_again(
+    served: str, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "data", wide.read_bytes())
+    fails: list[UserError] = []
+    real = files.opened
+
+    def sometimes(path: str) -> AbstractContextManager[rasterio.DatasetReader]:
+        if path == served and fails:
+            raise fails.pop()
+        return real(path)
+
+    def fail(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == event["total"]:
+            fails.extend([UnreachableError("the server cannot be reached")] * 2)
+
+    monkeypatch.setattr(files, "opened", sometimes)
+    run(served, folder=wide.parent, on_progress=fail)
+    assert not fails
+    np.testing.assert_array_equal(read(wide.with_name("map.tif")), map_of(read(wide, None)))
+
+
+def test_a_server_that_cannot_be_reached_at_first_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(files, "PATIENT", files.PATIENT | {"GDAL_HTTP_MAX_RETRY": 0})
+    monkeypatch.setattr(files, "time", SimpleNamespace(sleep=pauses.append))
+    with pytest.raises(UnreachableError, match=r"the server cannot be reached; check the address"):
+        facts_of(["/vsicurl/http://127.0.0.1:9/scene.tif"])
+    assert pauses == [1, 4, 16]
 
 
 def test_options_for_networks_that_the_user_set_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

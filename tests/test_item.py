@@ -7,7 +7,9 @@ import io
 import json
 import os
 import re
+from email.utils import formatdate
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -525,12 +527,12 @@ def test_a_map_that_another_process_has_made_is_not_told_as_gone_on_with(
 @pytest.mark.parametrize(
     ("parts", "tags", "dates", "known"),
     [
-        (True, True, True, "etag"),
-        (False, True, False, "etag"),
-        (True, False, True, "changed"),
-        (False, False, True, "changed"),
-        (True, False, False, "ends"),
-        (False, False, False, None),
+        (True, True, True, ["etag"]),
+        (False, True, False, ["etag"]),
+        (True, False, True, ["changed", "ends"]),
+        (False, False, True, ["changed"]),
+        (True, False, False, ["ends"]),
+        (False, False, False, []),
     ],
 )
 def test_files_behind_addresses_are_known_by_what_their_server_tells(
@@ -538,7 +540,7 @@ def test_files_behind_addresses_are_known_by_what_their_server_tells(
     parts: bool,
     tags: bool,
     dates: bool,
-    known: str | None,
+    known: list[str],
 ) -> None:
     data = write(scene, random_pixels((3, 300, 260)).astype(np.uint8)).read_bytes()
     os.utime(scene, (1_400_000_000, 1_400_000_000))
@@ -551,10 +553,54 @@ def test_files_behind_addresses_are_known_by_what_their_server_tells(
         for prefix in ("", "/vsicurl/"):
             found = remote_facts(f"{prefix}{address}/a%20scene.tif?signature=1")
             assert found.pop("size") == len(data)
-            assert found == ({} if known is None else {known: expected[known]})
+            assert found == {each: expected[each] for each in known}
         with pytest.raises(UserError, match=r"none\.tif: the server has no such file; check"):
             remote_facts(f"{address}/none.tif?signature=1")
     assert remote_facts(str(scene)) == {}
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_file_that_is_made_for_each_answer_is_not_known_by_its_date(
+    scene: Path, tmp_path: Path, parts: bool
+) -> None:
+    with serving(scene.parent, parts=parts, tags=False, dates=True, fresh=True) as address:
+        result = predict_file(f"{address}/a%20scene.tif", tmp_path / "map.tif", pointwise())
+        assert not result.was_there
+    (told,) = examine(tmp_path / "map.tif")["made"]["sources"]
+    data = scene.read_bytes()
+    ends = {"ends": hashlib.sha256(data[:65536] + data[-65536:]).hexdigest()} if parts else {}
+    assert {"size": len(data), **ends, **told} == told
+    assert set(told) == {"name", "size", "header", *ends}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "more", "is_kept"),
+    [
+        pytest.param((0, 2), 0, True, id="put_there_just_now"),
+        pytest.param((-3600, -3598), 0, True, id="dated_in_the_future"),
+        pytest.param((0, 2), 2, False, id="made_for_the_answer"),
+        pytest.param((0, 0), 0, False, id="from_a_cache"),
+        pytest.param((3600,), 0, True, id="old"),
+    ],
+)
+def test_a_young_date_of_a_file_counts_where_it_stays(
+    seconds: tuple[int, ...], more: int, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [
+        {
+            "Content-Length": "9",
+            "Last-Modified": formatdate(1_400_000_000 + more * number, usegmt=True),
+            "Date": formatdate(1_400_000_000 + since, usegmt=True),
+        }
+        for number, since in enumerate(seconds)
+    ]
+    pauses: list[float] = []
+    monkeypatch.setattr(remote, "_part", lambda *_: (answers.pop(0), None))
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=pauses.append))
+    changed = {"changed": 1_400_000_000 * 10**9} if is_kept else {}
+    assert remote_facts("http://127.0.0.1:9/a.tif") == {"size": 9, **changed}
+    assert not answers
+    assert all(each > 1 for each in pauses)
 
 
 @pytest.mark.parametrize(
@@ -591,9 +637,13 @@ def test_an_end_that_was_cut_off_on_its_way_is_no_end(monkeypatch: pytest.Monkey
         remote_facts("http://127.0.0.1:9/a.tif")
 
 
-@pytest.mark.parametrize(("parts", "dates"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("parts", "dates", "later"),
+    # Two files of one second may be one behind the other as well: at one path, by its query.
+    [(True, False, 0), (True, True, 0), (False, True, 1), (False, False, 0)],
+)
 def test_a_file_without_a_tag_that_was_replaced_behind_its_address_is_another_input(
-    scene: Path, tmp_path: Path, parts: bool, dates: bool
+    scene: Path, tmp_path: Path, parts: bool, dates: bool, later: int
 ) -> None:
     def stop(event: dict[str, Any]) -> None:
         if event["event"] == "progress" and event["done"] == 3:
@@ -609,10 +659,11 @@ def test_a_file_without_a_tag_that_was_replaced_behind_its_address_is_another_in
             predict_file(source, out, sees, memory=30_000, on_progress=stop)
         size = scene.stat().st_size
         write(scene, second)
+        os.utime(scene, (1_400_000_000, 1_400_000_000 + later))
         assert scene.stat().st_size == size
         result = predict_file(source, out, sees, memory=30_000)
         assert result.computed == result.blocks
-        if parts:
+        if parts or dates:
             assert predict_file(source, out, sees, skip_done=True).was_there
         else:
             with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):

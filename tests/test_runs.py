@@ -33,6 +33,7 @@ import zarr
 from items import contents
 from pointwise import pointwise, random_pixels, read, write
 from rasterio.errors import NotGeoreferencedWarning
+from serving import serving
 from toys import segmenter_of
 
 import geoseg
@@ -1447,5 +1448,7 @@ def test_a_name_with_brackets_is_a_file_and_an_address_with_a_question_mark_no_p
     done = call("predict", odd, tmp_path / "map.tif", "-m", saved)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "map.tif").is_file()
-    done = call("predict", "/vsicurl/http://127.0.0.1:9/a.tif?s=1", tmp_path / "b.tif", "-m", saved)
+    with serving(tmp_path) as address:
+        source = f"/vsicurl/{address}/a.tif?s=1"
+        done = call("predict", source, tmp_path / "b.tif", "-m", saved)
     assert "a.tif cannot be opened" in done.stderr

@@ -208,13 +208,19 @@ class Listing:
 
 
 def listing_of(path: str) -> Listing:
-    """What GDAL makes of a raster.
+    """What GDAL makes of a raster, as `patiently` as it is read.
 
     Raises
     ------
+    UnreachableError
+        When its server goes on failing.
     UserError
         When it is not there or GDAL cannot open it.
     """
+    return patiently(path, lambda: _listing_of(path))
+
+
+def _listing_of(path: str) -> Listing:
     with opened(path) as dataset:
         return listed(path, dataset)
 
