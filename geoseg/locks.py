@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
@@ -63,12 +63,21 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
         with beating(lambda: _touched(folder)):
             yield waited
     finally:
-        if _is_ours(folder):
-            (folder / HOLDER).unlink(missing_ok=True)
-        # While it is held, for afterwards it may be another's; Windows keeps files that are open.
-        if {path.name for path in folder.glob("*")} <= {LOCK}:
-            shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        try:
+            # While it is held, for afterwards it may be another's. The next run takes over what a
+            # disk that fails leaves here, and what this one met is not to be hidden.
+            with suppress(OSError):
+                _clear(folder)
+        finally:
+            lock.release()
+
+
+def _clear(folder: Path) -> None:
+    """Remove our sign of life, and the folder when nothing but the lock is left in it."""
+    if _is_ours(folder):
+        (folder / HOLDER).unlink(missing_ok=True)
+    if {path.name for path in folder.glob("*")} <= {LOCK}:
+        shutil.rmtree(folder, ignore_errors=True)  # Windows keeps files that are open
 
 
 def refuse_lost(folder: Place) -> None:

@@ -281,7 +281,7 @@ def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
     site, block = _site(order), Block(row, column)
     if mark := site.store.mark(block):
         return mark, Spent()
-    with site.room:
+    with site.seats:
         log.debug("%s begun", block)
         began = time.monotonic()
         part = site.task.scene.part(site.task.plan.hull(block))
@@ -290,13 +290,37 @@ def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:
     return site.store.mark(block), spent
 
 
+class Seats:
+    """Room for a number of blocks at once, which may be changed while they are at work."""
+
+    def __init__(self) -> None:
+        self._count = self._taken = 0
+        self._change = threading.Condition()
+
+    def set(self, count: int) -> None:
+        """Let no more than so many begin beside each other; those at work are finished."""
+        with self._change:
+            self._count = count
+            self._change.notify_all()
+
+    def __enter__(self) -> None:
+        with self._change:
+            self._change.wait_for(lambda: self._taken < self._count)
+            self._taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._change:
+            self._taken -= 1
+            self._change.notify()
+
+
 @dataclass(frozen=True)
 class Site:
     """A run as a worker has it open, and room for as many of its blocks as fit into memory."""
 
     task: Task
     store: BlockWriter
-    room: threading.Semaphore
+    seats: Seats
 
 
 _sites: dict[tuple[Place, str], Site] = {}
@@ -313,10 +337,12 @@ def _site(order: Order) -> Site:
             refuse_other_files(order.sources, order.files)
             task = Task(segmenter=order.model.loaded(), **order.facts)
             store = BlockWriter(order.folder, order.name, order.layers)
-            site = Site(task, store, threading.Semaphore(task.crew))
+            site = Site(task, store, Seats())
             while len(_sites) >= PLACES:
                 _sites.pop(next(iter(_sites)))
             _sites[key] = site
+        # A run that goes on may be given other memory than when this worker opened it.
+        _sites[key].seats.set(order.facts["crew"])
         return _sites[key]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import isqrt, prod
 from typing import Any, get_args
@@ -13,8 +13,9 @@ from geoseg.devices import Capacity, capacity_of, find_precision
 from geoseg.errors import UserError
 from geoseg.footprint import bytes_per_pixel, memory_budget
 from geoseg.loader import Scene
-from geoseg.plan import BLOCK, Plan, Room, Tiling, make_plan
+from geoseg.plan import BLOCK, Block, Plan, Room, Tiling, make_plan
 from geoseg.segmenter import Segmenter
+from geoseg.windows import Box, box_shape
 
 __all__ = ["Fit", "Running", "Task", "at_once", "make_task"]
 
@@ -137,7 +138,7 @@ def make_task(
                 f"output {output!r} is unknown; choose one of {', '.join(get_args(Output))}"
             )
     budget = memory_budget(memory)
-    each = bytes_per_pixel(segmenter.net, segmenter.channels, segmenter.card.stride)
+    each = _bytes_at_work(scene, segmenter)
     has = capacity or capacity_of(running.device, budget)
     room = has.tensors / each
     fitted = _fitted(scene, segmenter, outputs, tiling, has, budget, room)
@@ -167,8 +168,7 @@ def at_once(task: Task, memory: int, has: Capacity) -> int:
     int
         At most as many as processes work on; 0 where there is too little memory for one.
     """
-    fit, model = task.fit, task.segmenter
-    each = bytes_per_pixel(model.net, model.channels, model.card.stride)
+    fit, each = task.fit, _bytes_at_work(task.scene, task.segmenter)
     tensors = min(each * prod(task.plan.windows.size) * task.batch_size, fit.tensors)
     held = min(_bytes_of_block(task), fit.memory / 4 / (fit.crew + 2))
     # Shares are no whole numbers, and a whole number of them may be a little less when multiplied.
@@ -178,17 +178,39 @@ def at_once(task: Task, memory: int, has: Capacity) -> int:
     return max(min(most, has.crew), 0)
 
 
+def _bytes_at_work(scene: Scene, segmenter: Segmenter) -> float:
+    """Bytes of tensors, at most, for each pixel of a window: in the network or on the way back."""
+    card = segmenter.card
+    network = bytes_per_pixel(segmenter.net, segmenter.channels, card.stride)
+    if not scene.is_zoomed:
+        return network
+    # Scores of the image's pixels: those so far, those of one tap more, and the sum of both.
+    return max(network, 3 * 4.0 * len(card.classes) * _spread(scene))
+
+
+def _spread(scene: Scene) -> float:
+    """Image pixels for each pixel that the network sees."""
+    return prod(scene.image.shape[1:]) / prod(scene.shape)
+
+
 def _bytes_of_block(task: Task) -> float:
     """Bytes that the largest block takes beside the tensors of its windows."""
-    plan, card = task.plan, task.segmenter.card
-    rows, columns = (
-        max(span.stop - span.start for span in map(axis.hull, range(axis.count)))
-        for axis in (plan.rows, plan.columns)
-    )
-    held = float(_bytes_held(task.scene, card, task.outputs) * rows * columns)
+    plan, card, scene = task.plan, task.segmenter.card, task.scene
+    held = _bytes_held(scene, card, task.outputs)
+    hull = _largest(plan, plan.hull)
+    native = _largest(plan, lambda block: scene.native_box(plan.hull(block)))
+    own = _largest(plan, plan.output)
+    total = float(held.read * prod(native) + held.seen * prod(hull) + held.made * prod(own))
     if plan.blend != "crop":
-        held += _bytes_summed(card, task.outputs, plan.windows.size[0]) * columns
-    return held
+        total += _bytes_summed(card, task.outputs, plan.windows.size[0]) * hull[1]
+    return total
+
+
+def _largest(plan: Plan, box_of: Callable[[Block], Box]) -> tuple[int, int]:
+    """Most rows, and most columns, of the boxes of blocks."""
+    down, across = plan.shape
+    rows = max(box_shape(box_of(Block(row, 0)))[0] for row in range(down))
+    return rows, max(box_shape(box_of(Block(0, column)))[1] for column in range(across))
 
 
 def _fitted(
@@ -210,19 +232,18 @@ def _fitted(
     crew, card = has.crew, segmenter.card
     # The first touch of memory takes time as well, so a raster is not worth one huge window.
     window = min(room, max(prod(scene.shape) / SHARES, SMALL))
-    held = _bytes_held(scene, card, outputs) * (crew + 2)
+    own, spread = _bytes_held(scene, card, outputs), _spread(scene)
+    held = (own.read + own.seen / spread + own.made) * (crew + 2)
     side = tiling.window or card.window
     sums = _bytes_summed(card, outputs, side) * crew
     # What windows of a given side leave of the room for tensors, which is half of the memory.
     left = max(0.4 - 0.5 * side**2 / room, 0.25) * memory
-    tiling = replace(tiling, pixels=int(window), room=Room(left, held, sums), crew=crew)
+    tiling = replace(tiling, pixels=int(window), room=Room(left, held * spread, sums), crew=crew)
     if tiling.block is not None or tiling.blending(card) != "crop":
         return tiling
-    zoom = max(axis.size / axis.length for axis in scene.axes)
     # A small raster is cut as well: there is work for all, and something to write before the end.
-    own = isqrt(prod(scene.image.shape[1:]) // (SHARES * crew))
-    most = BLOCKS[has.kind]
-    block = min(most, int(isqrt(int(memory / 4 / held)) / max(zoom, 1.0)), max(own, LEAST_BLOCK))
+    share = max(isqrt(prod(scene.image.shape[1:]) // (SHARES * crew)), LEAST_BLOCK)
+    block = min(BLOCKS[has.kind], isqrt(int(memory / 4 / held)), share)
     return replace(tiling, block=max(block, 1))
 
 
@@ -233,9 +254,27 @@ def _bytes_summed(card: Card, outputs: Sequence[Output], side: int) -> float:
     return 4.0 * (len(card.classes) + 1) * 1.5 * side * copies
 
 
-def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output]) -> int:
-    """Bytes of a block for each of its pixels, beside the tensors of its windows."""
-    read = scene.image.dtype.itemsize + (4 if scene.is_zoomed else 0)
+@dataclass(frozen=True)
+class Held:
+    """Bytes of a block, beside the tensors of its windows, for each pixel.
+
+    Parameters
+    ----------
+    read : int
+        Of the image, as it is read.
+    seen : int
+        Of what the network sees, where that is not what is read.
+    made : int
+        Of the image, where the block says what it is.
+    """
+
+    read: int
+    seen: int
+    made: int
+
+
+def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output]) -> Held:
+    """What a block holds beside the tensors of its windows."""
     # As they are made and as they are stored; and one that tells what is missing, and
     # where a part is asked for one more.
     made = sum(
@@ -243,4 +282,6 @@ def _bytes_held(scene: Scene, card: Card, outputs: Sequence[Output]) -> int:
         for each in outputs
     )
     told = 1 if scene.area is None else 2
-    return len(card.bands) * read + made + told
+    bands = len(card.bands)
+    seen = 4 * bands if scene.is_zoomed else 0
+    return Held(bands * scene.image.dtype.itemsize, seen, made + told)

@@ -209,25 +209,69 @@ def test_a_run_goes_on_with_its_blocks_on_other_machines(
     assert contents(folder) == contents(tmp_path / "whole")
 
 
-def test_a_worker_has_no_more_blocks_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = threading.Semaphore(2)
+def order_for(crew: int) -> Any:
+    """An order of one run, for so many blocks at once."""
+    terms = SimpleNamespace(refuse_others=lambda _: None)
+    facts = {"crew": crew, "running": Running(device="cpu")}
+    model = ModelOrder((), None, None)
+    return Order(facts, model, (), (), Path("map"), "run-1", {}, terms, 0)  # type: ignore[arg-type]
 
-    def finish_block(*_: object) -> Spent:
-        assert here.acquire(blocking=False)
-        time.sleep(0.01)
-        here.release()
-        return Spent()
 
-    store = SimpleNamespace(mark=lambda _: 0)
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of orders are opened, though there is neither a file nor a model."""
     task = SimpleNamespace(
         scene=SimpleNamespace(part=lambda _: None), plan=SimpleNamespace(hull=lambda _: None)
     )
-    site = orders.Site(task, store, threading.Semaphore(2))  # type: ignore[arg-type]
-    monkeypatch.setattr(orders, "_site", lambda _: site)
+    monkeypatch.setattr(orders, "_sites", {})
+    monkeypatch.setattr(orders, "is_begun", lambda *_: True)
+    monkeypatch.setattr(ModelOrder, "loaded", lambda _: None)
+    monkeypatch.setattr(orders, "Task", lambda **_: task)
+    monkeypatch.setattr(orders, "BlockWriter", lambda *_: SimpleNamespace(mark=lambda _: 0))
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_worker_has_no_more_blocks_at_once_than_the_newest_order_of_their_run_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes, begun, go_on = threading.Lock(), threading.Semaphore(0), threading.Event()
+    at_work: set[int] = set()
+    together: list[int] = []
+
+    def finish_block(_task: Any, _store: Any, block: Block, _part: Any) -> Spent:
+        with changes:
+            at_work.add(block.row)
+            together.append(len(at_work))
+        begun.release()
+        go_on.wait()
+        time.sleep(0.01)
+        with changes:
+            at_work.remove(block.row)
+        return Spent()
+
     monkeypatch.setattr(orders, "finish_block", finish_block)
     with ThreadPoolExecutor(8) as pool:
-        order: Any = None
-        assert len(list(pool.map(lambda row: orders._finish(order, row, 0), range(24)))) == 24
+        blocks = [pool.submit(orders._finish, order_for(3), row, 0) for row in range(8)]
+        for _ in range(3):
+            assert begun.acquire(timeout=60)
+        orders._site(order_for(1))  # while three are at work and five wait
+        blocks += [pool.submit(orders._finish, order_for(1), row, 0) for row in range(8, 16)]
+        go_on.set()
+        for block in blocks:
+            block.result()
+    assert together == [1, 2, 3] + [1] * 13
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_worker_has_more_blocks_at_once_when_a_newer_order_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    all_at_once = threading.Barrier(4, timeout=60)
+    monkeypatch.setattr(orders, "finish_block", lambda *_: Spent(read=all_at_once.wait()))
+    orders._site(order_for(1))
+    with ThreadPoolExecutor(4) as pool:
+        turns = pool.map(lambda row: orders._finish(order_for(4), row, 0)[1].read, range(4))
+        assert len(list(turns)) == 4
 
 
 def test_small_scenes_of_a_batch_are_spread_and_huge_ones_shared(

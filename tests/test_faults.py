@@ -1556,6 +1556,26 @@ def test_a_run_gives_no_signs_of_life_for_another(tmp_path: Path) -> None:
     assert holder.read_text() == FAR
 
 
+@pytest.mark.parametrize("method", ["read_text", "unlink", "glob"])
+def test_a_disk_that_fails_at_the_end_leaves_no_lock_and_hides_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with (  # noqa: PT012
+        monkeypatch.context() as patch,
+        pytest.raises(ZeroDivisionError) as met,
+        locks.locked(tmp_path / "run"),
+    ):
+        patch.setattr(Path, method, fail)
+        raise ZeroDivisionError
+    assert met.value.__context__ is None
+    with locks.locked(tmp_path / "run"):  # while the traceback keeps the first lock in memory
+        pass
+    assert not (tmp_path / "run").exists()
+
+
 def test_drafts_of_a_process_that_died_are_removed(
     scene: Path, expected: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -374,16 +374,21 @@ def test_a_run_goes_on_with_its_blocks_whatever_the_number_of_cores(
     assert contents(tmp_path / "map") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("zoom", [1.0, 0.25, 0.1])
 @pytest.mark.parametrize("crew", [1, 2, 3, 7, 8])
-def test_blocks_at_once_fit_into_the_memory_that_is_there_now(crew: int) -> None:
+def test_blocks_at_once_fit_into_the_memory_that_is_there_now(crew: int, zoom: float) -> None:
     has, large = Capacity("cpu", crew, 1, 50e6 / crew), 100_000_000
     band = {"band": [1, 2, 3]}
     image = xr.DataArray(np.zeros((3, 4000, 4000), np.uint8), band, dims=("band", "y", "x"))
-    fixed: Any = Scene(image), pointwise(), ("classes",), Tiling(), Running(device="cpu")
+    scene = Scene(image, zoom=(zoom, zoom))
+    fixed: Any = scene, pointwise(), ("classes",), Tiling(), Running(device="cpu")
     task = make_task(*fixed, large, has)
     assert at_once(task, large, has) == task.crew == crew  # as it was planned
     assert at_once(task, large, replace(has, crew=1, tensors=50e6)) == 1
     window, block = prod(task.plan.windows.size), prod(map(max, task.plan.chunks))
+    assert (crew + 2) * block * 6 <= large / 4 * 1.8  # one and a half windows become two a side
+    back = window * 4 * 4 / zoom**2 if zoom < 1 else 0.0  # scores of a window's image pixels
+    assert crew * back <= large / 2 or window <= 64**2  # none is made smaller
     counts = []
     for memory in (100 * large, 4 * large, large, large // 2, large // 5, large // 100):
         counts.append(at_once(task, memory, Capacity("cpu", 16, 1, memory / 2 / 16)))
