@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -215,6 +216,8 @@ class Remote:
             # The thread that uploads would go on after an interrupt of this one.
             under_way = asyncio.run_coroutine_threadsafe(upload, fs.loop)
             try:
+                while not futures.wait([under_way], 1).done:
+                    pass  # a wait without end may miss an interrupt that comes as it begins
                 under_way.result()
             except BaseException:
                 under_way.cancel()
