@@ -57,6 +57,7 @@ PATIENCE = 5.0  # seconds until it is looked who is there
 COLD = 20.0  # seconds that a worker may take to say what it has before it is named: it may have
 # to import torch, from a slow disk,
 SILENCE = 30.0  # and before it is not waited for
+ROOM = "give workers more (dask worker --memory-limit), or blocks less (--memory)"
 SAME = "install the same versions everywhere: pip install 'geoseg[cluster]'"
 GPU = "GPU"  # the resource that workers name who may compute on one
 
@@ -136,6 +137,8 @@ class Cluster:
         self._client = client
         self._there: set[str] = set()  # when it was looked last
         self._silent: set[str] = set()
+        self._paused: set[str] = set()
+        self._stuck: float | None = None  # since when all are paused
 
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
         """Bytes that blocks at work may take in each worker, and what the least worker has.
@@ -238,8 +241,15 @@ class Cluster:
             errands.cancel()
 
     def threads(self, resources: Mapping[str, int] | None = None) -> int:
-        """Threads of all workers that are there and have some resources."""
+        """Threads of all workers that are there and have some resources.
+
+        Raises
+        ------
+        UserError
+            When all of them are paused, and stay so.
+        """
         there = self._workers()
+        self._tell_paused(_able(there, resources))
         self._tell_silent({name: float(each["last_seen"]) for name, each in there.items()})
         return sum(int(each["nthreads"]) for each in _able(there, resources).values())
 
@@ -267,6 +277,22 @@ class Cluster:
             log.warning("%s gives no sign of life; dask gives it up after its worker-ttl", name)
         self._silent = silent
 
+    def _tell_paused(self, able: Mapping[str, Mapping[str, Any]]) -> None:
+        """Name workers that dask gives no work to for want of memory; some stay so for ever."""
+        paused = {name: each for name, each in able.items() if each["status"] == "paused"}
+        for name in sorted(paused.keys() - self._paused):
+            log.warning("worker %s; %s", _full(name, paused[name]), ROOM)
+        self._paused = set(paused)
+        if not paused or len(paused) < len(able):
+            self._stuck = None
+            return
+        self._stuck = self._stuck or time.monotonic()
+        if time.monotonic() - self._stuck > SILENCE:
+            raise UserError(
+                f"all workers are paused by dask, as {_full(*next(iter(paused.items())))}; what is "
+                f"finished is kept: {ROOM}, start them again, and give the same command again"
+            )
+
     def _workers(self) -> Mapping[str, Any]:
         workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
         return workers
@@ -279,9 +305,9 @@ class Cluster:
         """What each worker has that may be given work and stays long enough to tell."""
         with self._alive():
             for _ in range(LOST):
-                while not (able := _able(self._workers(), self._resources())):
+                while not (awake := self._awake()):
                     self._wait_for_workers()
-                asked = {address: self._asked(address, devices) for address in able}
+                asked = {address: self._asked(address, devices) for address in awake}
                 if done := self._answered(asked):
                     return [_told_by(name, each) for name, each in asked.items() if each in done]
                 names = ", ".join(asked)
@@ -297,7 +323,16 @@ class Cluster:
         ready = self._client.submit(import_module, __name__, **there)
         return self._client.submit(_means, ready, devices, **there)
 
+    def _awake(self) -> list[str]:
+        """Workers that are there and may be given work."""
+        able = _able(self._workers(), self._resources())
+        self._tell_paused(able)
+        return [name for name in able if name not in self._paused]
+
     def _wait_for_workers(self) -> None:
+        if self._paused:
+            time.sleep(PATIENCE)
+            return
         try:
             self._client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
@@ -353,6 +388,12 @@ def _able(
     """Those of some workers that name some resources."""
     wanted = set(resources or ())
     return {name: each for name, each in workers.items() if wanted <= each["resources"].keys()}
+
+
+def _full(name: str, worker: Mapping[str, Any]) -> str:
+    """A worker with the memory that it holds."""
+    held, limit = worker["metrics"].get("memory", 0) / 1e9, worker["memory_limit"] / 1e9
+    return f"{name} is paused by dask, for it holds {held:.1f} of its {limit:.1f} GB of memory"
 
 
 def _gone() -> UserError:

@@ -64,6 +64,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 PLACES = 4  # runs, and models, that a worker keeps open
+LEAST = 1 << 26  # bytes for blocks where nothing is left, for who is paused is told of
 
 Shown = tuple[tuple[str, str], ...]
 """Digest and file of each member of a model."""
@@ -138,12 +139,16 @@ def failing(error: UserError) -> Failure:
 
 
 def means_of_worker(devices: str) -> Means:
-    """What this worker has; blocks may take half of the memory it was given."""
+    """What this worker has; blocks may take half of the memory it was given, if that is left."""
     worker = get_worker()
     _use_threads(worker.state.nthreads)
     limit, memory = worker.memory_manager.memory_limit, memory_budget()
     if limit is not None:
-        memory = min(memory, half(limit))
+        # Dask pauses a worker for good that holds more, as do some whose libraries keep what is
+        # freed; what they are themselves is some 0.8 GB.
+        most = limit * (worker.memory_manager.memory_pause_fraction or 1.0)
+        left = most - worker.monitor.get_process_memory()
+        memory = min(memory, half(limit), half(2 * max(int(left), LEAST)))
     return Means(replace(room_of(devices), spare=1), memory, VERSIONS)
 
 

@@ -157,7 +157,8 @@ def test_workers_that_are_killed_cost_the_blocks_that_they_held_and_are_told(
     assert deaths == 4
     assert contents(folder) == expected
     assert result.computed <= begun <= result.computed + deaths  # each had one thread
-    assert len(re.findall(r"worker tcp://[\d.:]+ was lost", caplog.text)) == deaths
+    told = re.findall(r"worker tcp://[\d.:]+ was lost", caplog.text)
+    assert 1 <= len(told) <= deaths  # of one that is killed before it has joined nobody knows
 
 
 def test_a_run_whose_scheduler_is_killed_stops_and_another_cluster_ends_it(
@@ -406,7 +407,11 @@ def test_workers_that_are_lost_whenever_they_are_asked_are_told_and_not_waited_f
 ) -> None:
     crew = Cluster(SimpleNamespace(status="running"))  # type: ignore[arg-type]
     there = ["tcp://10.0.0.7:1", "tcp://10.0.0.7:2", "tcp://10.0.0.7:3"]
-    monkeypatch.setattr(crew, "_workers", lambda: {name: {"resources": {}} for name in there[:1]})
+    monkeypatch.setattr(
+        crew,
+        "_workers",
+        lambda: {name: {"resources": {}, "status": "running"} for name in there[:1]},
+    )
     monkeypatch.setattr(crew, "_asked", lambda address, devices: address)
     monkeypatch.setattr(crew, "_answered", lambda asked: there.pop(0) and [])
     with pytest.raises(UserError, match=r"lost as soon as they are asked .*:3 last; see its log, "):
@@ -477,6 +482,46 @@ def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
     assert crew.means("cpu", 1 << 29) == least  # as a run finds that is taken up again
     with pytest.raises(UserError, match="memory 0 must be a number of bytes"):
         crew.means("cpu", 0)
+
+
+def test_blocks_get_what_a_worker_has_left_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = SimpleNamespace(
+        state=SimpleNamespace(nthreads=1),
+        memory_manager=SimpleNamespace(memory_limit=2 << 30, memory_pause_fraction=0.8),
+        monitor=SimpleNamespace(get_process_memory=lambda: held.pop()),
+    )
+    held = [3_000_000_000, 1_500_000_000, 800_000_000, 0]
+    monkeypatch.setattr(orders, "get_worker", lambda: worker)
+    monkeypatch.setattr(orders, "_use_threads", lambda count: None)
+    monkeypatch.setattr(orders, "memory_budget", lambda: 1 << 40)
+    found = [orders.means_of_worker("cpu").memory for _ in range(4)]
+    assert found == [1 << 30, 1 << 29, 1 << 27, 1 << 26]
+
+
+def test_workers_that_dask_pauses_are_told_and_a_run_that_has_no_others_stops(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    about = {"nthreads": 1, "resources": {}, "last_seen": 7.0, "status": "running"}
+    about |= {"memory_limit": 2_000_000_000, "metrics": {"memory": 1_620_000_000}}
+    workers = {name: about | {} for name in "ab"}
+    crew = Cluster(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(crew, "_workers", lambda: workers)
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(cluster.time, "monotonic", lambda: next(clock))
+    for _ in range(3):
+        workers["a"]["status"] = "paused"
+        assert crew.threads() == 2
+    assert caplog.text.count("worker a is paused by dask, for it holds 1.6 of its 2.0 GB of") == 1
+    assert (
+        "give workers more (dask worker --memory-limit), or blocks less (--memory)" in caplog.text
+    )
+    workers["b"]["status"] = "paused"
+    crew.threads()
+    crew.threads()
+    with pytest.raises(UserError, match=r"all workers are paused by dask, as a is .* is kept: giv"):
+        crew.threads()
+    workers["a"]["status"] = "running"
+    assert crew.threads() == 2
 
 
 def test_a_worker_that_sees_other_files_refuses(
@@ -591,7 +636,8 @@ def test_a_worker_that_is_lost_is_told_once_with_the_scenes_that_others_go_on_wi
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 0.0)  # look each time
-    workers = {name: {"nthreads": 1, "resources": {}, "last_seen": 7.0} for name in "abc"}
+    about = {"nthreads": 1, "resources": {}, "last_seen": 7.0, "status": "running"}
+    workers = {name: about | {} for name in "abc"}
     client = Client("one", "two", "three")
     left = {"action": "remove-worker", "processing-tasks": {"key-2", "key-3", "another's"}}
     client.events = {
@@ -616,8 +662,8 @@ def test_the_loss_of_all_workers_with_a_resource_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     workers = {
-        "a": {"nthreads": 2, "resources": {"GPU": 2.0}, "last_seen": 7.0},
-        "b": {"nthreads": 8, "resources": {}, "last_seen": 7.0},
+        "a": {"nthreads": 2, "resources": {"GPU": 2.0}, "last_seen": 7.0, "status": "running"},
+        "b": {"nthreads": 8, "resources": {}, "last_seen": 7.0, "status": "running"},
     }
     crew = Cluster(None)  # type: ignore[arg-type]
     monkeypatch.setattr(crew, "_workers", lambda: workers)
