@@ -281,15 +281,18 @@ class Cluster:
         """Name workers that dask gives no work to for want of memory; some stay so for ever."""
         paused = {name: each for name, each in able.items() if each["status"] == "paused"}
         for name in sorted(paused.keys() - self._paused):
-            log.warning("worker %s; %s", _full(name, paused[name]), ROOM)
+            log.warning(
+                "worker %s is paused by dask: it %s; %s", name, _held_by(paused[name]), ROOM
+            )
         self._paused = set(paused)
         if not paused or len(paused) < len(able):
             self._stuck = None
             return
         self._stuck = self._stuck or time.monotonic()
         if time.monotonic() - self._stuck > SILENCE:
+            name, first = next(iter(paused.items()))
             raise UserError(
-                f"all workers are paused by dask, as {_full(*next(iter(paused.items())))}; what is "
+                f"all workers are paused by dask, {name} for one, which {_held_by(first)}; what is "
                 f"finished is kept: {ROOM}, start them again, and give the same command again"
             )
 
@@ -390,10 +393,9 @@ def _able(
     return {name: each for name, each in workers.items() if wanted <= each["resources"].keys()}
 
 
-def _full(name: str, worker: Mapping[str, Any]) -> str:
-    """A worker with the memory that it holds."""
+def _held_by(worker: Mapping[str, Any]) -> str:
     held, limit = worker["metrics"].get("memory", 0) / 1e9, worker["memory_limit"] / 1e9
-    return f"{name} is paused by dask, for it holds {held:.1f} of its {limit:.1f} GB of memory"
+    return f"holds {held:.1f} of its {limit:.1f} GB of memory"
 
 
 def _gone() -> UserError:

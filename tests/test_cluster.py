@@ -511,14 +511,16 @@ def test_workers_that_dask_pauses_are_told_and_a_run_that_has_no_others_stops(
     for _ in range(3):
         workers["a"]["status"] = "paused"
         assert crew.threads() == 2
-    assert caplog.text.count("worker a is paused by dask, for it holds 1.6 of its 2.0 GB of") == 1
+    assert caplog.text.count("worker a is paused by dask: it holds 1.6 of its 2.0 GB of mem") == 1
     assert (
         "give workers more (dask worker --memory-limit), or blocks less (--memory)" in caplog.text
     )
     workers["b"]["status"] = "paused"
     crew.threads()
     crew.threads()
-    with pytest.raises(UserError, match=r"all workers are paused by dask, as a is .* is kept: giv"):
+    with pytest.raises(
+        UserError, match=r"all workers are paused by dask, a for one, which .* is kept: giv"
+    ):
         crew.threads()
     workers["a"]["status"] = "running"
     assert crew.threads() == 2
