@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from math import ceil, floor
+from math import ceil, floor, prod
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -39,7 +39,8 @@ import geoseg
 from geoseg.classes import ClassInfo, as_classes
 from geoseg.info import examine
 from geoseg.pixels import halve
-from geoseg.raster import CogDraft, Grid, class_layout, class_table, to_cog, write_raster
+from geoseg.raster import CogDraft, Grid, Layout, class_layout, class_table, to_cog, write_raster
+from geoseg.windows import box_shape
 
 NAMES = ("Water & ice", "Försten <old>", 'Fields "all"', "Town")
 SHAPE = (700, 1100)
@@ -255,6 +256,20 @@ def test_a_map_may_come_in_any_portions_and_what_is_empty_need_not_come(
         assert Path(f"{draft}.aux.xml").read_bytes() == Path(f"{whole}.aux.xml").read_bytes()
         assert draft.read_bytes() == whole.read_bytes()
         assert cog_validate(draft, strict=True, quiet=True)[0]
+
+
+@pytest.mark.parametrize(("bands", "most"), [(1, 4 << 20), (16, 64 << 20), (300, 75 << 20)])
+def test_pieces_of_many_bands_are_narrower(bands: int, most: int, tmp_path: Path) -> None:
+    layout = Layout(Grid((512, 20_000), None, None), "uint8", 255, ("",) * bands)
+    asked: list[int] = []
+
+    def gives(box: Any) -> None:
+        asked.append(bands * prod(box_shape(box)))
+
+    with CogDraft(tmp_path / "scores.tif", layout) as draft:
+        draft.extend(gives, 512)
+    assert max(asked) == most
+    assert sum(asked) == bands * 512 * 20_000
 
 
 def test_a_map_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:

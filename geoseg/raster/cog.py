@@ -32,7 +32,10 @@ __all__ = ["CogDraft", "Layout", "class_layout", "creation_options", "to_cog"]
 
 TILE = 512  # the COG driver's own block size; GDAL's tools and browsers read it in one request
 UNPACKED = 2**30  # pixels of temporary files that are not compressed
-PIECE = 16 * TILE  # columns that are assembled at a time: whole tiles, 4 MB a byte band
+# Columns that are assembled at a time: whole tiles, 4 MB a byte band, and at most so many bytes of
+# all bands where that is more than a tile.
+PIECE = 16 * TILE
+MOST = 1 << 26
 
 # Creation options of GDAL's COG driver that change neither grid nor pixels, and their values; see
 # https://gdal.org/en/stable/drivers/raster/cog.html, "Creation Options".
@@ -120,7 +123,9 @@ class CogDraft:
             shapes += _levels_of(layout.grid.shape)
             self._options["OVERVIEWS"] = "FORCE_USE_EXISTING"
         self._bottom = 0
-        self._step = 2 ** (len(shapes) - 1)  # rows and columns that are whole ones on all levels
+        self._step: int = 2 ** (
+            len(shapes) - 1
+        )  # rows and columns that are whole ones on all levels
         self._counts = np.zeros(np.iinfo(layout.dtype).max + 1 if layout.classes else 0, np.int64)
         with ExitStack() as stack:
             folder = tempfile.TemporaryDirectory(prefix="plain.", dir=path.parent)
@@ -159,7 +164,7 @@ class CogDraft:
         rows, columns = self._layout.grid.shape
         strip = max(TILE, self._step)
         stop = rows if bottom >= rows else bottom // strip * strip
-        for below, own in tiles((stop - self._bottom, columns), (strip, max(PIECE, self._step))):
+        for below, own in tiles((stop - self._bottom, columns), (strip, self._width(strip))):
             box = slice(self._bottom + below.start, self._bottom + below.stop), own
             pixels = read(box)
             if pixels is not None:
@@ -168,6 +173,11 @@ class CogDraft:
             elif self._layout.classes:  # what was never written is missing
                 self._counts[_missing(self._layout)] += prod(box_shape(box))
         self._bottom = stop
+
+    def _width(self, rows: int) -> int:
+        """Columns of a piece."""
+        tile = rows * TILE * self.dtype.itemsize * len(self._layout.names)
+        return max(min(PIECE, MOST // tile * TILE), self._step, TILE)
 
     def _put(self, pixels: NDArray[Any], box: Box) -> None:
         """Write a box on all levels."""
