@@ -15,7 +15,7 @@ from geoseg.addresses import address_of, is_remote
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.raster import files
-from geoseg.raster.why import shown, why_not_opened, why_not_read
+from geoseg.raster.why import may_pass, shown, why_not_opened, why_not_read
 
 NO_DRIVER = "'a' not recognized as being in a supported file format."
 
@@ -52,6 +52,10 @@ def test_what_is_no_address_is_left_as_it_is(path: str) -> None:
             "the server has no such file; check the add",
         ),
         ("s3://b/a.tif", "HTTP response code: 403", "does not allow it; check the credentials"),
+        ("s3://b/a.tif", "The specified key does not exist.", "no such file; check the address"),
+        ("/vsis3/b/a.tif", "The specified bucket does not exist", "no such file; check the addr"),
+        ("az://b/a.tif", "The specified blob does not exist", "no such file; check the address"),
+        ("s3://b/a.tif", "NoSuchKey", "the server has no such file; check the address"),
         (
             "https://h/a.tif",
             "HTTP response code: 503",
@@ -78,6 +82,12 @@ def test_what_a_server_does_not_give_is_told_in_words(path: str, said: str, word
     assert told.endswith(f" (GDAL says: {said.strip('. ')})")
     with pytest.raises(UserError, match=words):
         raise UserError(told)
+
+
+@pytest.mark.parametrize("said", ["The specified key does not exist.", "NoSuchBucket"])
+def test_what_a_storage_does_not_have_is_not_asked_for_again(said: str) -> None:
+    assert not may_pass("s3://b/a.tif", said)
+    assert may_pass("s3://b/a.tif", "The AWS Access Key Id was not given in time")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ __all__ = ["may_pass", "shown", "why_not_opened", "why_not_read"]
 
 SHAPES = (".gpkg", ".fgb", ".parquet", ".geojson", ".shp")  # endings of what holds no pixels
 UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for its own
+NOT_STORED = r"The specified \w+ does not exist|NoSuch(Key|Bucket)"  # by a storage, whom GDAL quotes
 
 
 def shown(text: str, path: str = "") -> str:
@@ -114,8 +115,11 @@ def _refused(said: str) -> tuple[str, str] | None:
 
 
 def _status(said: str) -> int | None:
+    """Status of HTTP that GDAL tells by its number, or of a storage in the storage's words."""
     found = re.search(r"HTTP (?:response|error) code ?: ?([45]\d\d)", said)
-    return None if found is None else int(found[1])
+    if found is not None:
+        return int(found[1])
+    return 404 if re.search(NOT_STORED, said) else None
 
 
 def _holds_shapes(path: str) -> bool:
