@@ -14,6 +14,7 @@ import pyproj
 from geoseg.addresses import WEB, address_of
 from geoseg.beside import PREFIX, read_item
 from geoseg.classes import told_classes
+from geoseg.documents import bare
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of
 from geoseg.places import Place, place, size_of
@@ -57,7 +58,7 @@ def examine(path: str | PathLike[str]) -> Facts:
     """
     name = fspath(path)
     if name.lower().endswith(".json"):  # which GDAL opens, if it is in the right folder
-        raise UserError(f"{name} is an item beside a map; give the map itself")
+        raise UserError(_why_no_raster(name))
     with opened(name) as dataset:
         refuse_unusable(dataset, name)
         tags = dataset.tags()
@@ -81,6 +82,27 @@ def examine(path: str | PathLike[str]) -> Facts:
         if (found := read_item(beside)) is not None:
             item, told = str(beside), _told(found, made, where)
     return {**facts, "made": made, "item": item, "told": told}
+
+
+def _why_no_raster(name: str) -> str:
+    """What an item is, geoseg's or another, and which raster may be meant.
+
+    Raises
+    ------
+    UserError
+        When it cannot be read, or is no STAC Item.
+    """
+    where = _where(name)
+    if where is not None and read_item(where) is not None:
+        return f"{name} is an item beside a map; give the map itself"
+    from geoseg.assets import items_in  # which needs packages that rasters do not
+
+    first, *others = items_in(name)
+    if not first.bands:
+        return f"{bare(name)} is a STAC Item without rasters; name a raster"
+    what = f"holds {1 + len(others)} STAC Items" if others else "is a STAC Item"
+    asset = bare(first.layer(first.bands[:1]).path)
+    return f"{bare(name)} {what}, whose assets are rasters; name one of them, as in {asset}"
 
 
 def _where(name: str) -> Place | None:

@@ -14,9 +14,7 @@ SHAPES = (".gpkg", ".fgb", ".parquet", ".geojson", ".shp")  # endings of what ho
 UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for its own
 MISSING = r"does not exist in the file system|No such file or directory$"
 ARCHIVES = {".zip": "/vsizip/", ".tar": "/vsitar/", ".tar.gz": "/vsitar/", ".tgz": "/vsitar/"}
-NOT_STORED = (
-    r"The specified \w+ does not exist|NoSuch(Key|Bucket)"  # by a storage
-)
+NOT_STORED = r"The specified \w+ does not exist|NoSuch(Key|Bucket)"
 
 
 def shown(text: str, path: str = "") -> str:
