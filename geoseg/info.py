@@ -220,7 +220,7 @@ def describe(facts: Facts) -> str:
         *(f"           {each}" for each in made["model"]["digest"].split(" + ")),
         f"Version    geoseg {made['version']}",
         *_listed("Sources", [_source(each) for each in made["sources"]]),
-        *_listed("Options", _given(made["options"])),
+        *_listed("Options", _given({**made["options"], **_bands_by_name(made)})),
         *_listed("Chosen", _given(made["chosen"])),
     ]
     if made["unreadable"] is not None:
@@ -278,6 +278,17 @@ def _source(source: Mapping[str, Any]) -> str:
     }
     known = [text.format(source[name]) for name, text in more.items() if name in source]
     return ", ".join([str(source.get("name")), *known])
+
+
+def _bands_by_name(made: Facts) -> Facts:
+    """The bands that the options number, by the names that STAC Items have for them."""
+    items = [each["bands"] for each in made["sources"] if isinstance(each.get("bands"), dict)]
+    numbers = made["options"].get("bands")
+    if not items or not isinstance(numbers, list):
+        return {}
+    names = {str(number): name for number, name in enumerate(items[0], 1)}
+    known = [names[str(number)] for number in numbers if str(number) in names]
+    return {"bands": known} if len(known) == len(numbers) else {}
 
 
 def _given(options: Mapping[str, Any]) -> list[str]:
