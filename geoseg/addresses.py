@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ASSETS", "STORAGES", "WEB", "address_of", "is_busy", "is_remote", "refusal"]
+__all__ = [
+    "ASSETS",
+    "STORAGES",
+    "WEB",
+    "address_of",
+    "is_busy",
+    "is_remote",
+    "refusal",
+    "virtual_of",
+]
 
 WEB = ("http", "https", "ftp")  # where nothing can be written
 STORAGES = ("s3", "gs", "az")  # of objects, where the facts of a source may be asked for
@@ -23,6 +32,14 @@ def address_of(path: str) -> str:
         if path.startswith(prefix):
             return protocol + path.removeprefix(prefix)
     return path
+
+
+def virtual_of(address: str) -> str:
+    """What GDAL calls an address; other paths as they are."""
+    protocol, _, rest = address.partition("://")
+    if protocol in WEB:
+        return f"/vsicurl/{address}"
+    return f"/vsi{protocol}/{rest}" if protocol in STORAGES else address
 
 
 def is_remote(path: str) -> bool:

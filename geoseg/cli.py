@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
@@ -454,6 +454,7 @@ def _predict_all(
     for job, outcome in predict_scenes(jobs, segmenter, models, options, tally.report):
         if isinstance(outcome, Exception):
             failed[job.source] = outcome
+            _tell_failure(console, job.source, outcome)
         else:
             spent += outcome.spent
         tally.count(isinstance(outcome, Result) and outcome.was_there)
@@ -470,7 +471,11 @@ def _predict_all(
     about = {"failed": len(failed), **took, **told_map(segmenter.card)}
     console.event({"event": "done", "outputs": {"folder": str(folder)}, **about})
     if failed:
-        _tell_failures(console, failed)
+        console.error(
+            f"{len(failed)} of {len(sources)} scenes failed, as told above: {', '.join(failed)}",
+            _kind_of(failed.values()),
+        )
+        sys.exit(2 if _kind_of(failed.values()) == "user" else 1)
 
 
 def _targets(
@@ -532,12 +537,15 @@ class _Tally:
         self._console.event({**event, "done": done, "total": self._total, "eta_s": left})
 
 
-def _tell_failures(console: Console, failed: Mapping[str, Exception]) -> None:
-    for source, error in failed.items():
-        kind = "user" if isinstance(error, UserError) else "internal"
-        reason = str(error) if kind == "user" else f"{type(error).__name__}: {error}"
-        console.error(f"{source} failed: {reason}", kind)
-    sys.exit(2 if all(isinstance(error, UserError) for error in failed.values()) else 1)
+def _tell_failure(console: Console, source: str, error: Exception) -> None:
+    kind = _kind_of([error])
+    reason = str(error) if kind == "user" else f"{type(error).__name__}: {error}"
+    console.error(f"{source} failed: {reason}", kind, scene=source)
+
+
+def _kind_of(errors: Iterable[Exception]) -> str:
+    """Whether the user can mend all of them."""
+    return "user" if all(isinstance(error, UserError) for error in errors) else "internal"
 
 
 def _listed(outputs: Mapping[str, Place]) -> str:

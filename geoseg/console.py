@@ -142,11 +142,14 @@ class Console:
             prefix = "" if level == "info" else f"{level}: "
             print(f"{prefix}{text}", file=sys.stderr, flush=True)
 
-    def error(self, text: str, kind: str) -> None:
-        """Show why the command fails."""
+    def error(self, text: str, kind: str, scene: str = "") -> None:
+        """Show why the command fails, or one scene of a batch, which goes on."""
         text = one_line(text)
         if self.mode == "json":
-            self.event({"event": "error", "kind": kind, "message": text})
+            about = {"scene": scene} if scene else {}
+            self.event({"event": "error", "kind": kind, **about, "message": text})
+            if scene:
+                return
         print(f"geoseg: {text}", file=sys.stderr, flush=True)
 
     def result(self, text: str) -> None:

@@ -14,6 +14,7 @@ import pyproj
 from geoseg.addresses import WEB, address_of
 from geoseg.beside import PREFIX, read_item
 from geoseg.classes import told_classes
+from geoseg.documents import bare
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of
 from geoseg.places import Place, place, size_of
@@ -57,7 +58,7 @@ def examine(path: str | PathLike[str]) -> Facts:
     """
     name = fspath(path)
     if name.lower().endswith(".json"):  # which GDAL opens, if it is in the right folder
-        raise UserError(f"{name} is an item beside a map; give the map itself")
+        raise UserError(_why_no_raster(name))
     with opened(name) as dataset:
         refuse_unusable(dataset, name)
         tags = dataset.tags()
@@ -81,6 +82,27 @@ def examine(path: str | PathLike[str]) -> Facts:
         if (found := read_item(beside)) is not None:
             item, told = str(beside), _told(found, made, where)
     return {**facts, "made": made, "item": item, "told": told}
+
+
+def _why_no_raster(name: str) -> str:
+    """What an item is, geoseg's or another, and which raster may be meant.
+
+    Raises
+    ------
+    UserError
+        When it cannot be read, or is no STAC Item.
+    """
+    where = _where(name)
+    if where is not None and read_item(where) is not None:
+        return f"{name} is an item beside a map; give the map itself"
+    from geoseg.assets import items_in  # which needs packages that rasters do not
+
+    first, *others = items_in(name)
+    if not first.bands:
+        return f"{bare(name)} is a STAC Item without rasters; name a raster"
+    what = f"holds {1 + len(others)} STAC Items" if others else "is a STAC Item"
+    asset = bare(first.layer(first.bands[:1]).path)
+    return f"{bare(name)} {what}, whose assets are rasters; name one of them, as in {asset}"
 
 
 def _where(name: str) -> Place | None:
@@ -198,7 +220,7 @@ def describe(facts: Facts) -> str:
         *(f"           {each}" for each in made["model"]["digest"].split(" + ")),
         f"Version    geoseg {made['version']}",
         *_listed("Sources", [_source(each) for each in made["sources"]]),
-        *_listed("Options", _given(made["options"])),
+        *_listed("Options", _given({**made["options"], **_bands_by_name(made)})),
         *_listed("Chosen", _given(made["chosen"])),
     ]
     if made["unreadable"] is not None:
@@ -256,6 +278,17 @@ def _source(source: Mapping[str, Any]) -> str:
     }
     known = [text.format(source[name]) for name, text in more.items() if name in source]
     return ", ".join([str(source.get("name")), *known])
+
+
+def _bands_by_name(made: Facts) -> Facts:
+    """The bands that the options number, by the names that STAC Items have for them."""
+    items = [each["bands"] for each in made["sources"] if isinstance(each.get("bands"), dict)]
+    numbers = made["options"].get("bands")
+    if not items or not isinstance(numbers, list):
+        return {}
+    names = {str(number): name for number, name in enumerate(items[0], 1)}
+    known = [names[str(number)] for number in numbers if str(number) in names]
+    return {"bands": known} if len(known) == len(numbers) else {}
 
 
 def _given(options: Mapping[str, Any]) -> list[str]:

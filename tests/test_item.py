@@ -330,6 +330,38 @@ def test_info_of_an_item_asks_for_the_map(scene: Path, tmp_path: Path) -> None:
         examine(tmp_path / "map.tif.json")
 
 
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (
+            [("red", "image/tiff")],
+            r"is a STAC Item, whose .*; name one of .* /.*/red\.tif$",
+        ),
+        ([("red", "image/tiff")] * 3, r"holds 3 STAC Items, whose .*; name one .* /.*/red\.tif$"),
+        ([("notes", "text/plain")], r"i\.json is a STAC Item without rasters; name a raster$"),
+        ([], r"i\.json holds no items; the search that it comes from found none"),
+    ],
+)
+def test_info_of_an_item_of_a_catalogue_names_a_raster_of_it(
+    tmp_path: Path, items: list[tuple[str, str]], words: str
+) -> None:
+    found = [
+        {"type": "Feature", "id": f"i{n}", "assets": {key: {"href": f"{key}.tif", "type": kind}}}
+        for n, (key, kind) in enumerate(items)
+    ]
+    single = len(found) == 1
+    text = json.dumps(found[0] if single else {"type": "FeatureCollection", "features": found})
+    (tmp_path / "i.json").write_text(text)
+    with pytest.raises(UserError, match=words):
+        examine(tmp_path / "i.json")
+
+
+@pytest.mark.parametrize("name", ["none.json", "sub/none.JSON"])
+def test_info_of_an_item_that_is_not_there_says_so(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"there is no file .*{name}; check the name"):
+        examine(tmp_path / name)
+
+
 def test_info_does_not_take_the_item_of_another_map(scene: Path, tmp_path: Path) -> None:
     for name, options in (("a.tif", {}), ("b.tif", {"bands": [3, 2, 1]})):
         predict_file(scene, tmp_path / name, pointwise(), **options)

@@ -1078,3 +1078,13 @@ def test_a_path_stays_a_path() -> None:
     assert place("maps/map.tif") == Path("maps/map.tif")
     assert place(Path("map.tif")) == Path("map.tif")
     assert place("file:///tmp/map.tif") == Path("/tmp/map.tif")  # noqa: S108
+
+
+@pytest.mark.parametrize("name", ["scenes/none.tif", "no-bucket/a.tif"])
+def test_a_source_that_a_storage_does_not_have_is_told_at_once(
+    name: str, model: Segmenter, bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = rf"^s3://{name} cannot be opened: the server has no such file; check the address"
+    with pytest.raises(UserError, match=words):
+        run(bucket, model, f"s3://{name}")
+    assert "once more" not in caplog.text

@@ -816,7 +816,7 @@ def test_a_bug_ends_in_status_one_and_a_traceback(scene: Path, tmp_path: Path, s
     assert not (tmp_path / "m.tif").exists()
 
 
-def test_many_scenes_are_classified_and_the_broken_one_is_told_at_the_end(
+def test_many_scenes_are_classified_and_the_broken_one_is_told_and_named_at_the_end(
     tmp_path: Path, saved: Path
 ) -> None:
     (tmp_path / "scenes").mkdir()
@@ -827,13 +827,40 @@ def test_many_scenes_are_classified_and_the_broken_one_is_told_at_the_end(
     out = tmp_path / "maps"
     done = call("predict", f"{tmp_path}/scenes/*.tif", out, "-m", saved, "--polygons", ".gpkg")
     assert done.returncode == 2
-    assert "s1.tif failed:" in done.stderr.splitlines()[-1]
+    broken = f"{tmp_path}/scenes/s1.tif"
+    first, *_, last = (line for line in done.stderr.splitlines() if broken in line)
+    assert first.startswith(f"geoseg: {broken} failed: ")
+    assert last == f"geoseg: 1 of 3 scenes failed, as told above: {broken}"
+    assert done.stderr.endswith(f"{last}\n")
+    assert done.stderr.count("is not a raster that GDAL can open") == 1
     names = {path.name for path in out.iterdir()}
     endings = (".tif", ".tif.aux.xml", ".tif.json", ".gpkg")
     assert names == {f"s{i}{ending}" for i in (0, 2) for ending in endings}
     one = geoseg.predict(geoseg.open_raster(tmp_path / "scenes" / "s2.tif"), str(saved))
     with rasterio.open(out / "s2.tif") as file:
         np.testing.assert_array_equal(file.read(1), one)
+
+
+def test_a_scene_that_fails_is_told_before_the_next_one_is_begun(
+    tmp_path: Path, saved: Path
+) -> None:
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    for i in (0, 2):
+        write(folder / f"s{i}.tif", random_pixels((3, 60, 70), seed=i).astype(np.uint8))
+    broken = folder / "s1.tif"
+    broken.write_bytes(b"II*\0 no raster at all")
+    done = call("predict", folder, tmp_path / "maps", "-m", saved, "--progress", "json")
+    found = events(done.stdout)
+    told, last = (event for event in found if event["event"] == "error")
+    assert (told["kind"], told["scene"], done.returncode) == ("user", str(broken), 2)
+    assert told["message"].startswith(f"{broken} failed: ")
+    begun = [event["scene"] for event in found if event.get("scene")]
+    assert begun.index(str(broken)) < begun.index(str(folder / "s2.tif"))
+    assert begun.index(str(folder / "s0.tif")) < begun.index(str(broken))
+    summary = f"1 of 3 scenes failed, as told above: {broken}"
+    assert last == {"event": "error", "kind": "user", "message": summary} == found[-1]
+    assert done.stderr == f"geoseg: {summary}\n"
 
 
 def test_scenes_that_would_get_one_name_are_refused(tmp_path: Path, saved: Path) -> None:

@@ -196,6 +196,18 @@ def test_nan_may_be_the_nodata_value_that_an_item_states(tmp_path: Path, model: 
     assert sources[0]["bands"]["red"] == told
 
 
+@pytest.mark.parametrize("bands", [None, ["B02", "B03", "B04"]])
+def test_info_names_the_bands_of_items_and_the_tags_number_them(
+    tmp_path: Path, model: Segmenter, bands: list[str] | None
+) -> None:
+    item = scene(tmp_path / "S2", random_pixels((3, 40, 30)).astype(np.uint8))
+    predict_file(item, tmp_path / "map.tif", model, bands=bands)
+    facts = examine(tmp_path / "map.tif")
+    assert facts["made"]["options"]["bands"] == ["1", "2", "3"]
+    names = json.dumps(bands or ["red", "green", "blue"])
+    assert f"\nOptions    bands {names}\n" in describe(facts)
+
+
 @settings(max_examples=40)
 @given(
     st.sampled_from(["uint8", "uint16", "int16", "float32", "int32"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,14 @@ from pointwise import random_pixels, write
 from serving import serving
 
 import geoseg
-from geoseg.addresses import address_of, is_remote
+from geoseg.addresses import address_of, is_remote, virtual_of
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.raster import files
-from geoseg.raster.why import shown, why_not_opened, why_not_read
+from geoseg.raster.why import may_pass, shown, why_not_opened, why_not_read
 
 NO_DRIVER = "'a' not recognized as being in a supported file format."
+NO_FILE = "'a' does not exist in the file system, and is not recognized as a supported dataset"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,7 @@ NO_DRIVER = "'a' not recognized as being in a supported file format."
 )
 def test_what_gdal_calls_so_is_an_address(path: str, address: str) -> None:
     assert address_of(path) == address_of(address) == address
+    assert virtual_of(address) == virtual_of(path) == path
     assert is_remote(path)
     assert is_remote(address)
 
@@ -40,7 +44,7 @@ def test_what_gdal_calls_so_is_an_address(path: str, address: str) -> None:
     "path", ["a.tif", "/vsizip/a.zip/a.tif", "/vsicurl/file:///a.tif", "file:///a.tif", "C:\\a.tif"]
 )
 def test_what_is_no_address_is_left_as_it_is(path: str) -> None:
-    assert address_of(path) == path
+    assert address_of(path) == virtual_of(path) == path
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,10 @@ def test_what_is_no_address_is_left_as_it_is(path: str) -> None:
             "the server has no such file; check the add",
         ),
         ("s3://b/a.tif", "HTTP response code: 403", "does not allow it; check the credentials"),
+        ("s3://b/a.tif", "The specified key does not exist.", "no such file; check the address"),
+        ("/vsis3/b/a.tif", "The specified bucket does not exist", "no such file; check the addr"),
+        ("az://b/a.tif", "The specified blob does not exist", "no such file; check the address"),
+        ("s3://b/a.tif", "NoSuchKey", "the server has no such file; check the address"),
         (
             "https://h/a.tif",
             "HTTP response code: 503",
@@ -69,6 +77,13 @@ def test_what_is_no_address_is_left_as_it_is(path: str) -> None:
         ("s3://b/a.gpkg", "HTTP response code: 404", "the server has no such file; check the addr"),
         ("s3://b/maps/", "HTTP response code: 404", "a folder of a storage.* s3://b/maps/map.tif"),
         ("/vsis3/b", "Filename should be", "a folder of a storage.* as in s3://b/map.tif"),
+        (
+            "s3://b/a.zip",
+            NO_DRIVER,
+            r"an archive; name .* as in /vsizip//vsis3/b/a\.zip/NAME\.tif ",
+        ),
+        ("https://h/a.tgz", NO_DRIVER, r"as in /vsitar//vsicurl/https://h/a\.tgz/NAME\.tif "),
+        ("/vsizip//vsis3/b/a.zip/c.tif", NO_FILE, "no such file is found there; check the address"),
         ("https://h/a.tif", "Bad block", "it cannot be read; check the address"),
     ],
 )
@@ -78,6 +93,12 @@ def test_what_a_server_does_not_give_is_told_in_words(path: str, said: str, word
     assert told.endswith(f" (GDAL says: {said.strip('. ')})")
     with pytest.raises(UserError, match=words):
         raise UserError(told)
+
+
+@pytest.mark.parametrize("said", ["The specified key does not exist.", "NoSuchBucket"])
+def test_what_a_storage_does_not_have_is_not_asked_for_again(said: str) -> None:
+    assert not may_pass("s3://b/a.tif", said)
+    assert may_pass("s3://b/a.tif", "The AWS Access Key Id was not given in time")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +130,44 @@ def test_files_that_are_no_rasters_are_told_in_words(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=words):
         geoseg.open_raster(tmp_path / name)
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the folder of the test have a raster and another file in two kinds of archives."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "in" / "sub"
+    folder.mkdir(parents=True)
+    write(folder / "a.tif", random_pixels((1, 4, 5)).astype(np.uint8))
+    (folder / "words.txt").write_text("no raster")
+    for kind in ("zip", "tar", "gztar"):
+        shutil.make_archive("a", kind, "in")
+    shutil.copy("a.tar.gz", "a.tgz")
+
+
+@pytest.mark.usefixtures("packed")
+@pytest.mark.parametrize("archive", ["a.zip", "a.tar", "a.tar.gz", "a.tgz", "/vsizip/a.zip"])
+def test_how_a_raster_in_an_archive_is_named_is_told(archive: str) -> None:
+    with pytest.raises(UserError, match=r"it is an archive; name a raster in it, as in ") as told:
+        geoseg.open_raster(archive)
+    (named,) = re.findall(r"as in (\S+)/NAME\.tif ", str(told.value))
+    assert geoseg.open_raster(f"{named}/sub/a.tif").shape == (1, 4, 5)
+
+
+@pytest.mark.usefixtures("packed")
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/vsizip/a.zip/sub/none.tif", "the names of the archive and of the file in it"),
+        ("/vsizip/none.zip/sub/a.tif", "the names of the archive and of the file in it"),
+        ("/vsitar/a.tar.gz/none.tif", "the names of the archive and of the file in it"),
+        ("/vsimem/none.tif", "the name"),
+        ("file:///none/none.tif", "the name"),
+    ],
+)
+def test_a_file_that_is_not_where_gdal_looks_is_told(path: str, names: str) -> None:
+    with pytest.raises(UserError, match=rf"^there is no file {path}; check {names} \(GDAL says: "):
+        geoseg.open_raster(path)
 
 
 def test_a_file_that_may_not_be_read_is_told(

@@ -6,12 +6,15 @@ import os
 import re
 from pathlib import Path
 
-from geoseg.addresses import STORAGES, address_of, is_busy, is_remote, refusal
+from geoseg.addresses import STORAGES, address_of, is_busy, is_remote, refusal, virtual_of
 
 __all__ = ["may_pass", "shown", "why_not_opened", "why_not_read"]
 
 SHAPES = (".gpkg", ".fgb", ".parquet", ".geojson", ".shp")  # endings of what holds no pixels
 UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for its own
+MISSING = r"does not exist in the file system|No such file or directory$"
+ARCHIVES = {".zip": "/vsizip/", ".tar": "/vsitar/", ".tar.gz": "/vsitar/", ".tgz": "/vsitar/"}
+NOT_STORED = r"The specified \w+ does not exist|NoSuch(Key|Bucket)"
 
 
 def shown(text: str, path: str = "") -> str:
@@ -56,8 +59,14 @@ def why_not_opened(path: str, said: str) -> str:
             return f"{path} may not be read; ask its owner: chmod a+r {path}{_quoted(said, path)}"
         if file.stat().st_size == 0:
             return f"{path} is an empty file; copy or make it again"
+    elif re.search(MISSING, said):
+        is_packed = path.startswith(tuple(ARCHIVES.values()))
+        names = "the names of the archive and of the file in it" if is_packed else "the name"
+        return f"there is no file {path}; check {names}{_quoted(said, path)}"
     if _holds_shapes(path):
         what, remedy = "it holds shapes and no pixels", "name a raster, as in map.tif"
+    elif (inside := _inside(path)) is not None:
+        what, remedy = "it is an archive", f"name a raster in it, as in {inside}"
     elif UNKNOWN in said:
         what, remedy = "it is of another kind, or its beginning is damaged", "try gdalinfo on it"
     else:
@@ -102,6 +111,10 @@ def _behind_a_network(path: str, said: str) -> tuple[str, str]:
         return "the server cannot be reached", "check the address and the network"
     if _holds_shapes(path):
         return "it holds shapes and no pixels", "name a raster, as in map.tif"
+    if re.search(MISSING, said):
+        return "no such file is found there", "check the address and the network"
+    if (inside := _inside(path)) is not None:
+        return "it is an archive", f"name a raster in it, as in {inside}"
     if UNKNOWN in said:
         return "what the server gives is no raster", "check the address: it may be that of a page"
     return "it cannot be read", "check the address, the credentials and the network"
@@ -114,12 +127,25 @@ def _refused(said: str) -> tuple[str, str] | None:
 
 
 def _status(said: str) -> int | None:
+    """Status of HTTP that GDAL tells by its number, or of a storage in the storage's words."""
     found = re.search(r"HTTP (?:response|error) code ?: ?([45]\d\d)", said)
-    return None if found is None else int(found[1])
+    if found is not None:
+        return int(found[1])
+    return 404 if re.search(NOT_STORED, said) else None
 
 
 def _holds_shapes(path: str) -> bool:
     return shown(path).lower().endswith(SHAPES)
+
+
+def _inside(path: str) -> str | None:
+    """How GDAL calls a raster in an archive; None where a path is that of none."""
+    bare = shown(path)
+    found = (prefix for ending, prefix in ARCHIVES.items() if bare.lower().endswith(ending))
+    if (prefix := next(found, None)) is None:
+        return None
+    archive = bare if bare.startswith(prefix) else f"{prefix}{virtual_of(bare)}"
+    return f"{archive}/NAME.tif"
 
 
 def _quoted(said: str, path: str) -> str:
