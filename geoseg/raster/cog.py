@@ -123,9 +123,7 @@ class CogDraft:
             shapes += _levels_of(layout.grid.shape)
             self._options["OVERVIEWS"] = "FORCE_USE_EXISTING"
         self._bottom = 0
-        self._step: int = 2 ** (
-            len(shapes) - 1
-        )  # rows and columns that are whole ones on all levels
+        self._step: int = 2 ** (len(shapes) - 1)  # rows and columns that are whole on all levels
         self._counts = np.zeros(np.iinfo(layout.dtype).max + 1 if layout.classes else 0, np.int64)
         with ExitStack() as stack:
             folder = tempfile.TemporaryDirectory(prefix="plain.", dir=path.parent)
