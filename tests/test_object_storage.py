@@ -694,6 +694,7 @@ def test_parts_that_a_dead_process_uploaded_are_dropped(
 
 UPLOADING = """
 import asyncio, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells ignore in the background
 import s3fs
 from geoseg import places
 from geoseg.job import predict_file

@@ -77,11 +77,12 @@ def test_a_run_that_is_over_keeps_no_blocks(
     tmp_path: Path, decoded: list[weakref.ref[NDArray[Any]]]
 ) -> None:
     (scene,) = scenes(tmp_path / "scenes", 1)
+    others = alive(BlockStore)  # that errors of other tests may keep
     beside = {"scores": tmp_path / "scores.tif", "confidence": tmp_path / "sure.tif"}
     predict_file(scene, tmp_path / "map.tif", pointwise(), memory=SMALL, **beside)
     assert len(decoded) > 3
     assert kept(decoded) == 0
-    assert alive(BlockStore) == 0
+    assert alive(BlockStore) <= others
 
 
 @pytest.mark.usefixtures("unsearched")
@@ -102,11 +103,12 @@ def test_scenes_that_fail_keep_no_blocks_until_the_end_of_the_batch(
 
     monkeypatch.setattr(job, "write_item", fail)
     options = {"scheduler": None, "memory": SMALL, "device": "cpu"}
-    failed = []
+    failed, others = [], alive(BlockStore)
     for each, outcome in predict_scenes(jobs, pointwise(), ["toy"], options, lambda _: print):
         assert isinstance(outcome, type(error))
         failed.append((each, outcome))
-        assert (kept(decoded), alive(BlockStore)) == (0, 0)
+        assert kept(decoded) == 0
+        assert alive(BlockStore) <= others
     assert len(failed) == 3
     assert len(decoded) > 3
 
