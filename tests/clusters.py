@@ -43,9 +43,16 @@ class Processes:
         self._bare, self._stack = bare, ExitStack()
         own = ("--port", "0", "--dashboard-address", ":0", *options)
         self.scheduler = self._start("scheduler", *own)
-        wait_until(self._file.exists)
+        wait_until(self._is_there)
         self.address: str = json.loads(self._file.read_text())["address"]
         self.workers: list[subprocess.Popen[bytes]] = []
+
+    def _is_there(self) -> bool:
+        """Whether the scheduler has written where it is, and not begun to."""
+        try:
+            return "address" in json.loads(self._file.read_text())
+        except (FileNotFoundError, ValueError):
+            return False
 
     def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         log = self._stack.enter_context((self.folder / f"{kind}-{time.time_ns()}.log").open("wb"))
