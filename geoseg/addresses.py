@@ -6,6 +6,7 @@ import re
 
 __all__ = [
     "ASSETS",
+    "FORBIDDEN",
     "STORAGES",
     "WEB",
     "address_of",
@@ -23,6 +24,7 @@ VIRTUAL = {
     **{f"/vsi{name}/": f"{name}://" for name in STORAGES},
 }
 ASSETS = tuple(f"{name}://" for name in ("http", "https", *STORAGES))  # where items have theirs
+FORBIDDEN = (401, 403, 407)  # statuses of HTTP for who lacks credentials
 REMOTE = re.compile(r"^(?!file:)[\w+]+://|/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)")
 
 
@@ -62,7 +64,7 @@ def refusal(status: int) -> tuple[str, str]:
     """
     if status in (404, 410):
         return "the server has no such file", "check the address"
-    if status in (401, 403, 407):
+    if status in FORBIDDEN:
         return (
             "the server does not allow it",
             "check the credentials; a signed address may have run out",

@@ -471,11 +471,10 @@ def _predict_all(
     about = {"failed": len(failed), **took, **told_map(segmenter.card)}
     console.event({"event": "done", "outputs": {"folder": str(folder)}, **about})
     if failed:
-        console.error(
-            f"{len(failed)} of {len(sources)} scenes failed, as told above: {', '.join(failed)}",
-            _kind_of(failed.values()),
-        )
-        sys.exit(2 if _kind_of(failed.values()) == "user" else 1)
+        kind = _kind_of(failed.values())
+        told = f"{len(failed)} of {len(sources)} scenes failed, as told above: {', '.join(failed)}"
+        console.error(told, kind)
+        sys.exit(2 if kind == "user" else 1)
 
 
 def _targets(

@@ -11,7 +11,7 @@ from shapely.affinity import translate
 
 from geoseg.raster.grid import Grid, degrees_of
 
-__all__ = ["bounds_of", "extent_of"]
+__all__ = ["bounds_of", "extent_of", "with_area"]
 
 STEPS = 20  # a side: straight lines of a plane are curved in degrees
 NEAR = 1e-5  # degrees that the outline may be off: a metre
@@ -67,10 +67,10 @@ def _border(grid: Grid, steps: int) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 def _told(outline: Any) -> Extent | None:
     """An outline as GeoJSON, each part of it between -180 and 180 degrees, and its bounds."""
-    outline, parts = shapely.union_all(_polygons(outline)), []
+    outline, parts = shapely.union_all(with_area(outline)), []
     for turn in (-360, 0, 360):
         there = outline.intersection(shapely.box(turn - 180, -90, turn + 180, 90))
-        parts += [translate(each, -turn) for each in _polygons(there)]
+        parts += [translate(each, -turn) for each in with_area(there)]
     if not parts:
         return None
     west, south, east, north = outline.bounds
@@ -82,10 +82,10 @@ def _told(outline: Any) -> Extent | None:
     return _listed(shape), [float(round(each, DIGITS)) for each in (west, south, east, north)]
 
 
-def _polygons(shape: Any) -> list[Any]:
-    """What of a shape has an area: what was cut or mended may be of lines and points as well."""
-    parts = shapely.get_parts(shapely.get_parts(shape))  # a collection may hold multipolygons
-    return list(parts[shapely.area(parts) > 0])
+def with_area(shapes: Any) -> NDArray[np.object_]:
+    """The polygons that shapes are made of; what was cut or mended may be of lines as well."""
+    parts = shapely.get_parts(shapely.get_parts(shapes))  # a collection may hold multipolygons
+    return np.asarray(parts[shapely.area(parts) > 0], object)
 
 
 def _listed(shape: dict[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,10 @@ from typing import Any
 from geoseg.addresses import address_of, is_remote
 from geoseg.errors import UserError
 from geoseg.places import object_facts
-from geoseg.remote import remote_facts
+from geoseg.remote import ENDS, remote_facts
 
 __all__ = ["facts_of_file", "untold"]
 
-ENDS = 65536  # bytes of both ends of a file that are hashed
 # How GDAL calls what an archive, or a part of a file, holds,
 WITHIN = re.compile(r"/vsi(?:(?:zip|tar|gzip|7z|rar)/|subfile/\d+(?:_\d+)?,)")
 # and how rasterio does.

@@ -243,7 +243,7 @@ def predict_file(
     targets = Targets(place(dst), *map(_place, (scores, confidence, polygons, blocks)))
     sources = [found(each) for each in ([src] if isinstance(src, str | PathLike) else src)]
     given = Input(sources, bands, gsd, pixel_size, bbox, bbox_crs, assume_crs, mask, on_read_error)
-    check_targets(targets, [file for source in sources for file in files_named(source)], mask)
+    check_targets(targets, [*files_named(sources)], mask)
     if simplify and polygons is None:
         raise UserError(
             "simplify is for polygons, and none are asked for; add polygons (--polygons)"

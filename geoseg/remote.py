@@ -13,18 +13,17 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from geoseg.addresses import address_of, is_busy, refusal
+from geoseg.addresses import FORBIDDEN, address_of, is_busy, refusal
 from geoseg.errors import UserError
 from geoseg.places import UnreachableError
 from geoseg.raster.files import patiently
 
-__all__ = ["remote_facts"]
+__all__ = ["ENDS", "remote_facts"]
 
 PATIENCE = 20.0  # seconds for an answer
 ENDS = 65536  # bytes of both ends of a file that are hashed
 LATELY = 10  # seconds before an answer: a date that young may be that of the answer itself
 GRAIN = 1.1  # seconds: later, a date of HTTP, which counts whole ones, is another
-REFUSALS = (401, 403, 407)  # of a server that may well answer GDAL, which has its own credentials
 
 
 def remote_facts(path: str) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def _asked(address: str) -> dict[str, Any]:
         return _told(address)
     except HTTPError as error:
         error.close()
-        if error.code in REFUSALS:
+        if error.code in FORBIDDEN:  # but not to GDAL, maybe, which has its own credentials
             return {}
         if not is_busy(error.code):
             what, remedy = refusal(error.code)

@@ -379,9 +379,10 @@ def other_file(before: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, A
     return None
 
 
-def files_named(source: str) -> list[str]:
-    """Every file that a source stands for; an item is a file of its own, whatever it names."""
-    return [*_listing(source).files]
+def files_named(sources: Iterable[str]) -> Iterator[str]:
+    """Every file that sources stand for; an item is a file of its own, whatever it names."""
+    for source in sources:
+        yield from _listing(source).files
 
 
 def _listing(source: str) -> Listing:
@@ -390,12 +391,7 @@ def _listing(source: str) -> Listing:
 
 def files_behind(sources: Iterable[str]) -> tuple[str, ...]:
     """Every file that sources are read from."""
-    return _told(_named(sources))
-
-
-def _named(sources: Iterable[str]) -> Iterator[str]:
-    for source in sources:
-        yield from files_named(source)
+    return _told(files_named(sources))
 
 
 def _told(files: Iterable[str]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
 
 from geoseg.errors import UserError
+from geoseg.extent import with_area
 from geoseg.raster.grid import Grid
 from geoseg.windows import Box, box_shape
 
@@ -217,8 +218,7 @@ def _valid(shapes: Shapes) -> Shapes:
     if wrong.any():
         shapes = shapes.copy()
         shapes[wrong] = shapely.make_valid(shapes[wrong])
-    parts = shapely.get_parts(shapely.get_parts(shapes))  # a collection may hold multipolygons
-    return np.asarray(parts[shapely.area(parts) > 0], object)
+    return with_area(shapes)
 
 
 # -- pixels ----------------------------------------------------------------------------------------
