@@ -632,7 +632,7 @@ def test_a_server_that_is_gone_is_asked_four_times_for_a_window(
     monkeypatch.setattr(geoseg.raster.read, "open_dataset", noted)
     monkeypatch.setattr(files, "PATIENT", files.PATIENT | {"GDAL_HTTP_MAX_RETRY": 0})
     monkeypatch.setattr(files, "time", SimpleNamespace(sleep=pauses.append))
-    source = Source("http://127.0.0.1:9/scene.tif", None, (1,), masked=True)
+    source = Source("http://127.0.0.1:9/scene.tif", (1,), masked=True)
     with pytest.raises(UnreachableError, match=r"the server cannot be reached; check the address"):
         source.read([0], slice(0, 1), slice(0, 1))
     assert len(opened) == 4

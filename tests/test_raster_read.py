@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from pointwise import UTM, random_pixels, refused, write
 from pyproj import Geod
 from rasterio.warp import Resampling, reproject
+from serving import serving
 
 import geoseg
 from geoseg.classes import ClassInfo
@@ -105,13 +107,32 @@ def test_threads_read_the_same_at_once(scene: Path) -> None:
     np.testing.assert_array_equal(np.stack(rows, axis=1), PIXELS)
 
 
-def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
-    path = write(tmp_path / "scene.tif", PIXELS)
-    np.testing.assert_array_equal(geoseg.open_raster(path).values, PIXELS)
-    write(tmp_path / "other.tif", PIXELS + 1)
-    os.utime(tmp_path / "other.tif", (1, 1))  # another time, however fast the machine
-    os.replace(tmp_path / "other.tif", path)
-    np.testing.assert_array_equal(geoseg.open_raster(path).values, PIXELS + 1)
+@pytest.mark.parametrize("kind", ["plain", "virtual", "archive", "web"])
+def test_a_file_that_was_replaced_is_read_anew_by_the_same_thread(
+    tmp_path: Path, kind: str
+) -> None:
+    path, archive = tmp_path / "scene.tif", tmp_path / "scene.zip"
+
+    def put(pixels: NDArray[Any]) -> None:
+        fresh, packed = write(tmp_path / "fresh.tif", pixels, tiled=True), tmp_path / "fresh.zip"
+        with zipfile.ZipFile(packed, "w") as target:
+            target.write(fresh, path.name, zipfile.ZIP_STORED)
+        os.replace(fresh, path)
+        os.replace(packed, archive)
+
+    large = random_pixels((1, 400, 400)).astype(np.uint16)
+    put(large)
+    rasterio.shutil.copy(path, tmp_path / "scene.vrt", driver="VRT")
+    with serving(tmp_path) as address:
+        source = {
+            "plain": str(path),
+            "virtual": str(tmp_path / "scene.vrt"),
+            "archive": f"/vsizip/{archive}/{path.name}",
+            "web": f"{address}/{path.name}",
+        }[kind]
+        np.testing.assert_array_equal(geoseg.open_raster(source)[:, :40].values, large[:, :40])
+        put(large + 1)
+        np.testing.assert_array_equal(geoseg.open_raster(source).values, large + 1)
 
 
 def test_bands_keep_their_numbers_and_names_when_some_are_chosen(scene: Path) -> None:

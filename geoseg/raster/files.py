@@ -46,7 +46,6 @@ __all__ = [
     "reading",
     "refuse_unusable",
     "unlocated_is_fine",
-    "version_of",
 ]
 
 log = logging.getLogger(__name__)
@@ -329,8 +328,8 @@ def _refuse_bomb(dataset: rasterio.DatasetReader, name: str) -> None:
 
 def _refuse_truncated(dataset: rasterio.DatasetReader, name: str) -> None:
     """A TIFF whose tiles lie behind the end of the file was cut short on its way here."""
-    version = version_of(name)
-    if dataset.driver != "GTiff" or version is None:
+    length = _size_of(name)
+    if dataset.driver != "GTiff" or length is None:
         return
     tile_rows, tile_columns = dataset.block_shapes[0]
     rows = -(-dataset.height // tile_rows)
@@ -343,10 +342,10 @@ def _refuse_truncated(dataset: rasterio.DatasetReader, name: str) -> None:
                 dataset.get_tag_item(f"{what}_{column}_{row}", "TIFF", bidx=1)
                 for what in ("BLOCK_OFFSET", "BLOCK_SIZE")
             )
-        if offset and size and int(offset) + int(size) > version[0]:
+        if offset and size and int(offset) + int(size) > length:
             raise UserError(
                 f"{name} was cut short: tile {row},{column} should end at byte "
-                f"{int(offset) + int(size)} but the file has {version[0]}; copy it again"
+                f"{int(offset) + int(size)} but the file has {length}; copy it again"
             )
 
 
@@ -420,18 +419,10 @@ def grid_of_file(dataset: rasterio.DatasetReader) -> Grid:
     return Grid(dataset.shape, dataset.crs, dataset.transform if located else None)
 
 
-def version_of(path: str) -> tuple[int, int] | None:
-    """Size and time of change (of an object, a number of its entity tag instead).
-
-    A file that was replaced does not share them. None where there is no telling, as by HTTP.
-    """
+def _size_of(path: str) -> int | None:
+    """Bytes of a file or an object; None where there is no telling, as by HTTP."""
     try:
-        facts = stat(path)
+        return stat(path).st_size
     except OSError:  # not a local file
         told = object_facts(path)
-        return (
-            (told["size"], int(sha256(told["etag"].encode()).hexdigest()[:15], 16))
-            if told
-            else None
-        )
-    return facts.st_size, facts.st_mtime_ns
+        return told["size"] if told else None

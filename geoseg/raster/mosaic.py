@@ -31,7 +31,6 @@ from geoseg.raster.files import (
     opened,
     patiently,
     refuse_unusable,
-    version_of,
 )
 from geoseg.raster.grid import Grid, called, parse_crs
 from geoseg.raster.read import Source, as_dataarray, marks_apart, warp_target
@@ -154,7 +153,6 @@ class Looked:
 
     layer: Layer
     listing: Listing
-    version: tuple[int, int] | None
     grid: Located
     scaling: tuple[tuple[float, float], ...]
     nodata: float | None
@@ -218,7 +216,6 @@ def _looked_at(layer: Layer) -> Looked:
         return Looked(
             layer,
             listed(path, dataset),
-            version_of(path),
             _located(grid_of_file(dataset), path),
             tuple(_agreed(*each, path) for each in zip(layer.scaling, own, strict=True)),
             _missing(layer, dataset),
@@ -310,7 +307,6 @@ def _piece(looked: Looked, grid: Located) -> Piece:
         box = slice(top, top + rows), slice(left, left + columns)
     source = Source(
         layer.path,
-        looked.version,
         layer.bands,
         masked=True,
         grid=warp,

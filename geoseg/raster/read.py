@@ -7,13 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from math import hypot, inf
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 import rasterio
@@ -50,7 +51,6 @@ from geoseg.raster.files import (
     patiently,
     reading,
     refuse_unusable,
-    version_of,
 )
 from geoseg.raster.grid import Grid, parse_crs, with_assumed_crs
 from geoseg.raster.sidecar import class_attrs, class_table
@@ -87,9 +87,6 @@ class Source:
     ----------
     path : str
         What GDAL opens.
-    version : tuple of int or None
-        Size and modification time when the file was first opened, so that a handle of a file that
-        was replaced since is not used again.
     bands : tuple of int
         Band numbers of the file, from 1.
     masked : bool
@@ -105,10 +102,12 @@ class Source:
         Of each of the bands, where something else than the file says it.
     nodata : float or None
         What marks missing pixels of a file that does not say it.
+    opening : str
+        Of its own for each time that a user opens the file: handles are shared within one, and not
+        with an earlier one, since when the file, or one behind it, may have been replaced.
     """
 
     path: str
-    version: tuple[int, int] | None
     bands: tuple[int, ...]
     masked: bool
     grid: Grid | None = None
@@ -116,6 +115,7 @@ class Source:
     damage: Damage | None = None
     scaling: tuple[tuple[float, float], ...] | None = None
     nodata: float | None = None
+    opening: str = field(default_factory=lambda: uuid4().hex)
 
     def read(self, bands: Sequence[int], rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window of some bands: (band, y, x)."""
@@ -268,7 +268,7 @@ def _forgotten_if_it_fails(source: Source) -> Iterator[None]:
 
 
 def _key(source: Source) -> tuple[Any, ...]:
-    return source.path, source.version, source.grid, source.crs, source.nodata
+    return source.path, source.opening, source.grid, source.crs, source.nodata
 
 
 def _refuse_gone(path: str, dataset: rasterio.DatasetReader, why: UserError) -> None:
@@ -524,7 +524,7 @@ def open_raster(
         refuse_unusable(dataset, name, maybe_cut_short=damage is not None)
         numbers = band_numbers(dataset, bands, name)
         masked = _needs_masking(dataset, numbers)
-        source = Source(name, version_of(name), numbers, masked, damage=damage)
+        source = Source(name, numbers, masked, damage=damage)
         nodata = np.nan if masked else dataset.nodatavals[numbers[0] - 1]
         dtype = (
             np.dtype("float32") if masked or damage is not None else _common_dtype(dataset, numbers)
@@ -588,7 +588,7 @@ def open_stack(
             # An alpha band that was asked for as data masks nothing.
             masked = not any(is_alpha(dataset, n) for n in numbers)
             unsaid = assumed if warp is not None and dataset.crs is None else None
-        sources.append(Source(name, version_of(name), numbers, masked, warp, unsaid, damage))
+        sources.append(Source(name, numbers, masked, warp, unsaid, damage))
         labels += _stack_names(image, name)
     count = range(1, len(labels) + 1)
     return as_dataarray(tuple(sources), grid, np.dtype("float32"), np.nan, tuple(count), labels)
