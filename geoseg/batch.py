@@ -18,13 +18,11 @@ from geoseg.crew import LocalCrew
 from geoseg.ensembles import members_of
 from geoseg.errors import UserError
 from geoseg.hiring import hired
-from geoseg.inputs import found
+from geoseg.inputs import facts_of_mask, facts_of_scene, found, size_of_scene
 from geoseg.job import Result, predict_file
-from geoseg.places import Place, size_of
+from geoseg.places import Place, place, size_of
 from geoseg.progress import Emit
-from geoseg.raster.files import opened
 from geoseg.raster.place import writing
-from geoseg.runs import facts_of
 from geoseg.segmenter import Segmenter
 from geoseg.versions import VERSIONS
 
@@ -119,7 +117,7 @@ def predict_scenes(
                 yield job, _tried(job, segmenter, {**options, "scheduler": "local"}, report(job))
             return
         huge: list[SceneJob] = []
-        yield from _spread(crew, jobs, huge, _shown(segmenter, named), options)
+        yield from _spread(crew, jobs, huge, segmenter, _shown(segmenter, named), options)
     for job in huge:
         yield job, _tried(job, segmenter, options, report(job))
 
@@ -137,20 +135,21 @@ def _tried(job: SceneJob, model: Segmenter, options: Mapping[str, Any], emit: Em
         return error.with_traceback(None)
 
 
-def _small(jobs: Iterable[SceneJob], huge: list[SceneJob]) -> Iterator[SceneJob]:
+def _small(
+    jobs: Iterable[SceneJob], names: Sequence[str], huge: list[SceneJob]
+) -> Iterator[SceneJob]:
     """Scenes for one thread each; those for all workers are put by."""
     for job in jobs:
-        if _is_huge(job):
+        if _is_huge(job, names):
             huge.append(job)
         else:
             yield job
 
 
-def _is_huge(job: SceneJob) -> bool:
+def _is_huge(job: SceneJob, names: Sequence[str]) -> bool:
     """Whether a scene is worth all workers; one that cannot be opened is not."""
     try:
-        with opened(job.source) as dataset:
-            return bool(dataset.width * dataset.height >= HUGE)
+        return size_of_scene(job.arguments["src"], names) >= HUGE
     except UserError:
         return False
 
@@ -163,9 +162,11 @@ class SceneOrder:
     ----------
     arguments, options : mapping
         Of `predict_file`.
+    names : tuple of str
+        Of the bands, by which the assets of an item are found.
     models : tuple of (digest, file)
     files : tuple of mapping
-        What the scene was found to be; see `facts_of`.
+        What scene and mask were found to be; see `facts_of_scene` and `facts_of_mask`.
     signs : tuple of (Path or Remote)
         Files in the folders of the outputs, by which these are known.
     terms : Terms
@@ -173,6 +174,7 @@ class SceneOrder:
 
     arguments: Mapping[str, Any]
     options: Mapping[str, Any]
+    names: tuple[str, ...]
     models: Shown
     files: tuple[Mapping[str, Any], ...]
     signs: tuple[Place, ...]
@@ -192,6 +194,7 @@ def _spread(
     cluster: Cluster,
     jobs: Sequence[SceneJob],
     huge: list[SceneJob],
+    segmenter: Segmenter,
     models: Shown,
     options: Mapping[str, Any],
 ) -> Generator[Outcome, None, None]:
@@ -200,20 +203,34 @@ def _spread(
 
     memory, has = cluster.means(options["device"], options["memory"])
     share = max(memory // has.crew, 1)
-    own = {**options, "scheduler": "local", "memory": share}
+    own = {**_anywhere(options), "scheduler": "local", "memory": share}
     terms = Terms(VERSIONS, has.kind)
+    names = tuple(map(str, options.get("bands") or segmenter.card.bands))
+    mask = facts_of_mask(own.get("mask"))
     unread: list[Outcome] = []
     with _signed(jobs) as signs:
 
         def order(seen: Seen) -> tuple[SceneOrder]:
             job, there = seen.job, tuple({signs[path.parent] for _, path in seen.job.outputs})
-            return (SceneOrder(job.arguments, own, models, seen.files, there, terms),)
+            files = (*seen.files, *mask)
+            return (SceneOrder(job.arguments, own, names, models, files, there, terms),)
 
-        for seen, outcome in cluster.each(predict_scene, _seen(_small(jobs, huge), unread), order):
+        small = _seen(_small(jobs, names, huge), names, unread)
+        for seen, outcome in cluster.each(predict_scene, small, order):
             yield seen.job, _checked(seen, outcome) if isinstance(outcome, Made) else outcome
             yield from unread
             unread.clear()
     yield from unread
+
+
+def _anywhere(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as they hold in any folder."""
+    paths: dict[str, Any] = {}
+    if options.get("mask") is not None:
+        paths["mask"] = found(options["mask"])
+    if options.get("blocks") is not None:
+        paths["blocks"] = place(options["blocks"]).absolute()
+    return {**options, **paths}
 
 
 @contextmanager
@@ -243,11 +260,11 @@ class Seen:
         return str(self.job)
 
 
-def _seen(jobs: Iterable[SceneJob], unread: list[Outcome]) -> Iterator[Seen]:
+def _seen(jobs: Iterable[SceneJob], names: Sequence[str], unread: list[Outcome]) -> Iterator[Seen]:
     """Scenes as this process sees them; those that it cannot read are put by."""
     for job in jobs:
         try:
-            yield Seen(job, facts_of([job.arguments["src"]]))
+            yield Seen(job, facts_of_scene(job.arguments["src"], names))
         except UserError as error:
             unread.append((job, error))
 
@@ -289,7 +306,8 @@ def _predicted(order: SceneOrder) -> Made:
     order.terms.refuse_others(order.options["device"])
     for sign in order.signs:
         refuse_unseen(sign.exists(), sign.parent)
-    refuse_other_files([order.arguments["src"]], order.files)
+    scene = facts_of_scene(order.arguments["src"], order.names)
+    refuse_other_files(order.files, (*scene, *facts_of_mask(order.options.get("mask"))))
     model = shared_model(order.models)
     result = predict_file(**order.arguments, **order.options, model=model, skip_done=True)
     return Made(result, tuple(map(size_of, result.outputs.values())), get_worker().address)

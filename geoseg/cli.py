@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 import click
 
 import geoseg
-from geoseg.addresses import STORAGES
+from geoseg.addresses import STORAGES, is_remote
 from geoseg.attached import attach
 from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
+from geoseg.documents import bare
 from geoseg.errors import UserError
 from geoseg.places import Place, matching, place
 from geoseg.progress import time_left
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+ITEM_ENDINGS = (".json", ".geojson")
 RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
 ENDINGS = {"polygons": ".gpkg", "scores": ".tif", "confidence": ".tif"}  # of further outputs
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -445,8 +447,7 @@ def _predict_all(
     viewed(segmenter, arguments["views"], arguments["scales"])
     jobs = [SceneJob(each, _targets(each, folder, arguments)) for each in sources]
     refuse_clashes(jobs)
-    for name in {path.parent for job in jobs for _, path in job.outputs}:
-        name.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     tally = _Tally(console, len(jobs))
     failed: dict[str, Exception] = {}
     spent = Spent()
@@ -481,7 +482,7 @@ def _targets(
     source: str, folder: Place, arguments: Mapping[str, Any]
 ) -> tuple[tuple[str, Place], ...]:
     """Outputs of one scene, named after it; a file option is an ending."""
-    stem = Path(source).stem
+    stem = _stem(source)
     targets = {"dst": folder / f"{stem}.tif"}
     for name, usual in ENDINGS.items():
         path: Place | None = arguments[name]
@@ -495,6 +496,30 @@ def _targets(
             kind = f"_{name}" if ending.lower() in (".tif", ".tiff") else ""
             targets[name] = folder / f"{stem}{kind}{ending}"
     return tuple(targets.items())
+
+
+def _stem(source: str) -> str:
+    """What a scene is called: a file without its ending, an address without its signature too.
+
+    What an address ends in may be a part of the name, as that of an item on a server.
+    """
+    path = Path(bare(source))
+    is_ending = path.suffix.lower() in (*RASTER_ENDINGS, *ITEM_ENDINGS)
+    return path.stem if is_ending or not is_remote(source) else path.name
+
+
+def _make(folder: Place) -> None:
+    """Make the folder of a batch."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UserError(
+            f"{folder} is a file, and several scenes need a folder for their maps; name one last"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"cannot make the folder {folder} ({error.strerror}); choose another"
+        ) from error
 
 
 class _Tally:

@@ -188,7 +188,10 @@ class Cluster:
         if not blocks:
             return
         # A task of its own: dask brings its result to each worker once, and can make it again.
-        order = self._client.submit(_same, Order.of(run, store), pure=False)
+        # Workers that are given no blocks may not even be able to read it.
+        order = self._client.submit(
+            _same, Order.of(run, store), pure=False, resources=self._resources()
+        )
         errands = self.each(finish, blocks, lambda each: (order, each.row, each.column))
         with closing(errands) as outcomes:
             for done, outcome in outcomes:

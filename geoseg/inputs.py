@@ -19,11 +19,12 @@ from geoseg.places import UnreachableError
 from geoseg.prediction import scene_of
 from geoseg.raster import clip, grid_of, open_raster, open_stack
 from geoseg.raster.damage import Damage
+from geoseg.raster.files import opened
 from geoseg.raster.gaps import find_gaps
 from geoseg.runs import facts_before, facts_of, facts_of_files
 from geoseg.stac import Chosen, Origin, choose, is_stac
 
-__all__ = ["Input", "Pictured", "found"]
+__all__ = ["Input", "Pictured", "facts_of_mask", "facts_of_scene", "found", "size_of_scene"]
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,60 @@ def found(source: str | PathLike[str]) -> str:
     """A source as any process of this machine finds it, whatever folder it works in."""
     name = fspath(source)
     return str(Path(name).absolute()) if Path(name).exists() else name
+
+
+def facts_of_scene(source: str, names: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+    """What tells a scene from others: its files, and of an item's assets those on disks.
+
+    Parameters
+    ----------
+    source : str
+    names : sequence of str
+        Of the bands, by which assets are found.
+
+    Raises
+    ------
+    UserError
+        When something is not there or cannot be opened.
+    """
+    files = facts_of([source])
+    if is_remote(source) or not is_stac(source):
+        return files
+    # What lies at an address is the same for all.
+    own = [path for path in choose(source, names).paths if not is_remote(path)]
+    return (*files, *facts_before(own).values())
+
+
+def facts_of_mask(mask: str | PathLike[str] | None) -> tuple[Mapping[str, Any], ...]:
+    """What tells a mask from others, whatever files it is in; nothing where there is none.
+
+    Raises
+    ------
+    UserError
+        As `geoseg.shapes.read_mask` does.
+    """
+    if mask is None:
+        return ()
+    from geoseg.shapes import digest_of, read_mask  # it takes half a second
+
+    return ({"name": Path(mask).name, "digest": digest_of(read_mask(mask))},)
+
+
+def size_of_scene(source: str, names: Sequence[str]) -> int:
+    """Pixels of a raster, or of a mosaic of items; 0 for an item alone, whose assets say it.
+
+    There may be thousands of items, and each of their assets takes requests to a server.
+
+    Raises
+    ------
+    UserError
+        When something is not there or cannot be opened.
+    """
+    if not is_stac(source):
+        with opened(source) as dataset:
+            return int(dataset.width * dataset.height)
+    chosen = choose(source, names)
+    return chosen.opened().image[0].size if len(chosen.scenes) > 1 else 0
 
 
 def _all_of(image: xr.DataArray) -> list[int]:

@@ -339,7 +339,7 @@ def _site(order: Order) -> Site:
         if key not in _sites:
             order.terms.refuse_others(order.facts["running"].device)
             refuse_unseen(is_begun(order.folder, order.name), order.folder)
-            refuse_other_files(order.sources, order.files)
+            refuse_other_files(order.files, facts_of(order.sources))
             task = Task(segmenter=order.model.loaded(), **order.facts)
             store = BlockWriter(order.folder, order.name, order.layers)
             site = Site(task, store, Seats())
@@ -365,20 +365,21 @@ def refuse_unseen(is_seen: bool, folder: Place) -> None:
         )
 
 
-def refuse_other_files(sources: Sequence[str], files: Sequence[Mapping[str, Any]]) -> None:
+def refuse_other_files(
+    files: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]
+) -> None:
     """Refuse to work where the input is not what it was planned with.
 
     Parameters
     ----------
-    sources : sequence of str
-    files : sequence of mapping
-        What they were found to be; see `facts_of`.
+    files, here : sequence of mapping
+        What it was found to be, and what this worker finds; see `facts_of`.
 
     Raises
     ------
     UserError
     """
-    if (name := other_file(_undated(files), _undated(facts_of(sources)))) is not None:
+    if (name := other_file(_undated(files), _undated(here))) is not None:
         raise UserError(
             f"worker {get_worker().address} sees another {name} than was planned with; put the "
             "input where all see the same"

@@ -212,6 +212,14 @@ def read_mask(path: str | PathLike[str]) -> Any:
     return geopandas.GeoDataFrame(geometry=kept, crs=frame.crs)
 
 
+def digest_of(mask: Any) -> str:
+    """What tells a mask, as `read_mask` gives it, from others."""
+    digest = hashlib.sha256(mask.crs.to_wkt().encode())
+    for each in shapely.to_wkb(mask.geometry.to_numpy()):
+        digest.update(each)
+    return digest.hexdigest()
+
+
 def _valid(shapes: Shapes) -> Shapes:
     """The valid polygons that shapes are made of."""
     wrong = ~shapely.is_valid(shapes)
@@ -335,9 +343,6 @@ class Area:
         UserError
             When image or mask do not say where they lie on the earth, or lie apart.
         """
-        digest = hashlib.sha256(mask.crs.to_wkt().encode())
-        for each in shapely.to_wkb(mask.geometry.to_numpy()):
-            digest.update(each)
         crs, transform = located(grid, image)
         near = _near(mask.geometry, outline(grid.shape, transform).bounds, crs)
         placed = put_on(near, crs, image)
@@ -346,7 +351,7 @@ class Area:
                 f"polygons of the mask reach beyond what {CRS(crs).name} can tell; cut them to the "
                 f"surroundings of {image} first"
             )
-        area = cls(shapely.STRtree(_valid(as_pixels(placed, transform))), digest.hexdigest())
+        area = cls(shapely.STRtree(_valid(as_pixels(placed, transform))), digest_of(mask))
         rows, columns = grid.shape
         if not area._met((slice(0, rows), slice(0, columns))).size:
             raise apart(image)

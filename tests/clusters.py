@@ -54,13 +54,13 @@ class Processes:
         except (FileNotFoundError, ValueError):
             return False
 
-    def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, kind: str, *arguments: str, bare: bool = False) -> subprocess.Popen[bytes]:
         log = self._stack.enter_context((self.folder / f"{kind}-{time.time_ns()}.log").open("wb"))
         command = [*self._hosts[kind], sys.executable, "-m", f"distributed.cli.dask_{kind}"]
         # Debug lines of geoseg, and no thread of torch's own beside those of the workers.
         settings = {"OMP_NUM_THREADS": "1", "DASK_LOGGING__GEOSEG": "debug"}
         home = None
-        if kind == self._bare:
+        if bare or kind == self._bare:
             home = without_geoseg(self.folder / "bare")
             settings["PYTHONPATH"] = str(home)
         return subprocess.Popen(
@@ -71,12 +71,12 @@ class Processes:
             stderr=log,
         )
 
-    def add_worker(self, *more: str) -> None:
+    def add_worker(self, *more: str, bare: bool = False) -> None:
         """Start a worker of one thread, without a nanny that would start another in its place."""
         self.workers.append(
             self._start(
                 "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                "--local-directory", str(self.folder / "scratch"), *more,
+                "--local-directory", str(self.folder / "scratch"), *more, bare=bare,
             )
         )  # fmt: skip
 

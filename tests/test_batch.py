@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +16,7 @@ from items import contents
 from pointwise import pointwise, random_pixels, write
 from toys import segmenter_of
 
-from geoseg import batch, nets
+from geoseg import batch, cli, inputs, nets
 from geoseg.batch import SceneJob, Seen, predict_scenes, refuse_clashes
 from geoseg.cli import main
 from geoseg.errors import UserError
@@ -37,7 +38,7 @@ class Workers:
 def test_each_scene_of_a_batch_is_opened_once_to_see_who_does_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs, asked, opened = [], [], batch.opened
+    jobs, asked, opened = [], [], inputs.opened
     for name, side in (("a", 30), ("b", 60), ("c", 20)):
         scene = write(tmp_path / f"{name}.tif", random_pixels((3, side, side)).astype("uint8"))
         jobs.append(SceneJob(str(scene), (("dst", tmp_path / f"{name}-map.tif"),)))
@@ -46,7 +47,7 @@ def test_each_scene_of_a_batch_is_opened_once_to_see_who_does_it(
         asked.append(Path(source).stem)
         return opened(source)
 
-    monkeypatch.setattr(batch, "opened", counted)
+    monkeypatch.setattr(inputs, "opened", counted)
     monkeypatch.setattr(batch, "HUGE", 50 * 50)
     monkeypatch.setattr(batch, "hired", lambda scheduler: nullcontext(Workers()))
     monkeypatch.setattr(batch, "predict_file", lambda **_: "by all workers")
@@ -117,3 +118,43 @@ def test_no_file_of_a_scene_replaces_another_scene(tmp_path: Path) -> None:
     other = SceneJob("/vsis3/bucket/b.tif", (("dst", place("s3://bucket/c.tif")),))
     with pytest.raises(UserError, match="is a source itself; predict into another folder"):
         refuse_clashes([stored, other])
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("folder/scene.v2.tif", "scene.v2"),
+        ("folder/scene.v2", "scene"),
+        ("folder/what?.tif", "what?"),
+        ("https://h/s/scene.TIF?sv=2024&sig=SE/CRET.x%3D", "scene"),
+        ("/vsicurl/https://h/scene.tif?sig=SECRET.tif", "scene"),
+        ("s3://bucket/scene.v2.jp2", "scene.v2"),
+        ("https://h/collections/c/items/LC08.v1", "LC08.v1"),
+        ("https://h/items/LC08.v1.json?token=a.b", "LC08.v1"),
+    ],
+)
+def test_maps_of_a_batch_are_named_after_scenes_and_never_after_signatures(
+    source: str, name: str
+) -> None:
+    arguments = {"polygons": Path(".gpkg"), "scores": None, "confidence": None}
+    targets = dict(cli._targets(source, Path("maps"), arguments))
+    assert targets == {"dst": Path(f"maps/{name}.tif"), "polygons": Path(f"maps/{name}.gpkg")}
+
+
+def test_a_batch_without_a_folder_for_its_maps_is_refused_and_no_scene_is_touched(
+    tmp_path: Path,
+) -> None:
+    scenes = [write(tmp_path / f"{i}.tif", random_pixels((3, 20, 20))) for i in range(3)]
+    options = {"in_channels": 3, "classes": 4, "widths": [8, 8]}
+    model = segmenter_of(nets.build("unet", **options), architecture="unet", options=options)
+    model.save(tmp_path / "toy.safetensors")
+    before = contents(tmp_path)
+    for last, told in (
+        (scenes[-1], r"2\.tif is a file, and several scenes need a folder for their maps; name"),
+        (scenes[-1] / "in", r"cannot make the folder .*2\.tif/in \(Not a directory\); choose"),
+    ):
+        words = [*scenes[:2], last, "-m", tmp_path / "toy.safetensors"]
+        done = CliRunner().invoke(main, ["predict", *map(str, words)])
+        assert done.exit_code == 2
+        assert re.search(told, done.stderr)
+    assert contents(tmp_path) == before

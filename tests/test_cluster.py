@@ -8,7 +8,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -17,14 +17,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import distributed
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from click.testing import CliRunner
 from clusters import Processes, processes, threads, wait_until
 from items import contents
-from pointwise import random_pixels, spoil, write
+from pointwise import UTM, random_pixels, spoil, write
 from toys import segmenter_of
 
 from geoseg import batch, cluster, devices, nets, orders
@@ -381,6 +383,21 @@ def test_workers_that_are_given_no_work_beside_gpus_are_not_asked(tmp_path: Path
         assert has.kind == "cuda"
         group.workers[0].send_signal(signal.SIGSTOP)  # nor waited for
         assert crew.means("auto", 1 << 30) == (1 << 30, has)
+
+
+def test_workers_beside_gpus_are_sent_nothing_that_they_could_not_read(
+    scene: Path, expected: dict[str, bytes], model: Segmenter, tmp_path: Path
+) -> None:
+    with processes(tmp_path / "own", workers=0) as group:
+        for _ in range(3):
+            group.add_worker(bare=True)
+        group.add_worker("--resources", "GPU=1")
+        with connected(group.address) as crew:
+            wait_until(lambda: crew.threads() == 4)
+        result = run(scene, tmp_path / "map", model, scheduler=group.address)
+        assert result.computed > 1
+        assert [worker.poll() for worker in group.workers] == [None] * 4
+    assert contents(tmp_path / "map") == expected
 
 
 @pytest.mark.parametrize(
@@ -817,11 +834,11 @@ def scenes_of(folder: Path, *names: str) -> list[SceneJob]:
     return [SceneJob(str(folder / each), (("dst", folder / "out" / each),)) for each in names]
 
 
-def spread(folder: Path, jobs: list[SceneJob], model: Segmenter) -> dict[str, Any]:
+def spread(folder: Path, jobs: list[SceneJob], model: Segmenter, **more: Any) -> dict[str, Any]:
     """What comes of scenes on a cluster."""
     model.save(folder / "toy.safetensors")
     with within() as address:
-        options = {"scheduler": address, "device": "cpu", "memory": SMALL}
+        options = {"scheduler": address, "device": "cpu", "memory": SMALL, **more}
         found = batch.predict_scenes(
             jobs, model, [folder / "toy.safetensors"], options, lambda _: print
         )
@@ -861,6 +878,70 @@ def test_a_folder_that_a_batch_cannot_write_into_is_told_in_one_line(
     (tmp_path / "out").rmdir()
     with pytest.raises(UserError, match=r"cannot write into .*out: it is gone"):
         spread(tmp_path, jobs, model)
+
+
+def save_mask(path: Path, side: int) -> Path:
+    """The upper left corner of scenes, so many pixels wide."""
+    left, top = UTM @ (0, 0)
+    right, bottom = UTM @ (side, side)
+    shape = shapely.box(left, bottom, right, top)
+    gpd.GeoDataFrame(geometry=[shape], crs="EPSG:32633").to_file(path, engine="pyogrio")
+    return path
+
+
+def save_item(path: Path, bands: Sequence[str]) -> Path:
+    """An item whose asset is the raster beside it."""
+    asset = {
+        "href": f"{path.stem}.tif",
+        "type": "image/tiff; application=geotiff",
+        "bands": [{"name": name} for name in bands],
+    }
+    item = {
+        "type": "Feature", "stac_version": "1.1.0", "id": path.stem, "geometry": None, "links": [],
+        "properties": {"datetime": "2026-01-01T00:00:00Z"}, "assets": {"image": asset},
+    }  # fmt: skip
+    path.write_text(json.dumps(item))
+    return path
+
+
+def test_paths_of_a_batch_that_hold_in_its_folder_alone_are_told_to_workers_in_full(
+    model: Segmenter, group: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes_of(tmp_path, "a.tif", "b.tif")
+    model.save(tmp_path / "toy.safetensors")
+    save_mask(tmp_path / "fields.gpkg", 40)
+    (tmp_path / "kept").mkdir()
+    monkeypatch.chdir(tmp_path)  # where the workers were not started
+    words = ["a.tif", "b.tif", "-m", "toy.safetensors", "--mask", "fields.gpkg", "--blocks", "kept"]
+    for name, scheduler in (("one", "local"), ("many", group.address)):
+        arguments = ["predict", *words[:2], name, *words[2:], "--scheduler", scheduler]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+    with rasterio.open(tmp_path / "many" / "b.tif") as file:
+        assert (file.read(1) != file.nodata).sum() == 40 * 40
+
+
+def test_a_worker_that_sees_another_mask_or_asset_than_the_batch_refuses(
+    model: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, jobs = batch.predict_scene, scenes_of(tmp_path, "a.tif", "b.tif", "c.tif")
+    mask = save_mask(tmp_path / "fields.gpkg", 40)
+    jobs[1] = SceneJob(str(save_item(tmp_path / "b.json", model.card.bands)), jobs[1].outputs)
+
+    def predict_scene(order: Any) -> Any:
+        name = Path(order.arguments["src"]).name
+        if name == "b.json":
+            write(tmp_path / "b.tif", random_pixels((3, 90, 90), seed=9).astype(np.uint8))
+        if name == "c.tif":
+            save_mask(mask, 50)
+        return real(order)
+
+    monkeypatch.setattr(batch, "predict_scene", predict_scene)
+    told = spread(tmp_path, jobs, model, mask=mask)
+    assert isinstance(told["a.tif"], Result)
+    assert "sees another b.tif than was planned with" in str(told["b.json"])
+    assert "sees another fields.gpkg than was planned with" in str(told["c.tif"])
 
 
 def test_a_worker_that_sees_another_scene_or_folder_than_the_batch_refuses(

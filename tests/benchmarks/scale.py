@@ -140,7 +140,8 @@ def by_the_client(folder: Path, count: int) -> None:
     with timed(f"the outputs of {count:,} scenes compared"):
         refuse_clashes(jobs)
     with timed(f"{count:,} scenes opened, their files' facts taken, their calls made ready"):
-        sent = len([*_spread(sending, jobs, [], _shown(geoseg.load(name), [name]), options)])
+        model = geoseg.load(name)
+        sent = len([*_spread(sending, jobs, [], model, _shown(model, [name]), options)])
     assert sent == count
     took, work = time.perf_counter() - began, time.process_time() - busy
     print(
