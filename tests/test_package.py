@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,13 @@ def imports_of(path: Path) -> set[str]:
 
 def test_every_module_has_a_layer() -> None:
     assert {unit_of(path) for path in MODULES} == set(LAYERS)
+
+
+def test_the_layer_of_every_module_is_told_to_contributors() -> None:
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| (\d) \|(.*)\|$", text, re.MULTILINE)
+    told = {unit: int(layer) for layer, row in rows for unit in re.findall(r"`(\w+)/?`", row)}
+    assert told == LAYERS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
