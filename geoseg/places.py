@@ -45,6 +45,8 @@ __all__ = [
 LINKS = 40  # of symbolic links that are followed, as many as Linux does
 PART = 2**24  # bytes that are uploaded at a time,
 PARTS = 4  # and how many of these are held
+BULK = 1000  # objects that S3 removes at once, and no more
+REMOVERS = 16  # threads that remove them one by one elsewhere
 HEADER = 2**16  # bytes read at a time of a file of which the header is wanted
 LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "azure")
 REFUSALS = (  # errors of boto, which finds no credentials, and of GDAL, whose are not taken
@@ -262,8 +264,14 @@ class Remote:
 
     def _remove(self, names: Sequence[str], but: Sequence[str]) -> None:
         fs, key = _reached(self.address)
-        if gone := [f"{key}/{name}" for name in names if name not in but]:
-            fs.rm(gone)
+        gone = [f"{key}/{name}" for name in names if name not in but]
+        # Not by `fs.rm`, for which a name with brackets is a pattern, of other objects maybe.
+        if self.protocol == "s3":
+            for first in range(0, len(gone), BULK):
+                _remove_at_once(fs, gone[first : first + BULK])
+            return
+        with futures.ThreadPoolExecutor(REMOVERS) as threads:
+            list(threads.map(fs.rm_file, gone))
 
     def store(self) -> Any:
         """Zarr's store of what lies under the prefix."""
@@ -437,6 +445,13 @@ def _drop_uploads(fs: Any, key: str) -> None:
     for each in begun:
         if each["Key"] == name:
             fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=name, UploadId=each["UploadId"])
+
+
+def _remove_at_once(fs: Any, keys: Sequence[str]) -> None:
+    """Remove objects of one bucket of S3, which tells in its answer alone what it kept."""
+    bucket, _, _ = fs.split_path(keys[0])
+    names = [{"Key": fs.split_path(key)[1]} for key in keys]
+    fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": names, "Quiet": True})
 
 
 @contextmanager

@@ -385,7 +385,8 @@ def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) 
         forget(folder)
     own = folder / facts["run"]
     with telling(folder):
-        _make_arrays(zarr.open_group(_blocks(own), mode="w"), plan, layers)
+        # Nothing lies there; to remove it all the same, zarr would take the name for a pattern.
+        _make_arrays(zarr.open_group(_blocks(own), mode="w-"), plan, layers)
     (own / DONE).mkdir(exist_ok=True)
     # Written last: a folder without it holds nothing that could be continued.
     (folder / RUN).write_text(json.dumps(facts))

@@ -1075,6 +1075,58 @@ def test_what_cannot_be_removed_is_told(bucket: str, monkeypatch: pytest.MonkeyP
         Remote(bucket).empty()
 
 
+@pytest.mark.parametrize("protocol", ["s3", "memory"])
+def test_brackets_in_a_name_remove_no_objects_of_others(bucket: str, protocol: str) -> None:
+    root = Remote(f"{protocol}{bucket.removeprefix('s3')}")
+    names = ("map[12].tif", "map1.tif", "map*.tif", "map?.tif")
+    for name in names:
+        for each in ("run.json", "lock", "run-1/done/0,0,1"):
+            (root / f".{name}.geoseg" / each).write_text("{}")
+    for name in ("map[12].tif", "map*.tif", "map?.tif"):
+        assert store.forget(root / f".{name}.geoseg")
+    left = {each.partition("/")[0]: each for each in root.under() if not each.endswith("/lock")}
+    assert left.keys() == {".map1.tif.geoseg"}
+    assert len(root.under()) == len(names) + 2
+
+
+def test_thousands_of_objects_are_removed_in_a_few_requests(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    removed: list[int] = []
+
+    def call(self: Any, method: str, *words: Any, **options: Any) -> None:
+        removed.append(len(options["Delete"]["Objects"]))
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", call)
+    (Remote(bucket) / "run")._remove([f"done/{i},0,1" for i in range(2500)], ())
+    assert removed == [1000, 1000, 500]
+
+
+def test_no_name_of_an_output_is_a_pattern(
+    bucket: str, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    async def expand(self: Any, path: str, **_: Any) -> None:
+        pytest.fail(f"{path} was taken for a pattern")
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_glob", expand)
+    outputs = {"polygons": f"{bucket}/out/map[1]?.fgb", "blocks": f"{bucket}/blocks[0-9]*"}
+    target = f"{bucket}/out/map[12]*?.tif"
+    with pytest.raises(Interrupted):
+        predict_file(SCENE, target, model, **outputs, memory=SMALL, on_progress=stop_after(1))
+    result = predict_file(SCENE, target, model, **outputs, memory=SMALL)
+    assert 0 < result.computed < result.blocks
+    found = objects(f"{bucket}/out")
+    name = "map[12]*?.tif"
+    assert found.keys() == {name, f"{name}.json", f"{name}.aux.xml", "map[1]?.fgb"}
+    assert objects(f"{bucket}/blocks[0-9]*") == {}
+    again = predict_file(SCENE, target, model, **outputs, memory=SMALL, overwrite=True)
+    assert again.computed == again.blocks
+
+
 def test_a_path_stays_a_path() -> None:
     assert place("maps/map.tif") == Path("maps/map.tif")
     assert place(Path("map.tif")) == Path("map.tif")
