@@ -23,7 +23,7 @@ from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
 from geoseg.identity import facts_of_file, untold
-from geoseg.lease import OWNER
+from geoseg.lease import owner
 from geoseg.places import Place, Remote, followed, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
@@ -191,7 +191,7 @@ class Run:
         among the temporary files of this machine. No other process has a draft of that name: one
         that was thought to be dead, and goes on, must not find it.
         """
-        target, own = self.targets.all[name], f"{name}-{OWNER}"
+        target, own = self.targets.all[name], f"{name}-{owner()}"
         if isinstance(target, Remote):
             return scratch_of(target) / own / target.name
         classes = self.targets.classes

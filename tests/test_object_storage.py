@@ -401,7 +401,7 @@ def test_the_lock_of_a_process_that_died_here_is_taken_over_at_once(bucket: str)
     dead.wait()
     lock = left_behind(bucket, pid=dead.pid)
     with lease.leased(lock):
-        assert json.loads(lock.read_bytes())["owner"] == lease.OWNER
+        assert json.loads(lock.read_bytes())["owner"] == lease.owner()
         lease.refuse_lost(lock)
     assert not lock.exists()
 
@@ -567,6 +567,67 @@ def test_of_two_threads_of_one_process_one_has_the_lock(
     with lease.leased(lock):
         lease.refuse_lost(lock)
     assert not lock.exists()
+
+
+FORKED = """
+import os
+import sys
+from contextlib import ExitStack
+
+from geoseg.errors import UserError
+from geoseg.lease import leased, refuse_lost
+from geoseg.places import Remote
+
+lock, (taken, take), (released, release) = Remote(sys.argv[1]), os.pipe(), os.pipe()
+
+
+def forked(*work):
+    number = os.fork()
+    if number:
+        return number
+    try:
+        for each in work:
+            each()
+    except UserError as error:
+        print(error, flush=True)
+    finally:
+        os._exit(0)
+
+
+def hold(until=lambda: None):
+    with leased(lock):
+        print("held", flush=True)
+        until()
+        refuse_lost(lock)
+
+
+def wait_for_brother():
+    os.write(take, b".")
+    os.read(released, 1)
+
+
+first = forked(lambda: hold(wait_for_brother))
+os.read(taken, 1)
+os.waitpid(forked(hold), 0)
+os.write(release, b".")
+os.waitpid(first, 0)
+with ExitStack() as stack:
+    stack.enter_context(leased(lock))
+    os.waitpid(forked(stack.close), 0)
+    refuse_lost(lock)
+    last = forked(lambda: os.read(released, 1), hold)
+os.write(release, b".")
+os.waitpid(last, 0)
+"""
+
+
+def test_processes_that_are_forked_are_processes_of_their_own(bucket: str) -> None:
+    words = [sys.executable, "-c", FORKED, f"{bucket}/lock"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    first, second, last = done.stdout.splitlines()
+    assert (first, last) == ("held", "held")
+    assert second.startswith("another run is writing the same output: process ")
 
 
 def test_a_run_whose_lock_is_taken_while_it_uploads_leaves_the_other_run_alone(
