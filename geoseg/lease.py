@@ -219,6 +219,7 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
         return False
     if age <= STALE:
         return False
+    log.warning("%s holds %s; watching for %g s whether it lives", _told(facts), lock, 2 * BEAT)
     time.sleep(2 * BEAT)
     return lock.version() == version
 

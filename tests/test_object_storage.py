@@ -407,15 +407,20 @@ def test_the_lock_of_a_process_that_died_here_is_taken_over_at_once(bucket: str)
 
 
 def test_the_lock_of_another_machine_is_taken_over_when_it_is_not_renewed(
-    bucket: str, monkeypatch: pytest.MonkeyPatch
+    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     lock = left_behind(bucket, where="elsewhere", host="far")
     with pytest.raises(UserError, match=r"on far, last seen .* holds s3://"), lease.leased(lock):
         pass
+    assert not caplog.messages
     monkeypatch.setattr(lease, "STALE", -1.0)
     monkeypatch.setattr(lease, "BEAT", 0.1)
     with lease.leased(lock):
         lease.refuse_lost(lock)
+    told, taken = caplog.messages
+    assert told.startswith(f"process {os.getpid()} on far, last seen ")
+    assert told.endswith(f", holds {lock}; watching for 0.2 s whether it lives")
+    assert "which is taken over" in taken
 
 
 def test_the_lock_of_a_dead_process_whose_number_another_one_has_is_taken_over(
