@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -35,9 +36,11 @@ __all__ = [
     "names_in",
     "object_facts",
     "place",
+    "refuse_long",
     "refusing",
     "scratch_of",
     "scratches",
+    "shortened",
     "size_of",
     "telling",
 ]
@@ -345,14 +348,37 @@ def followed(path: Path) -> Path:
     Raises
     ------
     UserError
-        When links lead to each other.
+        When links lead to each other, or the name is too long for any file.
     """
+    refuse_long(path)
     target = path
     for _ in range(LINKS):
         if not target.is_symlink() or target.is_dir():
             return target
         target = target.parent / target.readlink()
     raise UserError(f"{path} is a symbolic link that leads back to itself; remove it: rm {path}")
+
+
+def refuse_long(path: Path) -> None:
+    """Refuse a path of which the system says that no file can have it.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(
+                f"nothing can be written to {path} ({error.strerror}: most disks take names of up "
+                "to 255 bytes); choose a shorter one"
+            ) from error
+
+
+def shortened(name: str, most: int) -> str:
+    """The beginning of a name: whole characters, of so many bytes at most, which disks count."""
+    return os.fsencode(name)[:most].decode(errors="ignore")
 
 
 def size_of(target: Place) -> int | None:
@@ -590,7 +616,7 @@ def object_facts(path: str) -> dict[str, Any]:
 def scratch_of(target: Remote) -> Path:
     """Where an output is made that goes to a storage: a folder of this machine, by its name."""
     digest = hashlib.sha256(target.address.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"geoseg-{target.name[:60]}-{digest}"
+    return Path(tempfile.gettempdir()) / f"geoseg-{shortened(target.name, 60)}-{digest}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -406,7 +407,7 @@ def _told(files: Iterable[str]) -> tuple[str, ...]:
 def _hidden(target: Place, more: str = "") -> str:
     """The name of a hidden folder for an output, after its own as far as names may be long."""
     name = target.name
-    short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
+    short = name if len(os.fsencode(name)) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
     return f".{short}{more}.geoseg"
 
 
