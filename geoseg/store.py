@@ -469,7 +469,7 @@ def is_begun(folder: Place, name: str) -> bool:
 
 def unreadable(folder: Place) -> list[Box]:
     """The parts of the input that could not be read for blocks of a run, in order."""
-    name = str(remembered(folder).get("run"))
+    name = str(remembered(folder).get("run", ""))
     if not RUN_NAME.fullmatch(name):
         return []
     places = [map(int, each.split(",")) for each in names_in(folder / name / UNREADABLE)]
