@@ -49,7 +49,7 @@ def check_target(target: Place, sources: Iterable[str]) -> None:
             raise UserError(f"output {target} is the input itself; choose another name")
         return
     for source in sources:
-        if target.exists() and Path(source).exists() and target.samefile(source):
+        if target.exists() and os.path.exists(source) and target.samefile(source):
             raise UserError(
                 f"output {target} is the input itself or a part of it; choose another name"
             )

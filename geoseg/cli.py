@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -360,9 +361,8 @@ def _expand(given: Sequence[str]) -> list[str]:
     """Files of folders and patterns (for shells that expand none), in order, each once."""
     found: list[str] = []
     for each in given:
-        path = Path(each)
-        if path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.suffix.lower() in RASTER_ENDINGS)
+        if os.path.isdir(each):  # which, unlike `Path`, takes any name, however long
+            files = sorted(p for p in Path(each).iterdir() if p.suffix.lower() in RASTER_ENDINGS)
             found += [str(p) for p in files]
             if not files:
                 raise UserError(f"folder {each} holds no rasters ({', '.join(RASTER_ENDINGS)})")
@@ -380,8 +380,13 @@ def _matching(pattern: str) -> list[str]:
     if "://" in pattern:
         return matching(pattern)
     path = Path(pattern)
-    files = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
-    return [str(each) for each in sorted(files)]
+    try:
+        files = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    except OSError as error:
+        raise UserError(
+            f"cannot look for {pattern} ({error.strerror}); check the pattern and the folder"
+        ) from error
+    return [str(each) for each in files]
 
 
 def _is_pattern(word: str) -> bool:
@@ -389,12 +394,12 @@ def _is_pattern(word: str) -> bool:
     if word.partition("://")[0] in STORAGES and "*" in word:
         return True
     remote = "://" in word or word.startswith("/vsi")
-    return not remote and any(sign in word for sign in "*?[") and not Path(word).exists()
+    return not remote and any(sign in word for sign in "*?[") and not os.path.exists(word)
 
 
 def _means_folder(given: Sequence[str], dst: str) -> bool:
-    several = len(given) > 1 or Path(given[0]).is_dir() or _is_pattern(given[0])
-    return several or dst.endswith(("/", "\\")) or Path(dst).is_dir()
+    several = len(given) > 1 or os.path.isdir(given[0]) or _is_pattern(given[0])
+    return several or dst.endswith(("/", "\\")) or os.path.isdir(dst)
 
 
 def _predict_one(

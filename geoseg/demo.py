@@ -21,6 +21,7 @@ from geoseg import figures, landscape
 from geoseg.errors import UserError
 from geoseg.job import predict_file
 from geoseg.metrics import ConfusionMatrix
+from geoseg.places import refuse_long
 from geoseg.raster import Grid, Layout, to_cog
 from geoseg.raster.place import publish, refuse_existing, working_folder
 
@@ -130,6 +131,7 @@ def run(
     """
     started = time.monotonic()
     emit = on_progress or (lambda event: None)
+    refuse_long(Path(folder))
     outputs = {name: Path(folder) / file for name, file in FILES.items()}
     kept = _holds_scene(outputs["scene"], seed, shape)
     written = [path for name, path in outputs.items() if not (kept and name == "scene")]

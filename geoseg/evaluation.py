@@ -25,6 +25,7 @@ from geoseg.classes import PALETTE, ClassInfo
 from geoseg.errors import UserError
 from geoseg.metrics import IGNORE, BinnedRoc, ConfusionMatrix
 from geoseg.page import class_scores, figure, number, numbers, page, section, table
+from geoseg.places import refuse_long
 from geoseg.raster import class_table, open_raster, opened
 from geoseg.windows import Box, tiles
 
@@ -364,6 +365,7 @@ def refuse_report(folder: Path, overwrite: bool) -> None:
     ------
     UserError
     """
+    refuse_long(folder)
     if not folder.exists():
         return
     is_report = folder.is_dir() and ((folder / REPORT).is_file() or not any(folder.iterdir()))

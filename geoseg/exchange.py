@@ -18,6 +18,7 @@ from geoseg import nets
 from geoseg.card import card_from_json, card_to_json
 from geoseg.ensembles import Ensemble
 from geoseg.errors import UserError
+from geoseg.places import refuse_long
 from geoseg.segmenter import METADATA_KEY, Segmenter
 
 __all__ = ["export_model", "import_weights", "refuse_existing_model"]
@@ -66,6 +67,7 @@ def refuse_existing_model(target: Path) -> None:
     ------
     UserError
     """
+    refuse_long(target)
     if target.exists():
         raise UserError(f"{target} exists; choose another name")
     if not target.parent.is_dir():

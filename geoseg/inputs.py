@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
@@ -161,7 +162,7 @@ class Input:
 def found(source: str | PathLike[str]) -> str:
     """A source as any process of this machine finds it, whatever folder it works in."""
     name = fspath(source)
-    return str(Path(name).absolute()) if Path(name).exists() else name
+    return str(Path(name).absolute()) if os.path.exists(name) else name
 
 
 def facts_of_scene(source: str, names: Sequence[str]) -> tuple[Mapping[str, Any], ...]:

@@ -40,7 +40,7 @@ from geoseg.finishing import (
 )
 from geoseg.hiring import hired
 from geoseg.inputs import Input, found
-from geoseg.lease import OWNER
+from geoseg.lease import owner
 from geoseg.loader import Scene
 from geoseg.locks import locked
 from geoseg.places import Place, Remote, place, scratches
@@ -476,7 +476,7 @@ def _held(targets: Targets, wait: bool) -> Iterator[bool]:
     """
     with ExitStack() as stack:
         waited = [stack.enter_context(locked(folder, wait)) for folder in targets.locks]
-        stack.enter_context(scratches(tuple(targets.all.values()), OWNER))
+        stack.enter_context(scratches(tuple(targets.all.values()), owner()))
         yield any(waited)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "beating",
     "leased",
     "machine",
+    "owner",
     "refuse_known_lost",
     "refuse_lost",
     "taken",
@@ -33,10 +34,28 @@ log = logging.getLogger(__name__)
 BEAT = 20.0  # seconds between two signs of life
 STALE = 120.0  # seconds without one, after which it is looked closely
 POLL = 2.0  # seconds between two looks at a lock that another run holds
-OWNER = uuid.uuid4().hex  # this process
+_owner = uuid.uuid4().hex  # this process
 _held: set[Remote] = set()  # by runs of this process that have not ended, or are about to begin
 _lost: set[Remote] = set()  # of these: taken over by other processes
 _choosing = threading.Lock()
+
+
+def owner() -> str:
+    """Names this process, as no other one ever was."""
+    return _owner
+
+
+def _be_another() -> None:
+    """Take another name than the process that this one was forked from, which keeps its locks."""
+    global _owner, _choosing
+    _owner = uuid.uuid4().hex
+    _choosing = threading.Lock()  # a thread that is not here may have had it
+    _held.clear()
+    _lost.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_be_another)
 
 
 def taken(
@@ -134,7 +153,7 @@ def refuse_lost(lock: Remote) -> None:
     UserError
     """
     facts, _ = _read(lock)
-    if facts.get("owner") != OWNER:
+    if facts.get("owner") != owner():
         raise UserError(
             f"{_told(facts)} took over {lock} while this run gave no sign of life; nothing was "
             "written: wait for its end, and give the same command again"
@@ -188,7 +207,7 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
 
     Clocks are not trusted: one that seems too old must stay as it is while it is watched.
     """
-    if facts.get("owner") == OWNER:  # when that run ended, the storage did not answer
+    if facts.get("owner") == owner():  # when that run ended, the storage did not answer
         return True
     is_here = bool(facts.get("where")) and facts["where"] == _where()
     # A process that is there may have been given the number of the holder, as this one may.
@@ -200,6 +219,7 @@ def _is_abandoned(lock: Remote, facts: dict[str, Any], version: str) -> bool:
         return False
     if age <= STALE:
         return False
+    log.warning("%s holds %s; watching for %g s whether it lives", _told(facts), lock, 2 * BEAT)
     time.sleep(2 * BEAT)
     return lock.version() == version
 
@@ -222,7 +242,7 @@ def _where() -> str:
 
 def _facts() -> bytes:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    facts = {"owner": OWNER, "host": gethostname(), "pid": os.getpid(), "where": _where()}
+    facts = {"owner": owner(), "host": gethostname(), "pid": os.getpid(), "where": _where()}
     # Two signs of life are never the same bytes, or they would be the same version.
     return json.dumps({**facts, "alive": now, "sign": uuid.uuid4().hex}).encode()
 
@@ -251,10 +271,10 @@ def _renewed(lock: Remote) -> bool:
     """Give a sign of life; False when another has the lock, which is noted."""
     try:
         facts, version = _read(lock)
-        is_ours = facts.get("owner") == OWNER and version is not None
+        is_ours = facts.get("owner") == owner() and version is not None
         # An answer may be lost on its way, and the second attempt come too late, for the first one.
         if is_ours and not lock.replace(_facts(), version or ""):
-            is_ours = _read(lock)[0].get("owner") == OWNER
+            is_ours = _read(lock)[0].get("owner") == owner()
     except UserError as error:
         log.warning("%s", error)
         return True
@@ -266,7 +286,7 @@ def _renewed(lock: Remote) -> bool:
 
 def _release(lock: Remote) -> None:
     try:
-        if _read(lock)[0].get("owner") == OWNER:
+        if _read(lock)[0].get("owner") == owner():
             lock.unlink(missing_ok=True)
     except UserError as error:  # what ended the run is told; the lock ends by itself
         log.debug("%s", error)

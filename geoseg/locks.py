@@ -16,7 +16,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from geoseg import lease
 from geoseg.errors import UserError
-from geoseg.lease import OWNER, STALE, beating, leased, machine, taken
+from geoseg.lease import STALE, beating, leased, machine, owner, taken
 from geoseg.places import Place, Remote
 
 __all__ = ["HOLDER", "LOCK", "locked", "refuse_lost"]
@@ -58,7 +58,7 @@ def locked(folder: Place, wait: bool = False) -> Iterator[bool]:
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         facts = {"pid": os.getpid(), "host": gethostname(), "machine": machine(), "since": since}
-        facts["owner"] = OWNER
+        facts["owner"] = owner()
         (folder / HOLDER).write_text(json.dumps(facts), encoding="utf-8")
         with beating(lambda: _touched(folder)):
             yield waited
@@ -105,7 +105,7 @@ def _is_ours(folder: Path) -> bool:
         facts = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # of one that has ended, or has just begun
         return False
-    return isinstance(facts, dict) and facts.get("owner") == OWNER
+    return isinstance(facts, dict) and facts.get("owner") == owner()
 
 
 def _take(folder: Path, lock: BaseFileLock) -> str | None:

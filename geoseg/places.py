@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -35,9 +36,11 @@ __all__ = [
     "names_in",
     "object_facts",
     "place",
+    "refuse_long",
     "refusing",
     "scratch_of",
     "scratches",
+    "shortened",
     "size_of",
     "telling",
 ]
@@ -45,6 +48,8 @@ __all__ = [
 LINKS = 40  # of symbolic links that are followed, as many as Linux does
 PART = 2**24  # bytes that are uploaded at a time,
 PARTS = 4  # and how many of these are held
+BULK = 1000  # objects that S3 removes at once, and no more
+REMOVERS = 16  # threads that remove them one by one elsewhere
 HEADER = 2**16  # bytes read at a time of a file of which the header is wanted
 LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "adlfs", "azure")
 REFUSALS = (  # errors of boto, which finds no credentials, and of GDAL, whose are not taken
@@ -262,8 +267,14 @@ class Remote:
 
     def _remove(self, names: Sequence[str], but: Sequence[str]) -> None:
         fs, key = _reached(self.address)
-        if gone := [f"{key}/{name}" for name in names if name not in but]:
-            fs.rm(gone)
+        gone = [f"{key}/{name}" for name in names if name not in but]
+        # Not by `fs.rm`, for which a name with brackets is a pattern, of other objects maybe.
+        if self.protocol == "s3":
+            for first in range(0, len(gone), BULK):
+                _remove_at_once(fs, gone[first : first + BULK])
+            return
+        with futures.ThreadPoolExecutor(REMOVERS) as threads:
+            list(threads.map(fs.rm_file, gone))
 
     def store(self) -> Any:
         """Zarr's store of what lies under the prefix."""
@@ -337,14 +348,37 @@ def followed(path: Path) -> Path:
     Raises
     ------
     UserError
-        When links lead to each other.
+        When links lead to each other, or the name is too long for any file.
     """
+    refuse_long(path)
     target = path
     for _ in range(LINKS):
         if not target.is_symlink() or target.is_dir():
             return target
         target = target.parent / target.readlink()
     raise UserError(f"{path} is a symbolic link that leads back to itself; remove it: rm {path}")
+
+
+def refuse_long(path: Path) -> None:
+    """Refuse a path of which the system says that no file can have it.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(
+                f"nothing can be written to {path} ({error.strerror}: most disks take names of up "
+                "to 255 bytes); choose a shorter one"
+            ) from error
+
+
+def shortened(name: str, most: int) -> str:
+    """The beginning of a name: whole characters, of so many bytes at most, which disks count."""
+    return os.fsencode(name)[:most].decode(errors="ignore")
 
 
 def size_of(target: Place) -> int | None:
@@ -437,6 +471,13 @@ def _drop_uploads(fs: Any, key: str) -> None:
     for each in begun:
         if each["Key"] == name:
             fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=name, UploadId=each["UploadId"])
+
+
+def _remove_at_once(fs: Any, keys: Sequence[str]) -> None:
+    """Remove objects of one bucket of S3, which tells in its answer alone what it kept."""
+    bucket, _, _ = fs.split_path(keys[0])
+    names = [{"Key": fs.split_path(key)[1]} for key in keys]
+    fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": names, "Quiet": True})
 
 
 @contextmanager
@@ -575,7 +616,7 @@ def object_facts(path: str) -> dict[str, Any]:
 def scratch_of(target: Remote) -> Path:
     """Where an output is made that goes to a storage: a folder of this machine, by its name."""
     digest = hashlib.sha256(target.address.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"geoseg-{target.name[:60]}-{digest}"
+    return Path(tempfile.gettempdir()) / f"geoseg-{shortened(target.name, 60)}-{digest}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from geoseg.decisions import Output
 from geoseg.ensembles import digest_of, members_of
 from geoseg.errors import UserError
 from geoseg.identity import facts_of_file, untold
-from geoseg.lease import OWNER
+from geoseg.lease import owner
 from geoseg.places import Place, Remote, followed, scratch_of
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
@@ -191,7 +192,7 @@ class Run:
         among the temporary files of this machine. No other process has a draft of that name: one
         that was thought to be dead, and goes on, must not find it.
         """
-        target, own = self.targets.all[name], f"{name}-{OWNER}"
+        target, own = self.targets.all[name], f"{name}-{owner()}"
         if isinstance(target, Remote):
             return scratch_of(target) / own / target.name
         classes = self.targets.classes
@@ -406,7 +407,7 @@ def _told(files: Iterable[str]) -> tuple[str, ...]:
 def _hidden(target: Place, more: str = "") -> str:
     """The name of a hidden folder for an output, after its own as far as names may be long."""
     name = target.name
-    short = name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
+    short = name if len(os.fsencode(name)) < 100 else hashlib.sha256(name.encode()).hexdigest()[:40]
     return f".{short}{more}.geoseg"
 
 

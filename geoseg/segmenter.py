@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -365,7 +366,7 @@ def find_model(model: str) -> str:
         When there is no such model.
     """
     shipped = shipped_models()
-    if Path(model).is_file():
+    if os.path.isfile(model):
         return model
     if model in shipped:
         return str(shipped[model])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -110,7 +111,7 @@ def read_polygons_of(
 
 def _read(name: str, layer: str | None, columns: Sequence[str] | None) -> Any:
     is_local = "://" not in name and not name.startswith("/vsi")
-    if is_local and not Path(name).exists():
+    if is_local and not os.path.exists(name):
         raise UserError(f"there is no file {name}; check the name and the folder")
     try:
         known = pyogrio.list_layers(name)

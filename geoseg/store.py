@@ -385,7 +385,8 @@ def _begin(folder: Place, plan: Plan, layers: Layers, facts: Mapping[str, Any]) 
         forget(folder)
     own = folder / facts["run"]
     with telling(folder):
-        _make_arrays(zarr.open_group(_blocks(own), mode="w"), plan, layers)
+        # Nothing lies there; to remove it all the same, zarr would take the name for a pattern.
+        _make_arrays(zarr.open_group(_blocks(own), mode="w-"), plan, layers)
     (own / DONE).mkdir(exist_ok=True)
     # Written last: a folder without it holds nothing that could be continued.
     (folder / RUN).write_text(json.dumps(facts))
@@ -468,7 +469,7 @@ def is_begun(folder: Place, name: str) -> bool:
 
 def unreadable(folder: Place) -> list[Box]:
     """The parts of the input that could not be read for blocks of a run, in order."""
-    name = str(remembered(folder).get("run"))
+    name = str(remembered(folder).get("run", ""))
     if not RUN_NAME.fullmatch(name):
         return []
     places = [map(int, each.split(",")) for each in names_in(folder / name / UNREADABLE)]

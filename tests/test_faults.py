@@ -1514,7 +1514,7 @@ def test_a_run_that_slept_while_another_machine_took_over_puts_no_part_of_a_file
             (run.folder / locks.HOLDER).write_text(FAR)
             drafts.append(run.draft("classes"))
             with monkeypatch.context() as patch:
-                patch.setattr(runs, "OWNER", "another")
+                patch.setattr(runs, "owner", lambda: "another")
                 drafts.append(run.draft("classes"))
             drafts[1].parent.mkdir()
             drafts[1].write_bytes(b"its beginning")

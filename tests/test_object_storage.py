@@ -401,21 +401,26 @@ def test_the_lock_of_a_process_that_died_here_is_taken_over_at_once(bucket: str)
     dead.wait()
     lock = left_behind(bucket, pid=dead.pid)
     with lease.leased(lock):
-        assert json.loads(lock.read_bytes())["owner"] == lease.OWNER
+        assert json.loads(lock.read_bytes())["owner"] == lease.owner()
         lease.refuse_lost(lock)
     assert not lock.exists()
 
 
 def test_the_lock_of_another_machine_is_taken_over_when_it_is_not_renewed(
-    bucket: str, monkeypatch: pytest.MonkeyPatch
+    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     lock = left_behind(bucket, where="elsewhere", host="far")
     with pytest.raises(UserError, match=r"on far, last seen .* holds s3://"), lease.leased(lock):
         pass
+    assert not caplog.messages
     monkeypatch.setattr(lease, "STALE", -1.0)
     monkeypatch.setattr(lease, "BEAT", 0.1)
     with lease.leased(lock):
         lease.refuse_lost(lock)
+    told, taken = caplog.messages
+    assert told.startswith(f"process {os.getpid()} on far, last seen ")
+    assert told.endswith(f", holds {lock}; watching for 0.2 s whether it lives")
+    assert "which is taken over" in taken
 
 
 def test_the_lock_of_a_dead_process_whose_number_another_one_has_is_taken_over(
@@ -567,6 +572,67 @@ def test_of_two_threads_of_one_process_one_has_the_lock(
     with lease.leased(lock):
         lease.refuse_lost(lock)
     assert not lock.exists()
+
+
+FORKED = """
+import os
+import sys
+from contextlib import ExitStack
+
+from geoseg.errors import UserError
+from geoseg.lease import leased, refuse_lost
+from geoseg.places import Remote
+
+lock, (taken, take), (released, release) = Remote(sys.argv[1]), os.pipe(), os.pipe()
+
+
+def forked(*work):
+    number = os.fork()
+    if number:
+        return number
+    try:
+        for each in work:
+            each()
+    except UserError as error:
+        print(error, flush=True)
+    finally:
+        os._exit(0)
+
+
+def hold(until=lambda: None):
+    with leased(lock):
+        print("held", flush=True)
+        until()
+        refuse_lost(lock)
+
+
+def wait_for_brother():
+    os.write(take, b".")
+    os.read(released, 1)
+
+
+first = forked(lambda: hold(wait_for_brother))
+os.read(taken, 1)
+os.waitpid(forked(hold), 0)
+os.write(release, b".")
+os.waitpid(first, 0)
+with ExitStack() as stack:
+    stack.enter_context(leased(lock))
+    os.waitpid(forked(stack.close), 0)
+    refuse_lost(lock)
+    last = forked(lambda: os.read(released, 1), hold)
+os.write(release, b".")
+os.waitpid(last, 0)
+"""
+
+
+def test_processes_that_are_forked_are_processes_of_their_own(bucket: str) -> None:
+    words = [sys.executable, "-c", FORKED, f"{bucket}/lock"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    first, second, last = done.stdout.splitlines()
+    assert (first, last) == ("held", "held")
+    assert second.startswith("another run is writing the same output: process ")
 
 
 def test_a_run_whose_lock_is_taken_while_it_uploads_leaves_the_other_run_alone(
@@ -1073,6 +1139,58 @@ def test_what_cannot_be_removed_is_told(bucket: str, monkeypatch: pytest.MonkeyP
     )  # S3 tells it in a list, not by an error
     with pytest.raises(UserError, match=r"cannot remove s3://.*/a; allow that"):
         Remote(bucket).empty()
+
+
+@pytest.mark.parametrize("protocol", ["s3", "memory"])
+def test_brackets_in_a_name_remove_no_objects_of_others(bucket: str, protocol: str) -> None:
+    root = Remote(f"{protocol}{bucket.removeprefix('s3')}")
+    names = ("map[12].tif", "map1.tif", "map*.tif", "map?.tif")
+    for name in names:
+        for each in ("run.json", "lock", "run-1/done/0,0,1"):
+            (root / f".{name}.geoseg" / each).write_text("{}")
+    for name in ("map[12].tif", "map*.tif", "map?.tif"):
+        assert store.forget(root / f".{name}.geoseg")
+    left = {each.partition("/")[0]: each for each in root.under() if not each.endswith("/lock")}
+    assert left.keys() == {".map1.tif.geoseg"}
+    assert len(root.under()) == len(names) + 2
+
+
+def test_thousands_of_objects_are_removed_in_a_few_requests(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    removed: list[int] = []
+
+    def call(self: Any, method: str, *words: Any, **options: Any) -> None:
+        removed.append(len(options["Delete"]["Objects"]))
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", call)
+    (Remote(bucket) / "run")._remove([f"done/{i},0,1" for i in range(2500)], ())
+    assert removed == [1000, 1000, 500]
+
+
+def test_no_name_of_an_output_is_a_pattern(
+    bucket: str, model: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    async def expand(self: Any, path: str, **_: Any) -> None:
+        pytest.fail(f"{path} was taken for a pattern")
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_glob", expand)
+    outputs = {"polygons": f"{bucket}/out/map[1]?.fgb", "blocks": f"{bucket}/blocks[0-9]*"}
+    target = f"{bucket}/out/map[12]*?.tif"
+    with pytest.raises(Interrupted):
+        predict_file(SCENE, target, model, **outputs, memory=SMALL, on_progress=stop_after(1))
+    result = predict_file(SCENE, target, model, **outputs, memory=SMALL)
+    assert 0 < result.computed < result.blocks
+    found = objects(f"{bucket}/out")
+    name = "map[12]*?.tif"
+    assert found.keys() == {name, f"{name}.json", f"{name}.aux.xml", "map[1]?.fgb"}
+    assert objects(f"{bucket}/blocks[0-9]*") == {}
+    again = predict_file(SCENE, target, model, **outputs, memory=SMALL, overwrite=True)
+    assert again.computed == again.blocks
 
 
 def test_a_path_stays_a_path() -> None:

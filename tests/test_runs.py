@@ -30,6 +30,7 @@ import rasterio.shutil
 import torch
 import xarray as xr
 import zarr
+from click.testing import CliRunner
 from items import contents
 from pointwise import pointwise, random_pixels, read, write
 from rasterio.errors import NotGeoreferencedWarning
@@ -38,6 +39,7 @@ from toys import segmenter_of
 
 import geoseg
 from geoseg import crew, devices, finishing, footprint, identity, job, nets, runs
+from geoseg.cli import main
 from geoseg.crew import Spent, Threads
 from geoseg.devices import Capacity
 from geoseg.errors import UserError
@@ -45,6 +47,7 @@ from geoseg.identity import facts_of_file, untold
 from geoseg.info import examine
 from geoseg.job import predict_file
 from geoseg.loader import Scene
+from geoseg.places import Remote, scratch_of
 from geoseg.plan import Block, Tiling
 from geoseg.raster import CogDraft, files
 from geoseg.runs import facts_of
@@ -1471,6 +1474,58 @@ def test_numbers_and_devices_that_cannot_be_are_refused(
 def test_no_source_at_all_is_refused(tmp_path: Path, model: Segmenter) -> None:
     with pytest.raises(UserError, match="no source is given"):
         predict_file([], tmp_path / "map.tif", model)
+
+
+LONG = "n" * 300
+NO_FILE = "there is no file n+.*; check the name and the folder"
+NO_PLACE = "nothing can be written to n+.* \\(File name too long: .*; choose a shorter one"
+PREDICT = "predict -m model.safetensors scene.tif"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (f"predict -m model.safetensors {LONG}.tif map.tif", NO_FILE),
+        (f"predict -m model.safetensors {LONG}/a.tif map.tif", NO_FILE),
+        (f"predict -m model.safetensors {LONG}* maps", "no file matches n+.*; check the pattern"),
+        (f"predict -m model.safetensors {LONG}/* maps", "cannot look for n+.*; check the pattern"),
+        (f"predict -m {LONG} scene.tif map.tif", "there is no model 'n+'.*; see geoseg model list"),
+        (f"{PREDICT} {LONG}.tif", NO_PLACE),
+        (f"{PREDICT} {LONG}/a.tif", NO_PLACE),
+        (f"{PREDICT} {LONG}/", NO_PLACE),
+        (f"{PREDICT} map.tif --polygons {LONG}.fgb", f"Invalid value for '--polygons': {NO_PLACE}"),
+        (f"{PREDICT} map.tif --mask {LONG}.fgb", NO_FILE),
+        (f"info {LONG}.tif", NO_FILE),
+        (f"polygonize {LONG}.tif a.fgb", NO_FILE),
+        (f"polygonize scene.tif {LONG}.fgb", NO_PLACE),
+        (f"evaluate scene.tif scene.tif --report {LONG}", NO_PLACE),
+        (f"model export model.safetensors {LONG}.pt2", NO_PLACE),
+        (f"train unet --data {LONG} --out new", "there is no n+; describe the data set there.*"),
+        (f"demo {LONG}", NO_PLACE),
+    ],
+)
+def test_a_name_that_is_too_long_for_a_file_is_told_in_one_line(
+    words: str, line: str, scene: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(scene.parent)
+    before = contents(scene.parent)
+    done = CliRunner().invoke(main, words.split())
+    assert done.exit_code == 2
+    assert re.fullmatch(f"geoseg: {line}.*\n", done.stderr)
+    assert contents(scene.parent) == before
+
+
+def test_names_of_wide_characters_leave_room_for_what_is_made_beside_them(
+    scene: Path, tmp_path: Path, model: Segmenter
+) -> None:
+    (tmp_path / "blocks").mkdir()
+    name = "\U00020000" * 60  # of four bytes each
+    target, polygons = tmp_path / f"{name}.tif", tmp_path / f"{name}.fgb"
+    predict_file(scene, target, model, blocks=tmp_path / "blocks")
+    geoseg.polygonize_file(target, polygons)
+    made = {target.name, f"{target.name}.json", f"{target.name}.aux.xml", polygons.name}
+    assert {path.name for path in tmp_path.iterdir()} == made | {scene.name, "blocks"}
+    assert len(os.fsencode(scratch_of(Remote(f"s3://bucket/{name}.tif")).name)) < 255
 
 
 def test_a_name_with_brackets_is_a_file_and_an_address_with_a_question_mark_no_pattern(

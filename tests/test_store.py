@@ -165,3 +165,12 @@ def test_strips_are_kept_for_the_next_piece_in_so_many_bytes(
     assert np.array_equal(again.read("classes", (slice(0, ROWS * SIDE), everywhere)), whole)
     del own
     assert kept(decoded) == 0
+
+
+def test_where_no_run_is_remembered_nothing_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(store, "names_in", lambda folder: asked.append(folder) or [])
+    assert store.unreadable(tmp_path) == []
+    assert asked == []

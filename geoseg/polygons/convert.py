@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from os import PathLike, fspath
@@ -270,7 +271,7 @@ def _refuse_sieve(target: Path, sources: Iterable[str], making: Making, overwrit
 
 
 def _refuse_same(target: Path, sources: Iterable[str]) -> None:
-    if target.exists() and any(Path(each).exists() and target.samefile(each) for each in sources):
+    if target.exists() and any(os.path.exists(each) and target.samefile(each) for each in sources):
         raise UserError(
             f"{target} is an input as well, or a part of it; choose another name for the output"
         )

@@ -16,7 +16,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from geoseg.errors import UserError
-from geoseg.places import Place, Remote
+from geoseg.places import Place, Remote, shortened
 
 __all__ = ["WriteError", "publish", "refuse_existing", "working_folder", "writing"]
 
@@ -161,8 +161,9 @@ def refuse_existing(path: str | PathLike[str] | Remote, overwrite: bool) -> None
 @contextmanager
 def working_folder(target: Path) -> Iterator[Path]:
     """A folder beside the target that is gone afterwards; same disk, so renaming is atomic."""
+    prefix = f".{shortened(target.name, 100)}."
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     except OSError as error:
         raise UserError(
             f"cannot write into {target.parent} ({error.strerror}); choose a folder that exists "

@@ -51,7 +51,7 @@ def why_not_opened(path: str, said: str) -> str:
         return f"{shown(path)} cannot be opened: {what}; {remedy}{_quoted(said, path)}"
     if _is_plain(path):
         file = Path(path)
-        if not file.exists():
+        if not os.path.exists(path):  # which, unlike `Path`, takes any name, however long
             return f"there is no file {path}; check the name and the folder"
         if file.is_dir():
             return f"{path} is a folder, not a raster file; name the files in it, e.g. {path}/*.tif"
@@ -87,7 +87,7 @@ def why_not_read(path: str, said: str) -> str:
     if is_remote(path):
         failed = "the network or the server failed, or the file is damaged", "try again later"
         what, remedy = _refused(said) or failed
-    elif _is_plain(path) and not Path(path).exists():
+    elif _is_plain(path) and not os.path.exists(path):
         what, remedy = "the file is not there any more", "put it back, and give the command again"
     return f"cannot read {shown(path)}: {what}; {remedy}{_quoted(said, path)}"
 

@@ -7,6 +7,7 @@ it.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Sequence
 from functools import partial
 from os import PathLike, fspath
@@ -185,7 +186,7 @@ def _taken(values: dict[str, Any], settings: Settings, read: Read | None) -> dic
 
 
 def _is_described(path: Path) -> bool:
-    return not path.is_dir() or (path / FILE_NAME).is_file()
+    return not os.path.isdir(path) or (path / FILE_NAME).is_file()
 
 
 def _refuse_described(path: Path, options: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from geoseg.errors import UserError
+from geoseg.places import refuse_long
 
 __all__ = ["Best", "State", "checkpoint_of", "refuse_to_replace", "restore", "save"]
 
@@ -91,6 +92,7 @@ def refuse_to_replace(out: Path, resume: bool, overwrite: bool = False) -> None:
     UserError
     """
     saved = checkpoint_of(out)
+    refuse_long(saved)  # the longer name
     if out.exists() and overwrite and resume and not saved.exists():
         raise UserError(
             f"{out} is finished, and no run of it is left to go on with; leave out --resume to "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -218,7 +218,7 @@ def start_from(net: nn.Module, given: dict[str, Tensor], path: str) -> None:
 
 def _plain_weights(path: str) -> dict[str, Tensor] | None:
     """Weights of a file that says nothing else; None for model files, which have a card."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         return None
     try:
         with safe_open(path, framework="pt") as file:

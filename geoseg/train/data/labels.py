@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,7 @@ def read_dataset(path: str | PathLike[str], root: str | PathLike[str] | None = N
         When the description is incomplete, or files are missing or do not fit each other.
     """
     file = Path(fspath(path))
-    file = file / FILE_NAME if file.is_dir() else file
+    file = file / FILE_NAME if os.path.isdir(file) else file
     spec = read_spec(file)
     folder = file.parent / spec.root if root is None else Path(fspath(root))
     opened = list(_open_scenes(folder, spec))

@@ -61,6 +61,7 @@ what lies outside is ignored.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ def read_spec(file: Path) -> Spec:
     UserError
         When there is no such file, or it is not YAML, or a field is missing, unknown or wrong.
     """
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UserError(
             f"there is no {file}; describe the data set there: name, images, labels, bands, classes"
         )
