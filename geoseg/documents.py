@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,8 +33,9 @@ def read_json(where: str) -> Any:
     UserError
         When it is not there, may not be read, is too long or no JSON.
     """
+    text = _text_of(where)
     try:
-        return json.loads(_text_of(where))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         why = str(error).splitlines()[0]
         raise UserError(
@@ -52,11 +54,11 @@ def _text_of(where: str) -> bytes:
         except FileNotFoundError as error:
             raise UserError(f"there is no object {where}; check its name") from error
     path = Path(where)
+    if not os.path.exists(path):  # which, unlike `Path`, takes any name, however long
+        raise UserError(f"there is no file {where}; check the name and the folder")
     try:
         _refuse_long(path.stat().st_size, where)
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {where}; check the name and the folder") from error
     except OSError as error:
         raise UserError(f"{where} may not be read ({error.strerror}); ask its owner") from error
 

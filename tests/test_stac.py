@@ -416,7 +416,7 @@ def test_items_are_read_from_a_server_and_so_are_their_assets(
         predict_file(source, here / "map.tif", model)
         item = json.loads((here / "map.tif.json").read_text())
         with pytest.raises(
-            UserError, match=r"other\.json cannot be read: .*\(HTTP 404\)"
+            UserError, match=r"^http\S+other\.json cannot be read: .*\(HTTP 404\)"
         ) as caught:
             geoseg.open_stac(f"{address}/S2/other.json?sig=secret")
     assert "secret" not in str(caught.value) + (here / "map.tif.json").read_text()
@@ -983,9 +983,10 @@ def test_files_that_hold_no_items_are_refused(
         predict_file(item, tmp_path / "map.tif", model)
 
 
-def test_an_item_that_is_not_there_is_told(tmp_path: Path, model: Segmenter) -> None:
-    with refused(r"there is no file .*item\.json; check the name", tmp_path):
-        predict_file(tmp_path / "item.json", tmp_path / "map.tif", model)
+@pytest.mark.parametrize("name", ["item.json", f"{'long' * 70}item.json"])
+def test_an_item_that_is_not_there_is_told(tmp_path: Path, model: Segmenter, name: str) -> None:
+    with refused(r"^there is no file .*item\.json; check the name and the folder$", tmp_path):
+        predict_file(tmp_path / name, tmp_path / "map.tif", model)
 
 
 def test_two_assets_for_one_band_are_refused(item: Path, model: Segmenter, tmp_path: Path) -> None:
