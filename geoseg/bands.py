@@ -171,7 +171,12 @@ def _match(names: Sequence[str], card: Card) -> list[int]:
         places = [known.index(name) for name in wanted]
         if places != list(range(len(places))):
             taken = ", ".join(f"{place + 1} {names[place]}" for place in places)
-            log.info("bands %s are the image's %s", ", ".join(card.bands), taken)
+            log.info(
+                "bands %s are the image's %s, by its names or colours; if it is wrong there, say "
+                "so: --bands 1,2,3, say",
+                ", ".join(card.bands),
+                taken,
+            )
         return places
     # Where one is found by its name, the order of the others proves nothing.
     says_nothing = not set(known) & set(wanted) and not any(map(_says_something, names))

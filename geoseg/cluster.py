@@ -300,7 +300,10 @@ class Cluster:
             )
 
     def _workers(self) -> Mapping[str, Any]:
-        workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        told = self._client.scheduler_info(n_workers=-1)
+        if "workers" not in told:  # dask has nobody to ask any more
+            raise _gone()
+        workers: Mapping[str, Any] = told["workers"]
         return workers
 
     def _resources(self) -> dict[str, int] | None:
@@ -362,7 +365,7 @@ class Cluster:
             waited = time.monotonic() - began
             if waited >= COLD and not told:
                 log.warning(
-                    "%s has not said yet what it has; waiting for it, which may be importing torch",
+                    "waiting for workers to say what they have, they may be importing torch: %s",
                     ", ".join(late),
                 )
                 told = True

@@ -16,7 +16,7 @@ from geoseg.assembly import Assembly
 from geoseg.beside import read_item
 from geoseg.crew import Spent
 from geoseg.errors import UserError
-from geoseg.item import Facts, item_of, refuse_foreign, tells_of, written
+from geoseg.item import Facts, differences, item_of, refuse_foreign, written
 from geoseg.locks import refuse_lost
 from geoseg.places import Place, UnreachableError
 from geoseg.polygons import polygonize_file, refuse_open_elsewhere
@@ -54,7 +54,7 @@ def is_done(run: Run) -> bool:
     for clocks of cameras, archives and file servers may be years off.
     """
     item = read_item(run.targets.item) if run.untold is None else None
-    return item is not None and tells_of(item, run) and run.is_tagged()
+    return item is not None and not differences(item, run)
 
 
 def is_in_place(run: Run) -> bool:
@@ -85,12 +85,19 @@ def prepare_outputs(run: Run, goes_on: bool, overwrite: bool) -> None:
             (run.folder / mark).unlink(missing_ok=True)
 
 
+def _refuse_existing(path: Place, run: Run, overwrite: bool) -> None:
+    """Refuse to write over an output, and tell why it is not what the run would make."""
+    item = None if overwrite or not path.exists() else read_item(run.targets.item)
+    how = [] if item is None else differences(item, run)
+    refuse_existing(path, overwrite, "".join(f", {each}" for each in how))
+
+
 def _refuse_outputs(run: Run, goes_on: bool, overwrite: bool) -> None:
     began = goes_on and _read(run.folder / PUBLISHING) == run.mark
     refuse_foreign(run.targets.item)
     for name, path in run.targets.all.items():
         if name != "item" and (not began or (run.folder / PUBLISHED).exists()):
-            refuse_existing(path, overwrite)
+            _refuse_existing(path, run, overwrite)
 
 
 def unreadable_of(run: Run) -> Unreadable:

@@ -20,7 +20,7 @@ from geoseg.extent import bounds_of
 from geoseg.places import Place, place, size_of
 from geoseg.raster import class_table, opened
 from geoseg.raster.damage import Unreadable
-from geoseg.raster.files import grid_of_file, refuse_unusable
+from geoseg.raster.files import band_name, grid_of_file, refuse_unusable
 from geoseg.raster.grid import Grid, called, pixel_size
 
 __all__ = ["describe", "examine"]
@@ -65,7 +65,7 @@ def examine(path: str | PathLike[str]) -> Facts:
         facts: Facts = {
             "file": name,
             "shape": list(dataset.shape),
-            "bands": [text or "" for text in dataset.descriptions],
+            "bands": [band_name(dataset, number) for number in dataset.indexes],
             "dtype": dataset.dtypes[0],
             "crs": None if dataset.crs is None else called(dataset.crs),
             "nodata": _number(dataset.nodata),
@@ -202,6 +202,7 @@ def describe(facts: Facts) -> str:
         facts["file"],
         f"Raster     {rows} rows x {columns} columns of pixels, {count} band{'s' * (count > 1)} of "
         f"{facts['dtype']}; {missing} stands for no data",
+        *_lines_of_bands(facts["bands"]),
         *_lines_of_place(facts),
     ]
     if facts["sidecars"]:
@@ -228,6 +229,12 @@ def describe(facts: Facts) -> str:
     return "\n".join(lines + _lines_of_item(facts))
 
 
+def _lines_of_bands(names: Sequence[str]) -> list[str]:
+    """Bands by number and name, or colour, where any has one."""
+    told = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names, 1))
+    return [f"Bands      {told}"] if any(names) else []
+
+
 def _lines_of_place(facts: Facts) -> list[str]:
     crs, where = facts["crs"] or "no coordinate system", facts["place"]
     if where is None:
@@ -249,7 +256,10 @@ def _lines_of_place(facts: Facts) -> list[str]:
 def _lines_of_item(facts: Facts) -> list[str]:
     told = facts["told"]
     if facts["item"] is None:
-        return [f"Made       when and how long is not known: no {facts['file']}.json was found"]
+        return [
+            f"Made       when and how long is not known: no {facts['file']}.json was found; "
+            "of scores and confidence it is that of the class map"
+        ]
     if told is None:
         return [f"Made       when and how long is not known: {facts['item']} is of another map"]
     run = told["run"]

@@ -33,8 +33,9 @@ from geoseg.raster import Grid, grid_of
 from geoseg.runs import QUANTA, Run, files_behind
 from geoseg.taken import fields_of
 
-__all__ = ["item_of", "refuse_foreign", "tells_of", "written"]
+__all__ = ["differences", "item_of", "refuse_foreign", "written"]
 
+CHANGED = "no longer as it was made"  # what is said of outputs
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 EXTENSIONS = (
     PROJECTION,
@@ -111,26 +112,38 @@ def written(item: Facts) -> str:
     return json.dumps(item, indent=1, allow_nan=False) + "\n"
 
 
-def tells_of(item: Facts, run: Run) -> bool:
-    """Whether an item tells of the outputs of a run as they are, and of its input as it is."""
-    tags, told = run.tags, item["properties"]
-    expected = {
-        f"{PREFIX}sources": json.loads(tags["GEOSEG_SOURCES"]),
-        f"{PREFIX}options": json.loads(tags["GEOSEG_OPTIONS"]),
-        **_taken(run),
-    }
+def differences(item: Facts, run: Run) -> list[str]:
+    """How a run differs from what an item tells of its outputs and its input; not at all: nothing.
+
+    Returns
+    -------
+    list of str
+        To be said of the outputs that the item tells of.
+    """
+    told, here = item["properties"], run.targets.item.parent
+    sources, options = (json.loads(run.tags[f"GEOSEG_{each}"]) for each in ("SOURCES", "OPTIONS"))
+    outputs = {name: path for name, path in run.targets.all.items() if name != "item"}
     try:
-        known = told[f"{PREFIX}model"]["digest"], told[f"{PREFIX}run"]["changed"]
+        digest, times = told[f"{PREFIX}model"]["digest"], told[f"{PREFIX}run"]["changed"]
         there = {name: (each["href"], each["file:size"]) for name, each in item["assets"].items()}
     except (TypeError, LookupError, AttributeError):
-        return False
-    outputs = {name: path for name, path in run.targets.all.items() if name != "item"}
-    here = run.targets.item.parent
-    return (
-        expected.items() <= told.items()
-        and known == (run.digest, _times(run))
-        and all(there.get(n) == (_href(str(p), here), size_of(p)) for n, p in outputs.items())
-    )
+        return ["made by who knows what"]
+    of_same = told[f"{PREFIX}sources"] == sources and _taken(run).items() <= told.items()
+    differs = {
+        "made of other input": not of_same,
+        "made of files that have other dates now": of_same and times != _times(run),
+        "made by another model": digest != run.digest,
+        "made with other options": told[f"{PREFIX}options"] != options,
+        "made without some of these outputs": not outputs.keys() <= there.keys(),
+        CHANGED: any(
+            there[name] != (_href(str(path), here), size_of(path))
+            for name, path in outputs.items()
+            if name in there
+        ),
+    }
+    # What rasters say of themselves proves nothing more where they should say something else.
+    differs[CHANGED] |= not any(differs.values()) and not run.is_tagged()
+    return [how for how, is_so in differs.items() if is_so]
 
 
 def refuse_foreign(path: Place) -> None:

@@ -43,7 +43,7 @@ from geoseg.inputs import Input, found
 from geoseg.lease import owner
 from geoseg.loader import Scene
 from geoseg.locks import locked
-from geoseg.places import Place, Remote, place, scratches
+from geoseg.places import Place, Remote, UnreachableError, place, scratches
 from geoseg.plan import Blend, Tiling
 from geoseg.polygons.making import Making
 from geoseg.precision import Precision
@@ -459,6 +459,8 @@ def _resumable(run: Run) -> Iterator[None]:
             yield
     except WriteError as error:
         raise UserError(f"{error}; make room or mend it: {goes_on}") from error
+    except UnreachableError as error:
+        raise UnreachableError(f"{error}; {goes_on}") from error
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

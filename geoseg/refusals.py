@@ -42,9 +42,9 @@ def check_targets(targets: Targets, files: Sequence[str], mask: str | PathLike[s
     UserError
     """
     taken = [*files, *([] if mask is None else [fspath(mask)])]
-    for name, path in targets.all.items():
-        if name != "item":  # whose name is shorter than those of sidecars
-            check_target(path, taken)
+    drawn = [] if targets.polygons is None else [targets.polygons]
+    for path in (*targets.rasters.values(), *drawn):  # the item's name is shorter than sidecars'
+        check_target(path, taken)
     if len({path.resolve() for path in targets.all.values()}) < len(targets.all):
         raise UserError(f"two outputs have the name of one file, {targets.classes}; rename one")
     for path in targets.rasters.values():

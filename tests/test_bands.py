@@ -61,7 +61,8 @@ def test_common_names_and_band_numbers_of_satellites_mean_the_same(
 def test_another_order_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "geoseg"):
         assert chosen(image_of(("red", "green", "blue")), card_of("blue", "red")) == [2, 0]
-    assert "bands blue, red are the image's 3 blue, 1 red" in caplog.text
+    assert "bands blue, red are the image's 3 blue, 1 red, by its names or" in caplog.text
+    assert "if it is wrong there, say so: --bands 1,2,3, say" in caplog.text
 
 
 @pytest.mark.parametrize("stated", [("B8", "red"), ("b8", "red")])

@@ -341,6 +341,12 @@ def test_a_scheduler_that_is_not_there_is_told(
         run(scene, tmp_path / "map", model, scheduler="tcp://127.0.0.1:9")
 
 
+def test_a_scheduler_that_dask_cannot_ask_any_more_is_gone() -> None:
+    crew = Cluster(SimpleNamespace(scheduler_info=lambda n_workers: {}))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^the scheduler of the cluster is gone, and what is fin"):
+        crew.threads()
+
+
 def test_workers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = Room("cpu", 1, 1, math.inf, on_host=True)
     ours = Means(cpu, 1 << 30, VERSIONS)

@@ -1166,7 +1166,32 @@ def test_an_older_file_of_the_same_size_and_ends_is_another_source(tmp_path: Pat
     data[len(data) // 2 : len(data) // 2 + 1000] = bytes([7]) * 1000
     scene.write_bytes(data)
     os.utime(scene, (10**8, 10**8))
-    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+    told = r"map\.tif exists, made of files that have other dates now; add --overwrite"
+    with pytest.raises(UserError, match=told):
+        run(scene, skip_done=True)
+
+
+def test_what_stands_in_the_way_of_a_batch_is_told_with_what_it_was_made_of(scene: Path) -> None:
+    run(scene)
+    for options, told in (
+        ({"window": 64}, "made with other options"),
+        ({"scores": scene.with_name("scores.tif")}, "made without some of these outputs"),
+        ({"bands": [3, 2, 1], "confidence": scene.with_name("sure.tif")},
+         "made with other options, made without some of these outputs"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=rf"map\.tif exists, {told}; add --overwrite"):
+            run(scene, skip_done=True, **options)
+    names = ("a sea", "forest", "field", "town")
+    other = predict_file(scene, scene.with_name("o.tif"), pointwise(classes=names))
+    assert other.computed
+    os.replace(scene.with_name("o.tif"), scene.with_name("map.tif"))
+    with pytest.raises(UserError, match=r"map\.tif exists, no longer as it was made; add --over"):
+        run(scene, skip_done=True)
+    os.replace(scene.with_name("o.tif.json"), scene.with_name("map.tif.json"))
+    with pytest.raises(UserError, match=r"map\.tif exists, made by another model"):
+        run(scene, skip_done=True)
+    write(scene, random_pixels((3, 40, 50)).astype(np.uint8))
+    with pytest.raises(UserError, match=r"map\.tif exists, made of other input, made by another"):
         run(scene, skip_done=True)
 
 
@@ -1181,7 +1206,9 @@ def test_an_output_that_another_run_replaced_is_not_taken_for_this_ones(scene: P
         polygons=scene.with_name("map.gpkg"),
         overwrite=True,
     )
-    with pytest.raises(UserError, match=r"map\.\w+ exists; add --overwrite"):
+    with pytest.raises(
+        UserError, match=r"map\.\w+ exists, no longer as it was made; add --overwrite"
+    ):
         run(scene, **drawn)
 
 

@@ -716,7 +716,7 @@ def test_another_file_behind_the_same_address_is_another_input(scene: Path, tmp_
         (link,) = item_beside(tmp_path / "map.tif")["links"]
         assert link["href"] == f"{address}/a%20scene.tif"
         write(scene, random_pixels((3, 90, 80), seed=1).astype(np.uint8))
-        with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+        with pytest.raises(UserError, match=r"map\.tif exists, made of other input; add"):
             predict_file(source, tmp_path / "map.tif", pointwise(), skip_done=True)
 
 

@@ -19,6 +19,7 @@ from geoseg.errors import UserError
 from geoseg.raster import files
 from geoseg.raster.why import may_pass, shown, why_not_opened, why_not_read
 
+PARTS = "Range downloading not supported by this server!"
 NO_DRIVER = "'a' not recognized as being in a supported file format."
 NO_FILE = "'a' does not exist in the file system, and is not recognized as a supported dataset"
 
@@ -84,6 +85,7 @@ def test_what_is_no_address_is_left_as_it_is(path: str) -> None:
         ),
         ("https://h/a.tgz", NO_DRIVER, r"as in /vsitar//vsicurl/https://h/a\.tgz/NAME\.tif "),
         ("/vsizip//vsis3/b/a.zip/c.tif", NO_FILE, "no such file is found there; check the address"),
+        ("https://h/a.tif", PARTS, r"gives no parts of files \(no range requests\); download the"),
         ("https://h/a.tif", "Bad block", "it cannot be read; check the address"),
     ],
 )
@@ -95,6 +97,10 @@ def test_what_a_server_does_not_give_is_told_in_words(path: str, said: str, word
         raise UserError(told)
 
 
+def test_a_server_that_gives_no_parts_of_files_is_not_asked_again() -> None:
+    assert not may_pass("https://h/a.tif", PARTS)
+
+
 @pytest.mark.parametrize("said", ["The specified key does not exist.", "NoSuchBucket"])
 def test_what_a_storage_does_not_have_is_not_asked_for_again(said: str) -> None:
     assert not may_pass("s3://b/a.tif", said)
@@ -104,14 +110,16 @@ def test_what_a_storage_does_not_have_is_not_asked_for_again(said: str) -> None:
 @pytest.mark.parametrize(
     ("path", "said", "words"),
     [
-        (__file__, "Read failed", "the file is damaged or was cut short; copy it again"),
+        (__file__, "Read failed", "damaged or was cut short; copy it again, or map the rest"),
         ("a.tif", "Read failed", "the file is not there any more; put it back"),
         ("https://h/a.tif", "Read failed", "the network or the server failed, or .*; try again"),
         ("https://h/a.tif", "HTTP response code: 403", "the server does not allow it; check the "),
     ],
 )
 def test_pixels_that_cannot_be_read_are_told_in_words(path: str, said: str, words: str) -> None:
-    with pytest.raises(UserError, match=rf"^cannot read {path}: {words}.* \(GDAL says: {said}\)$"):
+    with pytest.raises(
+        UserError, match=rf"^cannot read {path}: .*{words}.* \(GDAL says: {said}\)$"
+    ):
         raise UserError(why_not_read(path, said))
 
 

@@ -149,13 +149,15 @@ def _upload(path: Path, target: Remote) -> None:
         target.with_name(f"{target.name}.{ending}").unlink(missing_ok=True)
 
 
-def refuse_existing(path: str | PathLike[str] | Remote, overwrite: bool) -> None:
-    """Refuse to write over a file unless that was asked for."""
+def refuse_existing(path: str | PathLike[str] | Remote, overwrite: bool, known: str = "") -> None:
+    """Refuse to write over a file, of which something may be known, unless that was asked for."""
     target = path if isinstance(path, Remote) else Path(path)
     if target.is_dir():
         raise UserError(f"{target} is a folder; name a file in it")
     if target.exists() and not overwrite:
-        raise UserError(f"{target} exists; add --overwrite (overwrite=True) or choose another name")
+        raise UserError(
+            f"{target} exists{known}; add --overwrite (overwrite=True) or choose another name"
+        )
 
 
 @contextmanager

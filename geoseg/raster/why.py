@@ -14,6 +14,7 @@ SHAPES = (".gpkg", ".fgb", ".parquet", ".geojson", ".shp")  # endings of what ho
 UNKNOWN = "not recognized as"  # what GDAL says when no driver takes a file for its own
 MISSING = r"does not exist in the file system|No such file or directory$"
 ARCHIVES = {".zip": "/vsizip/", ".tar": "/vsitar/", ".tar.gz": "/vsitar/", ".tgz": "/vsitar/"}
+WHOLE_ONLY = "Range downloading not supported"  # what GDAL says of servers without parts
 NOT_STORED = r"The specified \w+ does not exist|NoSuch(Key|Bucket)"
 
 
@@ -31,7 +32,7 @@ def may_pass(path: str, said: str) -> bool:
     said : str
         By GDAL. Of bytes that did not come it says no more than of such as are damaged.
     """
-    if not is_remote(path):
+    if not is_remote(path) or WHOLE_ONLY in said:
         return False
     status = _status(said)
     return UNKNOWN not in said if status is None else is_busy(status)
@@ -83,7 +84,8 @@ def why_not_read(path: str, said: str) -> str:
     said : str
         By GDAL.
     """
-    what, remedy = "the file is damaged or was cut short", "copy it again"
+    what = "the file is damaged or was cut short"
+    remedy = "copy it again, or map the rest of it: geoseg predict --on-read-error nodata"
     if is_remote(path):
         failed = "the network or the server failed, or the file is damaged", "try again later"
         what, remedy = _refused(said) or failed
@@ -107,6 +109,8 @@ def _behind_a_network(path: str, said: str) -> tuple[str, str]:
         )
     if (refused := _refused(said)) is not None:
         return refused
+    if WHOLE_ONLY in said:
+        return "the server gives no parts of files (no range requests)", "download the file first"
     if "CURL error" in said:
         return "the server cannot be reached", "check the address and the network"
     if _holds_shapes(path):
