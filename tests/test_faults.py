@@ -531,6 +531,7 @@ def test_a_network_that_is_gone_stops_the_run_which_goes_on_later(
     ) as error:
         run(served, folder=wide.parent, on_progress=fail)
     assert "\n" not in str(error.value)
+    assert str(error.value).endswith("are kept, and the same command goes on from there")
     assert not wide.with_name("map.tif").exists()
     ours = [each.getMessage() for each in caplog.records if each.name.startswith("geoseg")]
     assert any("once more in" in each for each in ours)
