@@ -127,7 +127,7 @@ def differences(item: Facts, run: Run) -> list[str]:
         digest, times = told[f"{PREFIX}model"]["digest"], told[f"{PREFIX}run"]["changed"]
         there = {name: (each["href"], each["file:size"]) for name, each in item["assets"].items()}
     except (TypeError, LookupError, AttributeError):
-        return ["made by who knows what"]
+        return ["and nothing tells what it was made of"]
     of_same = told[f"{PREFIX}sources"] == sources and _taken(run).items() <= told.items()
     differs = {
         "made of other input": not of_same,
