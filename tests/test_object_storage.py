@@ -688,7 +688,7 @@ def test_a_source_that_was_overwritten_is_noticed(
         assert np.array_equal(fresh.read(), own.read())
     assert run(f"{bucket}/out", model, src, skip_done=True).computed == 0
     reached(port).pipe_file(src, scene_bytes(2))
-    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+    with pytest.raises(UserError, match=r"map\.tif exists, made of other input; add --overwrite"):
         run(f"{bucket}/out", model, src, skip_done=True)
 
 

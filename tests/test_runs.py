@@ -307,7 +307,9 @@ def test_a_run_that_was_stopped_between_its_outputs_puts_all_of_them_in_place(
         with pytest.raises(Interrupted):
             run(scene, folder, model, overwrite=True)
     (folder / "other.gpkg").write_text("somebody's")
-    with pytest.raises(UserError, match="exists; add --overwrite"):  # it is another call
+    with pytest.raises(
+        UserError, match="exists, made by another model, no longer as"
+    ):  # it is another call
         run(scene, folder, model, polygons=folder / "other.gpkg")
     (folder / "other.gpkg").unlink()
     with monkeypatch.context() as patch:
@@ -564,7 +566,7 @@ def test_another_stated_pixel_size_is_another_map(
     scene = write(tmp_path / "nowhere.tif", pixels, nodata=0, crs=None, transform=None)
     options: dict[str, Any] = {"gsd": gsd, "min_area": 90}
     run_until_clean_up(monkeypatch, scene, tmp_path / "maps", model, pixel_size=8, **options)
-    with pytest.raises(UserError, match="exists; add --overwrite"):
+    with pytest.raises(UserError, match="exists, made with other options; add --overwrite"):
         run(scene, tmp_path / "maps", model, pixel_size=2, skip_done=True, **options)
     result = run(scene, tmp_path / "maps", model, pixel_size=2, overwrite=True, **options)
     assert result.computed == (0 if gsd == "native" else result.blocks)  # the network sees the same
@@ -589,7 +591,9 @@ def test_a_call_that_was_cleaning_up_does_not_answer_for_another(
     scene: Path, tmp_path: Path, model: Segmenter, first: Any, second: Any, monkeypatch: Any
 ) -> None:
     run_until_clean_up(monkeypatch, scene, tmp_path / "maps", model, **first)
-    with pytest.raises(UserError, match="exists; add --overwrite"):
+    with pytest.raises(
+        UserError, match="exists, made with(out some of these outputs| other options);"
+    ):
         run(scene, tmp_path / "maps", model, **second)
     run(scene, tmp_path / "maps", model, **second, overwrite=True)
     run(scene, tmp_path / "fresh", model, **second)
@@ -1187,7 +1191,7 @@ def test_an_archive_that_was_replaced_is_another_input(
     assert predict_file(source, out, sees, skip_done=True).was_there
     write(scene, random_pixels((3, 300, 260), seed=6).astype(np.uint8), nodata=0)
     packed(scene, kind)
-    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+    with pytest.raises(UserError, match=r"map\.tif exists, made of other input; add --overwrite"):
         predict_file(source, out, sees, skip_done=True)
 
 
@@ -1305,7 +1309,7 @@ def test_what_a_file_beside_the_input_says_of_its_values_makes_it_another_input(
     assert result.computed == result.blocks - result.empty
     assert predict_file(scene, out, sees, bands=[1, 2, 3], skip_done=True).was_there
     describe("")
-    with pytest.raises(UserError, match=r"map\.tif exists; add --overwrite"):
+    with pytest.raises(UserError, match=r"map\.tif exists, made of other input; add --overwrite"):
         predict_file(scene, out, sees, bands=[1, 2, 3], skip_done=True)
 
     def change(event: dict[str, Any]) -> None:
@@ -1428,7 +1432,8 @@ def test_a_batch_that_is_taken_up_again_leaves_finished_scenes_alone(
     again = call(*words)
     # The first is as it was, the second was made of other pixels, the third lacks its polygons.
     assert again.returncode == 2
-    assert "s1.tif exists; add --overwrite" in again.stderr
+    assert "s1.tif exists, made of other input; add --overwrite" in again.stderr
+    assert "s2.tif exists, no longer as it was made; add --overwrite" in again.stderr
     assert "1 of 3 maps are in" in again.stderr
     first = tmp_path / "maps" / "s0.tif"
     assert first.stat().st_mtime_ns == changed[first]
