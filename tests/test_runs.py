@@ -591,9 +591,8 @@ def test_a_call_that_was_cleaning_up_does_not_answer_for_another(
     scene: Path, tmp_path: Path, model: Segmenter, first: Any, second: Any, monkeypatch: Any
 ) -> None:
     run_until_clean_up(monkeypatch, scene, tmp_path / "maps", model, **first)
-    with pytest.raises(
-        UserError, match="exists, made with(out some of these outputs| other options);"
-    ):
+    why = r"made with(out some of these outputs| other options)"
+    with pytest.raises(UserError, match=rf"exists, {why}; add --overwrite"):
         run(scene, tmp_path / "maps", model, **second)
     run(scene, tmp_path / "maps", model, **second, overwrite=True)
     run(scene, tmp_path / "fresh", model, **second)
