@@ -35,6 +35,7 @@ from geoseg.bands import Named, meant
 from geoseg.cli import main
 from geoseg.errors import UserError
 from geoseg.info import describe, examine
+from geoseg.inputs import size_of_scene
 from geoseg.job import predict_file
 from geoseg.raster import files, grid_of
 from geoseg.segmenter import Segmenter
@@ -516,6 +517,18 @@ def test_a_collection_is_one_scene_whatever_the_blocks(tmp_path: Path, model: Se
         ("derived_from", "one/item.json", "one"),
         ("derived_from", "two/item.json", "two"),
     ]
+
+
+def test_a_collection_is_as_large_as_its_mosaic_and_an_item_alone_is_not_opened_for_it(
+    tmp_path: Path, model: Segmenter
+) -> None:
+    items, one, _ = overlapping(tmp_path)
+    source = collection(items, tmp_path / "found.json")
+    names = model.card.bands
+    assert size_of_scene(str(source), names) == one[0].size
+    assert size_of_scene(str(items[0]), names) == 0
+    raster = write(tmp_path / "scene.tif", random_pixels((3, 20, 30)))
+    assert size_of_scene(str(raster), names) == 600
 
 
 # When it was taken
