@@ -22,9 +22,8 @@ from geoseg.addresses import STORAGES, is_remote
 from geoseg.attached import attach
 from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
-from geoseg.documents import bare
 from geoseg.errors import UserError
-from geoseg.places import Place, matching, place
+from geoseg.places import Place, make_folder, matching, place
 from geoseg.progress import time_left
 
 if TYPE_CHECKING:
@@ -452,7 +451,11 @@ def _predict_all(
     viewed(segmenter, arguments["views"], arguments["scales"])
     jobs = [SceneJob(each, _targets(each, folder, arguments)) for each in sources]
     refuse_clashes(jobs)
-    _make(folder)
+    if isinstance(folder, Path) and folder.is_file():
+        raise UserError(
+            f"{folder} is a file, and several scenes need a folder for their maps; name one last"
+        )
+    make_folder(folder)
     tally = _Tally(console, len(jobs))
     failed: dict[str, Exception] = {}
     spent = Spent()
@@ -508,23 +511,11 @@ def _stem(source: str) -> str:
 
     What an address ends in may be a part of the name, as that of an item on a server.
     """
+    from geoseg.documents import bare  # which needs what speaks HTTP
+
     path = Path(bare(source))
     is_ending = path.suffix.lower() in (*RASTER_ENDINGS, *ITEM_ENDINGS)
     return path.stem if is_ending or not is_remote(source) else path.name
-
-
-def _make(folder: Place) -> None:
-    """Make the folder of a batch."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UserError(
-            f"{folder} is a file, and several scenes need a folder for their maps; name one last"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"cannot make the folder {folder} ({error.strerror}); choose another"
-        ) from error
 
 
 class _Tally:

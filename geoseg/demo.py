@@ -18,10 +18,9 @@ from rasterio.errors import RasterioIOError
 
 import geoseg
 from geoseg import figures, landscape
-from geoseg.errors import UserError
 from geoseg.job import predict_file
 from geoseg.metrics import ConfusionMatrix
-from geoseg.places import refuse_long
+from geoseg.places import make_folder, refuse_long
 from geoseg.raster import Grid, Layout, to_cog
 from geoseg.raster.place import publish, refuse_existing, working_folder
 
@@ -172,12 +171,7 @@ def _scene_tag(seed: int) -> str:
 
 
 def _make_room(folder: Path, outputs: Iterable[Path], overwrite: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make the folder {folder} ({error.strerror}); choose another"
-        ) from error
+    make_folder(folder)
     for path in outputs:
         refuse_existing(path, overwrite)
 

@@ -32,6 +32,7 @@ __all__ = [
     "UnreachableError",
     "followed",
     "gdal_settings",
+    "make_folder",
     "matching",
     "names_in",
     "object_facts",
@@ -357,6 +358,21 @@ def followed(path: Path) -> Path:
             return target
         target = target.parent / target.readlink()
     raise UserError(f"{path} is a symbolic link that leads back to itself; remove it: rm {path}")
+
+
+def make_folder(folder: Place) -> None:
+    """Make a folder, and those that it lies in, unless it is there.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make the folder {folder} ({error.strerror}); choose another"
+        ) from error
 
 
 def refuse_long(path: Path) -> None:
