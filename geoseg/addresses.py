@@ -7,9 +7,11 @@ import re
 __all__ = [
     "ASSETS",
     "FORBIDDEN",
+    "ITEMS",
     "STORAGES",
     "WEB",
     "address_of",
+    "bare",
     "is_busy",
     "is_remote",
     "refusal",
@@ -24,6 +26,7 @@ VIRTUAL = {
     **{f"/vsi{name}/": f"{name}://" for name in STORAGES},
 }
 ASSETS = tuple(f"{name}://" for name in ("http", "https", *STORAGES))  # where items have theirs
+ITEMS = (".json", ".geojson")  # how files of STAC end
 FORBIDDEN = (401, 403, 407)  # statuses of HTTP for who lacks credentials
 REMOTE = re.compile(r"^(?!file:)[\w+]+://|/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)")
 
@@ -42,6 +45,11 @@ def virtual_of(address: str) -> str:
     if protocol in WEB:
         return f"/vsicurl/{address}"
     return f"/vsi{protocol}/{rest}" if protocol in STORAGES else address
+
+
+def bare(where: str) -> str:
+    """A path, or an address without what may be a signature."""
+    return where.split("?")[0] if "://" in where else where
 
 
 def is_remote(path: str) -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin
 
-from geoseg.addresses import ASSETS, address_of
+from geoseg.addresses import ASSETS, address_of, bare
 from geoseg.bands import Named, meant
-from geoseg.documents import bare, listed, one_line, read_json
+from geoseg.documents import listed, one_line, read_json
 from geoseg.errors import UserError
 from geoseg.raster.mosaic import Layer
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 import click
 
 import geoseg
-from geoseg.addresses import STORAGES, is_remote
+from geoseg.addresses import ITEMS, STORAGES, bare, is_remote
 from geoseg.attached import attach
 from geoseg.classes import told_classes
 from geoseg.console import Console, Stopped, stop_on_signals
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-ITEM_ENDINGS = (".json", ".geojson")
 RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
 ENDINGS = {"polygons": ".gpkg", "scores": ".tif", "confidence": ".tif"}  # of further outputs
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -511,10 +510,8 @@ def _stem(source: str) -> str:
 
     What an address ends in may be a part of the name, as that of an item on a server.
     """
-    from geoseg.documents import bare  # which needs what speaks HTTP
-
     path = Path(bare(source))
-    is_ending = path.suffix.lower() in (*RASTER_ENDINGS, *ITEM_ENDINGS)
+    is_ending = path.suffix.lower() in (*RASTER_ENDINGS, *ITEMS)
     return path.stem if is_ending or not is_remote(source) else path.name
 
 

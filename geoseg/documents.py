@@ -12,11 +12,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from geoseg.addresses import refusal
+from geoseg.addresses import bare, refusal
 from geoseg.errors import UserError
 from geoseg.places import Remote, object_facts
 
-__all__ = ["bare", "listed", "one_line", "read_json"]
+__all__ = ["listed", "one_line", "read_json"]
 
 MAX_BYTES = 500_000_000  # a collection of ten thousand items, each of which tells a lot
 TRIES = 3
@@ -94,11 +94,6 @@ def _fetched(address: str) -> bytes:
             _refuse_long(len(text), address)
             return text
     raise UserError(f"{bare(address)} cannot be read: {what}; {remedy} ({why})")
-
-
-def bare(where: str) -> str:
-    """A path, or an address without what may be a signature."""
-    return where.split("?")[0] if "://" in where else where
 
 
 def one_line(text: str) -> str:

@@ -11,10 +11,9 @@ from typing import Any
 
 import pyproj
 
-from geoseg.addresses import WEB, address_of
+from geoseg.addresses import WEB, address_of, bare
 from geoseg.beside import PREFIX, read_item
 from geoseg.classes import told_classes
-from geoseg.documents import bare
 from geoseg.errors import UserError
 from geoseg.extent import bounds_of
 from geoseg.places import Place, place, size_of

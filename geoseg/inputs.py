@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from geoseg.addresses import is_remote
+from geoseg.addresses import bare, is_remote
 from geoseg.bands import refuse_other_count
 from geoseg.card import Card
 from geoseg.errors import UserError
@@ -237,6 +237,6 @@ def _refuse_remote(sources: Sequence[str]) -> None:
     for source in sources:
         if is_remote(source):
             raise UserError(
-                f"{source.split('?')[0]} is read over a network, whose failures would become gaps "
+                f"{bare(source)} is read over a network, whose failures would become gaps "
                 "in the map; copy it to a disk first, or leave out --on-read-error nodata"
             )

@@ -13,9 +13,10 @@ from typing import Any
 
 import xarray as xr
 
+from geoseg.addresses import ITEMS, bare
 from geoseg.assets import RASTERS, Band, Item, items_in, missing_of, scaling_of
 from geoseg.bands import meant
-from geoseg.documents import bare, one_line
+from geoseg.documents import one_line
 from geoseg.errors import UserError
 from geoseg.raster.files import Listing
 from geoseg.raster.mosaic import Layer, Wanted, open_mosaic
@@ -25,8 +26,6 @@ __all__ = ["Chosen", "Opened", "Origin", "choose", "is_stac", "open_stac"]
 
 log = logging.getLogger(__name__)
 
-ENDINGS = (".json", ".geojson")
-
 Json = Mapping[str, Any]
 
 
@@ -35,10 +34,10 @@ def is_stac(source: str) -> bool:
 
     So ends what a catalogue keeps in files, and what its server calls an item.
     """
-    name = source.split("?")[0] if "://" in source else source
+    name = bare(source)
     is_of_server = re.search(r"://.*/collections/[^/]+/items(/[^/]+)?$", name)
     is_raster = name.lower().endswith(RASTERS)
-    return name.lower().endswith(ENDINGS) or (is_of_server is not None and not is_raster)
+    return name.lower().endswith(ITEMS) or (is_of_server is not None and not is_raster)
 
 
 @dataclass(frozen=True)
