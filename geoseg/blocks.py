@@ -53,8 +53,8 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
     mask, asked = Mask.of(part, card), Mask.asked(task.scene, target)
     if not (mask.any(target) and asked.any(target)):
         return results
-    pool = pool_for(task.segmenter, task.running.device, task.running.precision)
-    with pool.lend(task.plan.count) as segmenter:
+
+    def fill(segmenter: Segmenter) -> None:
         work = Work(task, block, part, segmenter, mask, asked)
         pieces = _cropped(work) if task.plan.blend == "crop" else _blended(work)
         for places, scores in pieces:
@@ -62,6 +62,9 @@ def run_block(task: Task, block: Block, part: Part) -> dict[Output, NDArray[Any]
                 decided = _decided(name, scores, places, task)
                 for own, (box, inner) in zip(decided, places, strict=True):
                     result[..., *relative(box, target)] = own[..., *inner]
+
+    pool = pool_for(task.segmenter, task.running.device, task.running.precision)
+    pool.run(task.plan.count, fill)
     for gone in (mask.missing(target), asked.missing(target)):
         if gone is not None:
             for name, result in results.items():

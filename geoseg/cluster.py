@@ -141,7 +141,7 @@ class Cluster:
         self._stuck: float | None = None  # since when all are paused
 
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
-        """Bytes that blocks at work may take in each worker, and what the least worker has.
+        """Bytes that blocks at work may take in each worker, and what workers have.
 
         By default blocks may take half of what the least worker was given.
 
@@ -169,7 +169,8 @@ class Cluster:
         all_have = [each.room.within(memory) for each in means]
         crew = max(each.crew for each in all_have)
         least = min(each.tensors for each in all_have)
-        return memory, replace(all_have[0], crew=crew, tensors=least)
+        hands = sum(each.crew for each in all_have)
+        return memory, replace(all_have[0], crew=crew, tensors=least, hands=hands)
 
     def precision(self, run: Run) -> Precision:
         """What to run in: as asked, or for ``auto`` what a worker finds."""

@@ -6,14 +6,15 @@ import math
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from geoseg.allocator import in_kept_memory
 from geoseg.errors import UserError
 from geoseg.segmenter import Segmenter
 
@@ -27,6 +28,8 @@ __all__ = [
     "pool_for",
     "room_of",
 ]
+
+Result = TypeVar("Result")
 
 KINDS = ("cpu", "cuda", "mps")
 STREAMS = 2  # blocks at a time on a GPU: while one is computed, the other is sent or fetched
@@ -96,12 +99,15 @@ class Capacity:
         Threads for other work than that of networks: all where GPUs do it, else one.
     tensors : float
         Bytes that the tensors of one block at work may take.
+    hands : int
+        Blocks that are worked on at once by it and by all processes beside it.
     """
 
     kind: str
     crew: int
     spare: int
     tensors: float
+    hands: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Room:
     def within(self, host: int) -> Capacity:
         """The capacity where so many bytes of the host's memory may be used."""
         most = host / 2 / self.crew if self.on_host else math.inf
-        return Capacity(self.kind, self.crew, self.spare, min(self.each, most))
+        return Capacity(self.kind, self.crew, self.spare, min(self.each, most), self.crew)
 
 
 def capacity_of(devices: str, host: int) -> Capacity:
@@ -194,15 +200,25 @@ class DevicePool:
             if device.type == "cuda":  # the weights are there before any stream wants them
                 torch.cuda.synchronize(device)
 
-    @contextmanager
-    def lend(self, blocks: int) -> Iterator[Segmenter]:
-        """Wait for a device and keep it for the length of a block.
+    def run(self, blocks: int, work: Callable[[Segmenter], Result]) -> Result:
+        """Wait for a device, and do the work of a block with it.
 
         Parameters
         ----------
         blocks : int
             How many there are in all: where they are fewer than cores, each gets several.
+        work : callable
+            Is given the model on that device.
         """
+
+        def working() -> Result:
+            with self._lend(blocks) as segmenter:
+                return work(segmenter)
+
+        return in_kept_memory(working)
+
+    @contextmanager
+    def _lend(self, blocks: int) -> Iterator[Segmenter]:
         segmenter, stream = self._free.get()
         try:
             if segmenter.device.type == "cpu":

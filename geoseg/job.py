@@ -273,11 +273,11 @@ def predict_file(
             outputs = tuple(targets.rasters)
 
             def task_for(fit: Fit) -> Task:
-                own = replace(has, crew=fit.crew, tensors=fit.tensors)
+                own = replace(has, crew=fit.crew, tensors=fit.tensors, hands=fit.hands)
                 return make_task(scene, segmenter, outputs, tiling, running, fit.memory, own)
 
             run = Run(
-                task=task_for(Fit(budget, has.crew, has.tensors)),
+                task=task_for(Fit(budget, has.crew, has.tensors, has.hands)),
                 model=plain,
                 targets=targets,
                 sources=pictured.sources,

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from geoseg.allocator import release_memory
 from geoseg.crew import CACHE_SHARE, Spent, finish_block
 from geoseg.devices import Room, find_devices, room_of
 from geoseg.ensembles import ensemble
@@ -142,6 +143,7 @@ def means_of_worker(devices: str) -> Means:
     """What this worker has; blocks may take half of the memory it was given, if that is left."""
     worker = get_worker()
     _use_threads(worker.state.nthreads)
+    release_memory()  # which the blocks of the run before have left
     limit, memory = worker.memory_manager.memory_limit, memory_budget()
     if limit is not None:
         # Dask pauses a worker for good that holds more, as do some whose libraries keep what is

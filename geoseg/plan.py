@@ -71,7 +71,7 @@ class Tiling:
     room : Room
         Blended blocks are made to fit into it.
     crew : int
-        Windows that are run at a time.
+        Windows that are run at a time, wherever.
     """
 
     window: int | None = None

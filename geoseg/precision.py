@@ -92,11 +92,17 @@ def _run(
     pixels = torch.from_numpy(np.ascontiguousarray(part.read(box))[None])
     scores, seconds = [], []
     for name in ("fp32", "bf16"):
-        with pool_for(segmenter, running.device, name).lend(1) as there:
-            begun = time.perf_counter()
-            scores.append(there.logits(pixels, part.nodata).cpu())
-            seconds.append(time.perf_counter() - begun)
+        pool = pool_for(segmenter, running.device, name)
+        found, taken = pool.run(1, lambda there: _timed(there, pixels, part.nodata))
+        scores.append(found)
+        seconds.append(taken)
     return scores[0], scores[1], (seconds[0], seconds[1])
+
+
+def _timed(segmenter: Segmenter, pixels: Tensor, nodata: float | None) -> tuple[Tensor, float]:
+    begun = time.perf_counter()
+    scores = segmenter.logits(pixels, nodata).cpu()
+    return scores, time.perf_counter() - begun
 
 
 def _sample(scene: Scene, segmenter: Segmenter, side: int) -> Iterator[tuple[Part, Box]]:

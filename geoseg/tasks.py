@@ -49,24 +49,29 @@ class Fit:
     memory : int
         Bytes that blocks at work may take.
     crew : int
-        Blocks that are worked on at once.
+        Blocks that are worked on at once in each process.
     tensors : float
         Bytes that the tensors of one of them may take.
+    hands : int
+        Blocks that are worked on at once in all processes, which there should be enough for.
     """
 
     memory: int
     crew: int
     tensors: float
+    hands: int
 
     def __post_init__(self) -> None:
-        if not (1 <= self.memory < 2**63 and 1 <= self.crew < 2**31 and self.tensors > 0):
+        are_counts = all(1 <= each < 2**31 for each in (self.crew, self.hands))
+        if not (1 <= self.memory < 2**63 and are_counts and self.tensors > 0):
             raise ValueError(f"{self} is no room for anything")
 
     @classmethod
     def told(cls, facts: Any) -> Fit | None:
         """What was written as JSON; None where that is something else."""
         try:
-            return cls(int(facts["memory"]), int(facts["crew"]), float(facts["tensors"]))
+            whole = {name: int(facts[name]) for name in ("memory", "crew", "hands")}
+            return cls(tensors=float(facts["tensors"]), **whole)
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
@@ -146,7 +151,7 @@ def make_task(
     size = running.batch_size or max(
         1, int(min(BATCH_PIXELS[has.kind], room)) // prod(plan.windows.size)
     )
-    fit = Fit(budget, has.crew, has.tensors)
+    fit = Fit(budget, has.crew, has.tensors, has.hands)
     return Task(scene, segmenter, tuple(outputs), plan, running, has.kind, size, fit, has.crew)
 
 
@@ -238,11 +243,13 @@ def _fitted(
     sums = _bytes_summed(card, outputs, side) * crew
     # What windows of a given side leave of the room for tensors, which is half of the memory.
     left = max(0.4 - 0.5 * side**2 / room, 0.25) * memory
-    tiling = replace(tiling, pixels=int(window), room=Room(left, held * spread, sums), crew=crew)
+    tiling = replace(
+        tiling, pixels=int(window), room=Room(left, held * spread, sums), crew=has.hands
+    )
     if tiling.block is not None or tiling.blending(card) != "crop":
         return tiling
     # A small raster is cut as well: there is work for all, and something to write before the end.
-    share = max(isqrt(prod(scene.image.shape[1:]) // (SHARES * crew)), LEAST_BLOCK)
+    share = max(isqrt(prod(scene.image.shape[1:]) // (SHARES * has.hands)), LEAST_BLOCK)
     block = min(BLOCKS[has.kind], isqrt(int(memory / 4 / held)), share)
     return replace(tiling, block=max(block, 1))
 

@@ -499,7 +499,7 @@ def test_workers_are_asked_once_and_the_least_sets_the_size_of_blocks(
 
     crew = Cluster(None)  # type: ignore[arg-type]
     monkeypatch.setattr(crew, "_look", look)
-    least = 1 << 29, Capacity("cpu", 4, 1, 2**29 / 2 / 4)
+    least = 1 << 29, Capacity("cpu", 4, 1, 2**29 / 2 / 4, 5)
     assert crew.means("cpu", None) == least
     assert asked == ["cpu"]
     assert crew.means("cpu", 1 << 29) == least  # as a run finds that is taken up again

@@ -26,11 +26,11 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("names", "has"),
     [
-        ("cpu", Capacity("cpu", 8, 1, (4 << 30) / 2 / 8)),
-        ("auto", Capacity("cuda", 2, 8, (16 << 30) / 2 / 2)),  # the first GPU
+        ("cpu", Capacity("cpu", 8, 1, (4 << 30) / 2 / 8, 8)),
+        ("auto", Capacity("cuda", 2, 8, (16 << 30) / 2 / 2, 2)),  # the first GPU
         # Windows fit the smaller one as well.
-        ("cuda:0,cuda:1", Capacity("cuda", 4, 8, (8 << 30) / 2 / 2)),
-        ("cuda:0,cpu", Capacity("cuda", 10, 1, (4 << 30) / 2 / 10)),
+        ("cuda:0,cuda:1", Capacity("cuda", 4, 8, (8 << 30) / 2 / 2, 4)),
+        ("cuda:0,cpu", Capacity("cuda", 10, 1, (4 << 30) / 2 / 10, 10)),
     ],
 )
 @pytest.mark.usefixtures("two_gpus")

@@ -185,8 +185,8 @@ def test_batch_norms_of_members_are_folded_as_well() -> None:
         return torch.nn.Sequential(conv, norm, torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 1))
 
     members = [segmenter_of(normed(), seed) for seed in (1, 2)]
-    with pool_for(geoseg.ensemble(members), "cpu", "fp32").lend(1) as there:
-        kinds = [type(layer) for layer in there.net.modules()]
+    pool = pool_for(geoseg.ensemble(members), "cpu", "fp32")
+    kinds = pool.run(1, lambda there: [type(layer) for layer in there.net.modules()])
     assert kinds.count(torch.nn.Conv2d) == 4
     assert torch.nn.BatchNorm2d not in kinds
 

@@ -382,7 +382,7 @@ def test_a_run_goes_on_with_its_blocks_whatever_the_number_of_cores(
 @pytest.mark.parametrize("zoom", [1.0, 0.25, 0.1])
 @pytest.mark.parametrize("crew", [1, 2, 3, 7, 8])
 def test_blocks_at_once_fit_into_the_memory_that_is_there_now(crew: int, zoom: float) -> None:
-    has, large = Capacity("cpu", crew, 1, 50e6 / crew), 100_000_000
+    has, large = Capacity("cpu", crew, 1, 50e6 / crew, crew), 100_000_000
     band = {"band": [1, 2, 3]}
     image = xr.DataArray(np.zeros((3, 4000, 4000), np.uint8), band, dims=("band", "y", "x"))
     scene = Scene(image, zoom=(zoom, zoom))
@@ -396,7 +396,7 @@ def test_blocks_at_once_fit_into_the_memory_that_is_there_now(crew: int, zoom: f
     assert crew * back <= large / 2 or window <= 64**2  # none is made smaller
     counts = []
     for memory in (100 * large, 4 * large, large, large // 2, large // 5, large // 100):
-        counts.append(at_once(task, memory, Capacity("cpu", 16, 1, memory / 2 / 16)))
+        counts.append(at_once(task, memory, Capacity("cpu", 16, 1, memory / 2 / 16, 16)))
         assert counts[-1] * window * 44 <= memory / 2  # what the network holds of a pixel,
         share = min(block * 6, large / 4 / (crew + 2))  # and what is read and made of it
         assert not counts[-1] or (counts[-1] + 2) * share <= memory / 4 * 1.000001
@@ -461,15 +461,22 @@ def test_a_run_that_is_given_up_leaves_nothing_to_the_next_one(
     assert result.blocks == run(scene, tmp_path / "alone", other, memory=None).blocks
 
 
+HUGE = 10**400, float("inf")
+
+
 @pytest.mark.parametrize(
     "facts",
-    [None, [], {}, {"memory": 0, "crew": 1, "tensors": 1}, {"memory": "x", "crew": 1, "tensors": 1}]
-    + [{"memory": 1, "crew": 1, "tensors": each} for each in (float("nan"), None)]
-    + [{"memory": each, "crew": 1, "tensors": 1} for each in (float("inf"), 10**400)],
+    [None, [], {}, {"memory": 1, "crew": 1, "tensors": 1}]
+    + [
+        {"memory": 1, "crew": 1, "tensors": 1, "hands": 1, name: each}
+        for name in ("memory", "crew", "tensors", "hands")
+        for each in (0, -1, "x", None, float("nan"), *([] if name == "tensors" else HUGE))
+    ],
 )
 def test_what_a_run_was_fitted_to_may_be_damaged(facts: Any) -> None:
     assert Fit.told(facts) is None
-    assert Fit.told({"memory": 9, "crew": 2, "tensors": 1.5}) == Fit(9, 2, 1.5)
+    sound = {"memory": 9, "crew": 2, "tensors": 1.5, "hands": 6}
+    assert Fit.told(sound) == Fit(9, 2, 1.5, 6)
 
 
 def test_signatures_of_addresses_are_not_written_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def planned(side: int) -> Plan:
     """How it is cut into windows and blocks on a worker of one thread."""
     model = geoseg.load("sentinel2-landcover")
     scene = scene_of(image_of(side), model.card, gsd="native")
-    has = Capacity("cpu", 1, 1, MEMORY / 2)
+    has = Capacity("cpu", 1, 1, MEMORY / 2, 1)
     return make_task(scene, model, ("classes",), Tiling(), Running(), MEMORY, has).plan
 
 
@@ -108,7 +108,7 @@ class Sending:
 
     def means(self, devices: str, asked: int | None) -> tuple[int, Capacity]:
         """What workers have."""
-        return MEMORY, Capacity("cpu", 1, 1, MEMORY / 2)
+        return MEMORY, Capacity("cpu", 1, 1, MEMORY / 2, 1)
 
     def each(
         self, function: object, items: Iterable[Seen], order: Callable[[Seen], Any]
