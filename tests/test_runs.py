@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +377,19 @@ def test_a_run_goes_on_with_its_blocks_whatever_the_number_of_cores(
     assert result.blocks == blocks
     assert 0 < result.computed <= blocks - 2
     assert contents(tmp_path / "map") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("blend", ["crop", "hann"])
+@pytest.mark.parametrize("workers", [1, 2, 3, 5, 16])
+def test_there_are_blocks_for_all_workers_of_a_cluster(workers: int, blend: Any) -> None:
+    band = {"band": [1, 2, 3]}
+    image = xr.DataArray(np.zeros((3, 4000, 4000), np.uint8), band, dims=("band", "y", "x"))
+    has = Capacity("cpu", 1, 1, 2e9, workers)
+    model = pointwise(window=512, halo=64, stride=16)
+    given: Any = Tiling(blend=blend), Running(device="cpu"), 4 << 30
+    task = make_task(Scene(image), model, ("classes",), *given, has)
+    # None waits for long: neither from the begin, nor while others do the last blocks.
+    assert ceil(task.plan.count / workers) * workers <= 1.25 * task.plan.count
 
 
 @pytest.mark.parametrize("zoom", [1.0, 0.25, 0.1])
