@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 __all__ = ["in_kept_memory", "keep_memory", "release_memory", "share_memory"]
@@ -23,9 +25,7 @@ _OPTIONS = {
 }
 _ARENA_MAX = -8
 PIECE = 1 << 16  # bytes: more than threads keep at hand, less than would be a mapping of its own
-TRIES = 256  # more than glibc has places on 16 cores
-
-_idle: list[ThreadPoolExecutor] = []  # threads, one each, that wait for something to do
+TRIES = 24  # more than glibc has places unless it had many before `share_memory`
 
 
 @lru_cache
@@ -69,49 +69,91 @@ def in_kept_memory(
     gives each a place of its own, which holds pieces of 64 MB at most and hands larger ones back
     whatever it was told: a U-Net ran 1.6 times as long on workers, 1.25 times beside five such
     threads. The place of the first thread has no such limit, and new ones are given it in turn.
+    Where none is to be had, the function is called in this thread.
     """
-    if _has_first_place():
+    if _has_first_place() or (thread := _threads.take()) is None:
         return function(*arguments, **named)
     try:
-        thread = _idle.pop()
-    except IndexError:
-        thread = _thread_of_first_place()
+        done = thread.submit(function, *arguments, **named)
+    except RuntimeError:  # the interpreter is about to end, and starts nothing more
+        return function(*arguments, **named)
     try:
-        return thread.submit(function, *arguments, **named).result()
+        return done.result()
     finally:
-        _idle.append(thread)
+        if done.done():  # it was waited for to the end
+            _threads.idle.append(thread)
 
 
-def _thread_of_first_place() -> ThreadPoolExecutor:
-    """A thread that takes memory where the first one does; any, if none is given that place."""
-    keep_memory()
-    threads: list[ThreadPoolExecutor] = []
+class _Threads:
+    """Threads that take memory where the first one does, and wait for something to do."""
+
+    def __init__(self) -> None:
+        self.idle: list[ThreadPoolExecutor] = []
+        self._searching = threading.Lock()
+        self._in_vain = False
+
+    def take(self) -> ThreadPoolExecutor | None:
+        """One that waits, or a new one; None where none is given that place."""
+        with self._searching:
+            if self.idle:
+                return self.idle.pop()
+            found = None if self._in_vain else _new_thread()
+            self._in_vain = found is None
+            return found
+
+
+def _new_thread() -> ThreadPoolExecutor | None:
+    others: list[ThreadPoolExecutor] = []
     try:
         for _ in range(TRIES):
-            threads.append(ThreadPoolExecutor(1, "geoseg-network"))
-            if threads[-1].submit(_has_first_place).result():
-                break
-        return threads.pop()
+            thread = ThreadPoolExecutor(1, "geoseg-network")
+            if thread.submit(_has_first_place).result():
+                return thread
+            others.append(thread)
+    except RuntimeError:  # no more threads are allowed
+        pass
     finally:  # not before: the next would be given their places
-        for each in threads:
+        for each in others:
             each.shutdown(wait=False)
+    return None
 
 
 def _has_first_place() -> bool:
     """Whether this thread takes memory where the first one does, or nobody can tell.
 
-    That place alone grows from the end of the program's data, which is below all mappings.
+    That place alone grows from the end of the program's data.
     """
-    if (libc := _libc()) is None or not hasattr(libc, "mallopt"):
+    if (begin := _heap()) is None or (libc := _libc()) is None:
         return True
     libc.malloc.restype = libc.sbrk.restype = ctypes.c_size_t
     piece = libc.malloc(ctypes.c_size_t(PIECE))
     libc.free(ctypes.c_void_p(piece))
-    return bool(piece < libc.sbrk(0))
+    return bool(begin <= piece < libc.sbrk(0))
 
 
-if hasattr(os, "register_at_fork"):  # threads are not forked; Windows has no forks
-    os.register_at_fork(after_in_child=_idle.clear)
+@lru_cache
+def _heap() -> int | None:
+    """Where the first thread's memory begins with glibc."""
+    if not hasattr(_libc(), "mallopt"):
+        return None
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(each.split("-")[0], 16) for each in lines if each.endswith("[heap]")), None)
+
+
+_threads = _Threads()
+
+
+def _forget_threads() -> None:
+    """Threads are not forked, and one may have been searching."""
+    global _threads
+    _threads = _Threads()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _libc() -> ctypes.CDLL | None:

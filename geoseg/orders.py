@@ -38,7 +38,7 @@ from geoseg.versions import VERSIONS, Versions, apart
 from geoseg.views import Turns, viewed
 
 try:
-    from distributed import get_worker
+    from distributed import Worker, get_worker
 except ImportError as error:
     raise UserError(
         "a cluster needs dask's distributed scheduler, which is not installed; "
@@ -65,6 +65,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 PLACES = 4  # runs, and models, that a worker keeps open
+LARGE = 0.6  # of its limit that a worker holds; dask pauses those that hold 0.8
 LEAST = 1 << 26  # bytes for blocks where nothing is left, for who is paused is told of
 
 Shown = tuple[tuple[str, str], ...]
@@ -282,6 +283,15 @@ def finish(order: Order, row: int, column: int) -> tuple[int, Spent, str] | Fail
             return (*_finish(order, row, column), get_worker().address)
     except UserError as error:
         return failing(error)
+    finally:
+        _stay_small(get_worker())
+
+
+def _stay_small(worker: Worker) -> None:
+    """Hand back what blocks have freed, rather than that dask pauses a worker for it."""
+    limit = worker.memory_manager.memory_limit
+    if limit is not None and worker.monitor.get_process_memory() > LARGE * limit:
+        release_memory()
 
 
 def _finish(order: Order, row: int, column: int) -> tuple[int, Spent]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from geoseg import allocator
 from geoseg.allocator import _libc, in_kept_memory
 
 glibc_only = pytest.mark.skipif(not hasattr(_libc(), "mallopt"), reason="only glibc can be told")
@@ -33,8 +37,9 @@ with ThreadPoolExecutor(1) as pool:
 
 # Threads that were there before, as in a notebook or a worker; one of them runs windows.
 THREADS = """
-import resource, threading
+import ctypes, resource, threading
 from concurrent.futures import ThreadPoolExecutor
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # pages of 4 kB, as many as there would be of them
 over, there = threading.Event(), [bytearray(300_000)]
 
 def wait():
@@ -79,22 +84,106 @@ def test_threads_that_were_there_first_have_windows_run_where_memory_is_kept(
     assert least <= int(done.stdout) / pages < most
 
 
-def test_what_is_called_where_memory_is_kept_returns_and_raises_as_ever() -> None:
-    found: list[object] = []
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
+    """Threads that have the first place, and none that wait from before."""
+    first: set[int] = set()
+    monkeypatch.setattr(allocator, "_threads", threads := allocator._Threads())
+    monkeypatch.setattr(allocator, "_has_first_place", lambda: threading.get_ident() in first)
+    yield first
+    for each in threads.idle:
+        each.shutdown()
 
-    def call() -> None:
-        found.append(in_kept_memory(divmod, 7, 2))
-        try:
+
+def third_has_it(first: set[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every third thread that is asked has the first place; gives those that were asked."""
+    asked: list[int] = []
+
+    def has_it() -> bool:
+        own = threading.get_ident()
+        if threading.current_thread().name.startswith("geoseg-network") and own not in asked:
+            asked.append(own)
+            if len(asked) % 3 == 0:
+                first.add(own)
+        return own in first
+
+    monkeypatch.setattr(allocator, "_has_first_place", has_it)
+    return asked
+
+
+def test_a_call_returns_and_raises_as_ever_and_its_thread_is_used_again(
+    places: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = third_has_it(places, monkeypatch)
+    for _ in range(3):
+        assert in_kept_memory(divmod, 7, 2) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
             in_kept_memory(divmod, 7, 0)
-        except ZeroDivisionError as error:
-            found.append(error)
+        assert in_kept_memory(threading.get_ident) == asked[2]
+        assert in_kept_memory(in_kept_memory, threading.get_ident) == asked[2]
+    assert len(asked) == 3
 
-    for _ in range(2):  # the second finds a thread that waits
-        thread = threading.Thread(target=call)
-        thread.start()
-        thread.join()
-    assert [type(each) for each in found] == [tuple, ZeroDivisionError] * 2
-    assert found[::2] == [(3, 1)] * 2
+
+def test_calls_beside_each_other_have_threads_of_their_own(
+    places: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = third_has_it(places, monkeypatch)
+    together = threading.Barrier(4, timeout=60)
+
+    def meet() -> int:
+        together.wait()
+        return threading.get_ident()
+
+    with ThreadPoolExecutor(4) as callers:
+        calls = [callers.submit(in_kept_memory, meet) for _ in range(4)]
+        assert len({call.result() for call in calls} & set(asked)) == 4
+    assert len(asked) == 12
+
+
+def test_where_no_thread_has_the_place_it_is_looked_for_once_and_calls_are_made_in_place(
+    places: set[int],
+) -> None:
+    before = threading.active_count()
+    assert in_kept_memory(threading.get_ident) == threading.get_ident()
+    assert allocator._threads.take() is None
+    for thread in threading.enumerate():
+        if thread.name.startswith("geoseg-network"):
+            thread.join(60)
+    assert threading.active_count() <= before
+
+
+def test_where_no_more_threads_are_allowed_calls_are_made_in_place(
+    places: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    assert in_kept_memory(divmod, 7, 2) == (3, 1)
+    allocator._threads.idle.append(ThreadPoolExecutor(1))
+    monkeypatch.setattr(allocator._threads, "_in_vain", False)
+    assert in_kept_memory(divmod, 7, 2) == (3, 1)  # nor with one that waits, when all ends
+
+
+def test_a_thread_whose_call_is_given_up_is_not_given_the_next_one(
+    places: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        over.wait(60)
+
+    def interrupted(call: Future[Any]) -> None:
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    allocator._threads.idle.append(ThreadPoolExecutor(1))
+    monkeypatch.setattr(Future, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_kept_memory(work)
+    assert allocator._threads.idle == []
+    over.set()
 
 
 @glibc_only

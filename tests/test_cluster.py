@@ -521,6 +521,26 @@ def test_blocks_get_what_a_worker_has_left_of_its_memory(monkeypatch: pytest.Mon
     assert found == [1 << 30, 1 << 29, 1 << 27, 1 << 26]
 
 
+def test_a_worker_hands_back_what_blocks_have_freed_before_dask_pauses_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, handed_back = [700, 500, 900], []
+    worker = SimpleNamespace(
+        memory_manager=SimpleNamespace(memory_limit=1000),
+        monitor=SimpleNamespace(get_process_memory=lambda: held[-1]),
+        address="tcp://10.0.0.7:1",
+    )
+    monkeypatch.setattr(orders, "get_worker", lambda: worker)
+    monkeypatch.setattr(orders, "_finish", lambda order, row, column: (row, Spent()))
+    monkeypatch.setattr(orders, "release_memory", lambda: handed_back.append(held[-1]))
+    while held:
+        assert orders.finish(SimpleNamespace(cache=0), 7, 0) == (7, Spent(), worker.address)  # type: ignore[arg-type]
+        held.pop()
+    assert handed_back == [900, 700]
+    worker.memory_manager.memory_limit = None
+    orders.finish(SimpleNamespace(cache=0), 7, 0)  # type: ignore[arg-type]  # asks for nothing
+
+
 def test_workers_that_dask_pauses_are_told_and_a_run_that_has_no_others_stops(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
