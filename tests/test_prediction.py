@@ -330,17 +330,18 @@ def test_two_devices_give_the_same_map_as_one() -> None:
     image = random_image((300, 260), nodata=0).chunk({"y": 64})
     expected = predict_by_blocks(image, model).values
     # The first two blocks hold their devices until both have one.
-    together, lend, turns = threading.Barrier(2, timeout=60), DevicePool.lend, count()
+    together, run, turns = threading.Barrier(2, timeout=60), DevicePool.run, count()
 
-    @contextmanager
-    def watched(pool: DevicePool, blocks: int) -> Iterator[Segmenter]:
-        with lend(pool, blocks) as segmenter:
+    def watched(pool: DevicePool, blocks: int, work: Callable[[Segmenter], None]) -> None:
+        def late(segmenter: Segmenter) -> None:
             if next(turns) < 2:
                 together.wait()
-            yield segmenter
+            work(segmenter)
+
+        run(pool, blocks, late)
 
     with pytest.MonkeyPatch.context() as patch, blocks_of(64):
-        patch.setattr(DevicePool, "lend", watched)
+        patch.setattr(DevicePool, "run", watched)
         labels = geoseg.predict(image, model, window=64, device="cpu,cpu")
         found = labels.values
     assert next(turns) > 2
