@@ -280,11 +280,11 @@ def finish(order: Order, row: int, column: int) -> tuple[int, Spent, str] | Fail
     """
     try:
         with block_cache(order.cache):
-            return (*_finish(order, row, column), get_worker().address)
+            mark, spent = _finish(order, row, column)
     except UserError as error:
         return failing(error)
-    finally:
-        _stay_small(get_worker())
+    _stay_small(get_worker())
+    return mark, spent, get_worker().address
 
 
 def _stay_small(worker: Worker) -> None:
